@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { Program } from './commands/program.ts'
+import { Exit, type ExitCode, ToolError } from './errors.ts'
+import { type AnswerId, environmentName, questions } from './wizard/questions.ts'
+
+/**
+ * Runs the command line and ends the process. The only place that does: everything below throws or returns a code.
+ */
+export async function main(argv: readonly string[] = process.argv): Promise<void> {
+  const stop = new AbortController()
+  let interrupts = 0
+  const interrupt = () => {
+    interrupts += 1
+    if (interrupts > 1) {
+      process.stderr.write('\nStopped in the middle of a step. Run the same command again: it goes on from there.\n')
+      process.exit(Exit.interrupted)
+    }
+    process.stderr.write('\nStopping as soon as this step is at a safe point (Ctrl-C again: at once).\n')
+    stop.abort()
+  }
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  process.on('SIGHUP', interrupt)
+  // A reader that goes away (`| head`) is not an error of ours.
+  process.stdout.on('error', () => {})
+
+  // The variables are read here and nowhere else; what is not ours goes to nobody but the children that need it.
+  const program: Program = {
+    version: packageVersion(),
+    cwd: process.cwd(),
+    env: process.env,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    person: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    signal: stop.signal,
+    now: () => new Date(),
+  }
+  process.exitCode = await run(program, argv)
+  // A conversation leaves stdin open; nothing is waited for any more.
+  process.stdin.pause()
+  process.stdin.unref?.()
+}
+
+/** Runs one command and returns its exit code; errors become a message on stderr. */
+export async function run(program: Program, argv: readonly string[]): Promise<ExitCode> {
+  let code: ExitCode = Exit.done
+  try {
+    await commandTable(program, result => {
+      code = result
+    }).parseAsync([...argv])
+    return code
+  } catch (error) {
+    return report(program, error)
+  }
+}
+
+/** All commands. Each loads its own code when it is chosen: `--help` loads none. */
+function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
+  const root = new Command('create-openclaw-secure')
+  root
+    .description('From nothing to an OpenClaw gateway that is provably hard to abuse.')
+    .version(program.version)
+    .exitOverride()
+    .configureOutput({ writeOut: text => program.stdout.write(text), writeErr: () => {} })
+    .showSuggestionAfterError(true)
+    .enablePositionalOptions()
+
+  const setup = root.command('setup [directory]', { isDefault: true }).description('set up a gateway, or bring one in line with its deployment.yaml (default)')
+  withGlobals(setup)
+  setup
+    .option('--answers <file>', 'read answers from a YAML or JSON file')
+    .option('--no-launch', 'render the files and the secrets; do not touch an engine')
+    .option('--start-timeout <seconds>', 'how long the gateway may take to start', seconds, 180)
+    .option('--build', `build the image here (${environmentName({ flag: '--image-from' })}=build)`)
+    .option('--token <@file|@->', 'take this gateway token instead of a generated one')
+    .option('--provider-key <id=@file|id=@->', "a provider's key, from a file or stdin; repeatable", collect)
+  for (const question of questions) {
+    const isSwitch = question.kind.placeholder === ''
+    const option = new Option(isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`, `${question.help}: ${question.kind.allowed}`)
+    option.attributeName = () => `answer.${question.id}`
+    setup.addOption(isSwitch ? option : option.argParser(collect))
+    if (isSwitch) {
+      const negated = new Option(`--no-${question.flag.slice(2)}`).hideHelp()
+      negated.attributeName = () => `answer.${question.id}`
+      setup.addOption(negated)
+    }
+  }
+  setup.action(async (directory: string | undefined, options: Record<string, unknown>) => {
+    const command = await import('./commands/setup.ts')
+    const given: Partial<Record<AnswerId, string[]>> = {}
+    for (const { id } of questions) {
+      const value = options[`answer.${id}`]
+      if (Array.isArray(value)) given[id] = value.map(String)
+      else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
+    }
+    const target = directory ?? (typeof options.dir === 'string' ? options.dir : '.')
+    finish(await command.setup(program, target, { ...options, given }))
+  })
+
+  withGlobals(root.command('verify').description('prove the checklist against the running gateway'))
+    .option('--only <id>', 'only this check, or all of a group with "ports.*"; repeatable', collect)
+    .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .option('--verbose', 'show what every check saw')
+    .action(async options => finish(await (await import('./commands/verify.ts')).verify(program, options)))
+
+  withGlobals(root.command('status').description('what runs, since when, and what is due')).action(async options =>
+    finish(await (await import('./commands/status.ts')).status(program, options)),
+  )
+  return root
+}
+
+function withGlobals(command: Command): Command {
+  return command
+    .option('--dir <path>', 'the deployment folder (default: .)')
+    .option('-y, --yes', 'never ask: take the defaults, and accept no weakening')
+    .option('--dry-run', 'show what would be done and do nothing')
+    .option('--json', 'one JSON envelope on stdout')
+    .option('--quiet', 'no progress on stderr')
+    .option('--plain', 'no redrawing, for screen readers and simple terminals')
+    .option('--no-color', 'no colour')
+    .exitOverride()
+}
+
+/** The last words of a failed command. */
+function report(program: Program, error: unknown): ExitCode {
+  const say = (text: string) => program.stderr.write(`${text}\n`)
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return Exit.done
+    say(`${error.message.replace(/^error: /, '')}\nAll flags: create-openclaw-secure --help`)
+    return Exit.usage
+  }
+  if (error instanceof ToolError) {
+    say(`\n${error.code}: ${error.message}`)
+    if (error.hint !== '') say(error.hint)
+    return error.exit
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  say(`\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${stack}`)
+  return Exit.unknown
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value]
+}
+
+function seconds(value: string): number {
+  const number = Number(value)
+  if (!Number.isInteger(number) || number < 1 || number > 3600) throw new InvalidArgumentError('allowed: a whole number of seconds from 1 to 3600')
+  return number
+}
+
+function packageVersion(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  for (;;) {
+    try {
+      return String(JSON.parse(readFileSync(resolve(folder, 'package.json'), 'utf8')).version)
+    } catch {
+      if (dirname(folder) === folder) return '0.0.0'
+      folder = dirname(folder)
+    }
+  }
+}

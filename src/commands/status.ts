@@ -1,0 +1,78 @@
+import { resolve } from 'node:path'
+import { bornAt } from '../../steps/setup/secrets.ts'
+import { Exit, type ExitCode, ToolError } from '../errors.ts'
+import { GATEWAY_TOKEN } from '../gateway/policy.ts'
+import { askFromHost } from '../gateway/probe.ts'
+import { envelope } from '../report/json.ts'
+import { composeOf, type GlobalOptions, openSession, type Program, storeOf } from './program.ts'
+import { savedAnswers } from './verify.ts'
+
+const DAY = 86_400_000
+/** The seed's "Regular Maintenance": the token monthly, images weekly. */
+const TOKEN_DAYS = 30
+const IMAGE_DAYS = 7
+
+/** What runs, since when, and what is due. 0: running and nothing due; 1: something is due; 3: not running or not to be seen. */
+export async function status(program: Program, options: GlobalOptions): Promise<ExitCode> {
+  const startedAt = program.now().toISOString()
+  const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  const answers = savedAnswers(session)
+  const { docker, journal } = session
+  const now = program.now()
+
+  const current = (await storeOf(session, () => undefined).load(GATEWAY_TOKEN))?.current
+  const born = current === undefined ? undefined : bornAt(current.rotationId)
+  const tokenDays = born === undefined ? undefined : Math.floor((now.getTime() - born.getTime()) / DAY)
+
+  let gateway: string
+  let image = 'unknown'
+  let imageDays: number | undefined
+  let running = false
+  try {
+    const id = await composeOf(session, answers.name).containerId()
+    const container = id === undefined ? undefined : await docker.container(id)
+    const ready = container?.State.Running === true ? await askFromHost(answers.port, '/readyz') : undefined
+    running = ready === 200
+    gateway =
+      container === undefined
+        ? 'there is no container'
+        : `${container.State.Status}${container.State.Running ? ` since ${container.State.StartedAt.slice(0, 19)}Z, ${ready === 200 ? 'ready' : `not ready (${ready ?? 'no answer'})`}` : ` (exit code ${container.State.ExitCode})`}`
+    if (container !== undefined) {
+      image = container.Config.Image
+      const facts = await docker.image(container.Image)
+      if (facts !== undefined) imageDays = Math.floor((now.getTime() - new Date(facts.Created).getTime()) / DAY)
+    }
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
+    gateway = `cannot be looked at: ${error.message}`
+  }
+
+  const unfinished = journal.unfinished('setup')
+  const chain = journal.verifyChain()
+  const due = [
+    ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS ? [`a new gateway token (this one is ${tokenDays} days old)`] : []),
+    ...(imageDays !== undefined && imageDays >= IMAGE_DAYS ? [`a look for a newer image (this one is ${imageDays} days old)`] : []),
+    ...(unfinished === undefined ? [] : [`the setup begun at ${unfinished.since}: run create-openclaw-secure ${options.dir ?? '.'} to finish it`]),
+    ...(chain.intact ? [] : [`a look at .secure/journal.jsonl: line ${chain.broken} is ${chain.why}`]),
+  ]
+  const fingerprint = current?.value.fingerprint(GATEWAY_TOKEN)
+  const rows: [string, string][] = [
+    ['deployment', `${answers.name} in ${session.layout.root}`],
+    ['gateway', gateway],
+    ['address', `http://127.0.0.1:${answers.port}`],
+    ['image', image],
+    ['token', current === undefined ? 'none stored' : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`],
+    ['journal', chain.intact ? `${chain.events} events, chain intact` : `broken at line ${chain.broken}`],
+    ['due', due.join('; ') || 'nothing'],
+  ]
+  if (options.json)
+    program.stdout.write(
+      envelope(
+        { version: program.version, command: 'status', deployment: session.layout.root, startedAt },
+        { name: answers.name, running, gateway, port: answers.port, image, imageDays, token: { fingerprint, days: tokenDays }, journal: chain, due },
+      ),
+    )
+  else program.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(11)} ${value}`).join('\n')}\n`)
+  if (!running) return Exit.unknown
+  return due.length > 0 ? Exit.failed : Exit.done
+}

@@ -1,0 +1,38 @@
+/** What the person wants, complete and valid. It holds no secret. `deployment.yaml` is its written form. */
+export interface Answers {
+  name: string
+  posture: Posture
+  providers: Provider[]
+  model: string
+  image: 'official' | 'reference' | 'build'
+  version: string
+  imageReference: string
+  baseImage: string
+  access: 'loopback' | 'ssh' | 'proxy'
+  port: number
+  firewall: boolean
+  sshTarget: string
+  proxyHost: string
+  proxyCertificate: string
+  proxyKey: string
+  store: 'docker'
+  memory: number
+  cpus: number
+  pids: number
+  timezone: string
+  contact: string
+}
+
+/** What the agent may do. `coding` runs commands in a sandbox of its own. */
+export type Posture = 'chat' | 'workspace' | 'coding'
+
+/** A source of models. `api` is OpenClaw's name for the protocol; `url` is set for providers OpenClaw has no name for. */
+export interface Provider {
+  id: string
+  url?: string
+}
+
+/** The secret that holds a provider's key. */
+export function keySecretOf(provider: Provider): string {
+  return `${provider.id.replaceAll('-', '_')}_api_key`
+}

@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { ToolError } from '../errors.ts'
+import type { Secret } from '../secret.ts'
+
+export interface FileOwner {
+  uid: number
+  gid: number
+}
+
+/** Marks our unfinished files: `.NAME.xxxxxxxx.ocs-tmp`. A killed run leaves at most these; {@link sweep} removes them. */
+const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$/
+
+/**
+ * Replaces a file as one step: whoever reads sees the old bytes or the new ones, and after a power cut too. The
+ * temporary file is created exclusively, without following links, with its final mode and owner before it has its name.
+ * Errors: `disk_full`, `not_writable`, with the path.
+ */
+export function writeAtomic(path: string, content: string | Uint8Array | Secret, mode: number, owner?: FileOwner): void {
+  const bytes = typeof content === 'object' && 'expose' in content ? content.expose() : content
+  const temporary = resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
+  try {
+    const file = openSync(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
+    try {
+      const buffer = Buffer.from(bytes)
+      for (let written = 0; written < buffer.length; ) written += writeSync(file, buffer, written)
+      fchmodSync(file, mode)
+      if (owner !== undefined) fchownSync(file, owner.uid, owner.gid)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(temporary, path)
+    syncDirectory(dirname(path))
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw explainWriteError(error, path)
+  }
+}
+
+/** Makes a folder with exactly this mode and owner. An existing one is corrected; a link in its place is refused. */
+export function ensureDirectory(path: string, mode: number, owner?: FileOwner): void {
+  try {
+    mkdirSync(path, { recursive: true, mode })
+    const found = lstatSync(path)
+    if (!found.isDirectory())
+      throw new ToolError('not_a_folder', `${path} is not a folder`, 'Move it away and run the command again.', 2)
+    if ((found.mode & 0o7777) !== mode) chmodSync(path, mode)
+    if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid)) chownSync(path, owner.uid, owner.gid)
+  } catch (error) {
+    throw explainWriteError(error, path)
+  }
+}
+
+/** A file's text, or undefined when it is not there. */
+export function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+/** What is at a path itself, not following a link; undefined when nothing is. */
+export function lookAt(path: string): ReturnType<typeof lstatSync> | undefined {
+  try {
+    return lstatSync(path)
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+/** Removes what a killed run could not finish. */
+export function sweep(directories: readonly string[]): void {
+  for (const directory of directories) {
+    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue
+    for (const name of readdirSync(directory)) if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { force: true })
+  }
+}
+
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, constants.O_RDONLY)
+  try {
+    fsyncSync(directory)
+  } finally {
+    closeSync(directory)
+  }
+}
+
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+function isMissing(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')
+}
+
+function explainWriteError(error: unknown, path: string): unknown {
+  switch (errorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ToolError('disk_full', `no space left to write ${path}`, 'Free some space and run the same command again; what was written so far is complete.', 3, error)
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new ToolError('not_writable', `${path} cannot be written by this user`, 'Choose a folder you own, or correct its permissions.', 2, error)
+    default:
+      return error
+  }
+}

@@ -1,0 +1,54 @@
+import { resolve } from 'node:path'
+
+/** Where everything of one deployment lies, as absolute paths. ARCHITECTURE.md draws the folder. */
+export interface Layout {
+  root: string
+  answers: string
+  compose: string
+  config: string
+  configFile: string
+  secrets: string
+  state: string
+  /** Our own: journal, lock, what was rendered last, and the pointers of the secret store. */
+  own: string
+  journal: string
+  lock: string
+  base: string
+  store: string
+  cases: string
+  runbooks: string
+}
+
+export function layoutOf(directory: string): Layout {
+  const root = resolve(directory)
+  const own = resolve(root, '.secure')
+  return {
+    root,
+    answers: resolve(root, 'deployment.yaml'),
+    compose: resolve(root, 'docker-compose.yml'),
+    config: resolve(root, 'config'),
+    configFile: resolve(root, 'config/openclaw.json'),
+    secrets: resolve(root, 'secrets'),
+    state: resolve(root, 'state'),
+    own,
+    journal: resolve(own, 'journal.jsonl'),
+    lock: resolve(own, 'lock'),
+    base: resolve(own, 'base'),
+    store: resolve(own, 'store'),
+    cases: resolve(root, 'cases'),
+    runbooks: resolve(root, 'runbooks'),
+  }
+}
+
+/** The paths inside the container. They do not depend on the image's own user, so any user id can run the gateway. */
+export const INSIDE = {
+  home: '/home/openclaw',
+  state: '/home/openclaw/.openclaw',
+  cache: '/home/openclaw/.cache',
+  workspace: '/home/openclaw/.openclaw/workspace',
+  log: '/home/openclaw/.openclaw/logs/gateway.log',
+  config: '/etc/openclaw',
+  configFile: '/etc/openclaw/openclaw.json',
+  secrets: '/run/secrets',
+  port: 18789,
+} as const

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { hostname } from 'node:os'
+import * as z from 'zod'
+import { Exit, ToolError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+import { errorCode, readIfPresent } from './files.ts'
+
+const Holder = z.strictObject({
+  pid: z.int(),
+  /** The process's start time in clock ticks since boot: a number used again does not look like the old process. */
+  started: z.string(),
+  host: z.string(),
+  command: z.string(),
+  since: z.string(),
+  /** Makes each lock's text its own. */
+  nonce: z.string(),
+})
+type Holder = z.infer<typeof Holder>
+
+/**
+ * Takes the deployment's lock and returns its release. The lock of a process that has died is taken over; one that
+ * lives is respected: `locked`, with who holds it. On another machine (a shared folder) nobody can tell, so that lock
+ * is respected too.
+ */
+export function takeLock(path: string, command: string, now: Date): () => void {
+  const own: Holder = {
+    pid: process.pid,
+    started: startOf(process.pid) ?? '',
+    host: hostname(),
+    command,
+    since: now.toISOString(),
+    nonce: randomBytes(8).toString('hex'),
+  }
+  const text = `${JSON.stringify(own)}\n`
+  for (let attempt = 0; attempt < 10; attempt++) {
+    if (create(path, text)) return () => release(path, text)
+    const found = readIfPresent(path)
+    if (found === undefined) continue
+    const holder = Holder.safeParse(parseJson(found))
+    if (holder.success && isAlive(holder.data)) {
+      const { pid, command: what, since, host } = holder.data
+      throw new ToolError('locked', `another ${what} is running here (process ${pid} on ${host}, since ${since})`, 'Wait for it to end, then run the command again.', Exit.unknown)
+    }
+    takeOver(path, found)
+  }
+  throw new ToolError('locked', `the lock ${path} changes hands too fast`, 'Run the command again.', Exit.unknown)
+}
+
+function create(path: string, text: string): boolean {
+  try {
+    const file = openSync(path, 'wx', 0o600)
+    try {
+      writeSync(file, text)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+/**
+ * Moves a dead holder's lock away. Between reading and moving, somebody faster may have put a live one there: then it
+ * is put back, and the next round respects it.
+ */
+function takeOver(path: string, dead: string): void {
+  const aside = `${path}.${randomBytes(4).toString('hex')}.ocs-tmp`
+  try {
+    renameSync(path, aside)
+    if (readFileSync(aside, 'utf8') !== dead) linkSync(aside, path)
+  } catch (error) {
+    if (!['ENOENT', 'EEXIST'].includes(errorCode(error) ?? '')) throw error
+  } finally {
+    rmSync(aside, { force: true })
+  }
+}
+
+function release(path: string, own: string): void {
+  if (readIfPresent(path) === own) rmSync(path, { force: true })
+}
+
+function isAlive(holder: Holder): boolean {
+  if (holder.host !== hostname()) return true
+  const started = startOf(holder.pid)
+  if (started !== undefined && holder.started !== '') return started === holder.started
+  try {
+    process.kill(holder.pid, 0)
+    return true
+  } catch (error) {
+    return errorCode(error) === 'EPERM'
+  }
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)), counted behind the command's closing bracket; undefined where there is no /proc. */
+function startOf(pid: number): string | undefined {
+  const stat = readIfPresent(`/proc/${pid}/stat`)
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+}

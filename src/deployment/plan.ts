@@ -1,0 +1,147 @@
+import { relative } from 'node:path'
+import { dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
+import { type DeliveredSecret, GATEWAY_TOKEN, gatewayPolicy, secretFileName } from '../gateway/policy.ts'
+import type { Answers } from './answers.ts'
+import { composition } from './composition.ts'
+import type { Layout } from './layout.ts'
+import type { Ownership } from './owner.ts'
+import { render, verbatim } from './render.ts'
+
+export interface PlannedFile {
+  /** Relative to the deployment folder. */
+  path: string
+  mode: number
+  /** `gateway`: owned by the user the container runs as. */
+  owner: 'person' | 'gateway'
+  content: string
+}
+
+export interface PlannedDirectory {
+  path: string
+  mode: number
+  owner: 'person' | 'gateway'
+}
+
+/** Everything setup would do, before it does any of it. */
+export interface Plan {
+  directories: PlannedDirectory[]
+  files: PlannedFile[]
+  commands: string[]
+}
+
+export interface PlanInput {
+  answers: Answers
+  /** The text of `deployment.yaml`. */
+  written: string
+  layout: Layout
+  image: GatewayImage
+  ownership: Ownership
+  secrets: readonly DeliveredSecret[]
+}
+
+/**
+ * The complete plan: pure, no look at the disk. Whatever the answers hold, each file's parsed structure is the one
+ * computed here. Errors: `render_mismatch`.
+ */
+export function makePlan(input: PlanInput): Plan {
+  const { answers, layout, image, ownership, secrets } = input
+  const { user } = ownership
+  const seccomp = verbatim('seccomp-profile.json')
+  const compose = composition(answers, image.pinned, user, seccomp)
+  const policy = gatewayPolicy(answers, secrets)
+  const proxied = answers.access === 'proxy'
+  const token = secrets.find(secret => secret.name === GATEWAY_TOKEN)
+  const person = (path: string, content: string, mode = 0o644): PlannedFile => ({ path, mode, owner: 'person', content })
+
+  return {
+    directories: directoriesOf(layout, proxied),
+    files: [
+      person('.gitignore', verbatim('gitignore.hbs')),
+      person('deployment.yaml', input.written),
+      person('seccomp-profile.json', seccomp),
+      ...(answers.image === 'build' ? [person('Dockerfile', dockerfile(answers))] : []),
+      person('docker-compose.yml', render('docker-compose.yml.hbs', { ...compose, gateway: compose.services['openclaw-gateway'] }, 'yaml', compose)),
+      {
+        path: 'config/openclaw.json',
+        mode: 0o400,
+        owner: 'gateway',
+        content: render('openclaw.json.hbs', { ...policy, proxied }, 'json', policy),
+      },
+      ...(proxied
+        ? [
+            person(
+              'proxy/nginx.conf',
+              render('nginx.conf.hbs', { name: answers.name, host: answers.proxyHost, certificate: answers.proxyCertificate, key: answers.proxyKey, port: answers.port }, 'text'),
+            ),
+          ]
+        : []),
+      person(
+        'README.md',
+        render(
+          'README.md.hbs',
+          {
+            name: answers.name,
+            port: answers.port,
+            built: answers.image === 'build',
+            proxied,
+            tunnel: sshTunnel(answers) ?? '',
+            tokenFile: token === undefined ? '' : `secrets/${secretFileName(token)}`,
+            passwordFile: '.secure/store/proxy_password.*',
+            reader: ownership.by === 'same' ? 'yourself' : 'root',
+          },
+          'text',
+        ),
+      ),
+      person(
+        'runbooks/README.md',
+        render(
+          'runbooks.md.hbs',
+          {
+            contact: answers.contact === '' ? 'nobody is named yet: set it with --contact' : markdownText(answers.contact),
+            container: `${answers.name}-openclaw-gateway-1`,
+            network: `${answers.name}_gateway`,
+            pidFormat: '{{.State.Pid}}',
+          },
+          'text',
+        ),
+      ),
+    ],
+    commands: [
+      answers.image === 'build' ? `docker build --tag ${imageLabel(answers)} -` : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
+      `docker run --network none --read-only --cap-drop ALL … ${image.label} config validate --json`,
+      `docker compose --project-name ${answers.name} up --detach`,
+    ],
+  }
+}
+
+/** The folders. What is mounted belongs to the gateway's user; everybody else on this machine is kept out of all of it. */
+export function directoriesOf(layout: Layout, proxied: boolean): PlannedDirectory[] {
+  const at = (path: string) => relative(layout.root, path)
+  return [
+    { path: '', mode: 0o700, owner: 'person' },
+    { path: at(layout.own), mode: 0o700, owner: 'person' },
+    { path: at(layout.base), mode: 0o700, owner: 'person' },
+    { path: at(layout.store), mode: 0o700, owner: 'person' },
+    { path: at(layout.cases), mode: 0o700, owner: 'person' },
+    { path: at(layout.runbooks), mode: 0o755, owner: 'person' },
+    ...(proxied ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
+    { path: at(layout.config), mode: 0o700, owner: 'gateway' },
+    { path: at(layout.secrets), mode: 0o700, owner: 'gateway' },
+    { path: at(layout.state), mode: 0o700, owner: 'gateway' },
+  ]
+}
+
+/** The exact `ssh -L` line, or undefined when the person did not ask for a tunnel. */
+export function sshTunnel(answers: Pick<Answers, 'access' | 'port' | 'sshTarget'>): string | undefined {
+  if (answers.access !== 'ssh') return undefined
+  const [target, port] = answers.sshTarget.split(':')
+  return `ssh -N -L ${answers.port}:127.0.0.1:${answers.port} ${port === undefined ? '' : `-p ${port} `}${target}`
+}
+
+
+
+
+/** Text of a person in Markdown: shown, never read as markup. */
+function markdownText(text: string): string {
+  return text.replace(/[\\`*_{}[\]()#+!|<>~&]/g, '\\$&')
+}

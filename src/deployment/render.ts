@@ -1,0 +1,70 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
+import Handlebars from 'handlebars'
+import { parseDocument } from 'yaml'
+import { ToolError } from '../errors.ts'
+
+/** How a rendered file is read back. `text` has no structure to compare. */
+export type Syntax = 'yaml' | 'json' | 'text'
+
+/**
+ * Fills one file of `templates/`. Values enter only through `{{json …}}` (JSON is YAML, and a quoted string
+ * everywhere else), and what comes out is parsed again and must be exactly `structure`: whatever an answer holds, it
+ * adds no key and changes none. Errors: `render_mismatch`, a defect of ours, before anything is written.
+ */
+export function render(template: string, values: object, syntax: Syntax, structure?: object): string {
+  const compiled = engine().compile(readFileSync(resolve(templates(), template), 'utf8'), {
+    strict: true,
+    noEscape: true,
+    knownHelpersOnly: true,
+    knownHelpers: { json: true, each: true, if: true, unless: true, with: false, lookup: false, log: false },
+  })
+  const text = compiled(values, { allowProtoMethodsByDefault: false, allowProtoPropertiesByDefault: false })
+  if (structure !== undefined && !isDeepStrictEqual(readBack(text, syntax), JSON.parse(JSON.stringify(structure))))
+    throw new ToolError('render_mismatch', `${template} did not render to the planned structure`, 'Nothing was written. Please report this with your deployment.yaml.')
+  return text
+}
+
+/** A file of `templates/` that is used as it is. */
+export function verbatim(template: string): string {
+  return readFileSync(resolve(templates(), template), 'utf8')
+}
+
+/** JSON for a template: characters that a terminal, YAML or an editor would not show are escaped. */
+export function json(value: unknown): string {
+  return JSON.stringify(value).replace(/[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]/g, char =>
+    `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** Reads JSON with whole-line `//` comments, as our templates write them. No string spans lines, so none can hold one. */
+export function parseCommentedJson(text: string): unknown {
+  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''))
+}
+
+function readBack(text: string, syntax: Syntax): unknown {
+  try {
+    if (syntax === 'json') return parseCommentedJson(text)
+    const document = parseDocument(text, { uniqueKeys: true, strict: true })
+    return document.errors.length > 0 ? undefined : document.toJS({ maxAliasCount: 0 })
+  } catch {
+    return undefined
+  }
+}
+
+/** An instance of our own: nobody else's helpers or partials are in it. */
+function engine(): typeof Handlebars {
+  const own = Handlebars.create()
+  for (const name of Object.keys(own.helpers)) if (!['each', 'if', 'unless'].includes(name)) own.unregisterHelper(name)
+  own.registerHelper('json', json)
+  return own
+}
+
+/** The package's own templates folder, from the sources and from `dist` alike. */
+function templates(): string {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(resolve(folder, 'templates/docker-compose.yml.hbs'))) folder = dirname(folder)
+  return resolve(folder, 'templates')
+}

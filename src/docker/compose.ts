@@ -1,0 +1,67 @@
+import { ToolError } from '../errors.ts'
+import { type Docker, firstLine } from './engine.ts'
+import type { Finished } from './process.ts'
+
+/** The one service this tool runs. */
+export const SERVICE = 'openclaw-gateway'
+
+/**
+ * One Compose project. The file and the project are always named: what lies beside it (an override file, a `.env`)
+ * cannot change what we run.
+ */
+export class Compose {
+  readonly #docker: Docker
+  readonly #directory: string
+  readonly #project: string
+
+  constructor(docker: Docker, directory: string, project: string) {
+    this.#docker = docker
+    this.#directory = directory
+    this.#project = project
+  }
+
+  async call(args: readonly string[], options: { deadline: number; signal?: AbortSignal; onLine?: (line: string) => void }): Promise<Finished> {
+    const fixed = ['compose', '--project-name', this.#project, '--project-directory', this.#directory, '--file', `${this.#directory}/docker-compose.yml`, '--env-file', '/dev/null']
+    return this.#docker.call([...fixed, ...args], { ...options, cwd: this.#directory })
+  }
+
+  /** Creates or updates the containers and returns without waiting for health. Errors: `compose_up_failed`. */
+  async up(onLine: (line: string) => void): Promise<void> {
+    const { code, stderr } = await this.call(['up', '--detach', '--no-build', '--remove-orphans'], { deadline: 180_000, onLine })
+    if (code !== 0)
+      throw new ToolError('compose_up_failed', `Docker Compose could not start the gateway: ${lastLine(stderr)}`, 'The files are complete: correct the cause and run the same command again.')
+  }
+
+  /** Stops the containers and keeps them, their logs and their layer. */
+  async stop(): Promise<void> {
+    await this.call(['stop', '--timeout', '30'], { deadline: 60_000 })
+  }
+
+  /** Id of the gateway's container, running or not; undefined when there is none. */
+  async containerId(): Promise<string | undefined> {
+    const { code, stdout, stderr } = await this.#docker.call(
+      ['ps', '--all', '--quiet', '--no-trunc',
+        '--filter', `label=com.docker.compose.project=${this.#project}`,
+        '--filter', `label=com.docker.compose.service=${SERVICE}`],
+      { deadline: 15_000 },
+    )
+    if (code !== 0) throw new ToolError('engine_unreachable', `the Docker engine does not answer: ${firstLine(stderr)}`, 'Start the Docker engine and run the command again.')
+    return stdout.split('\n')[0]?.trim() || undefined
+  }
+
+  /** Compose's own hash of the service as the file has it now; equals the container's label when nothing changed. */
+  async configHash(): Promise<string> {
+    const { stdout } = await this.call(['config', '--hash', SERVICE], { deadline: 20_000 })
+    return stdout.trim().split(/\s+/)[1] ?? ''
+  }
+
+  /** The last lines the gateway wrote. */
+  async logs(lines: number): Promise<string> {
+    const { stdout } = await this.call(['logs', '--no-color', '--no-log-prefix', '--tail', String(lines), SERVICE], { deadline: 20_000 })
+    return stdout
+  }
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1)?.trim() || 'no reason given'
+}

@@ -1,0 +1,68 @@
+/** The exit codes of every command (ARCHITECTURE.md, "Exit codes"). */
+export const Exit = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  unknown: 3,
+  interrupted: 4,
+  cancelled: 130,
+} as const
+
+export type ExitCode = (typeof Exit)[keyof typeof Exit]
+
+/** An error a person can act on: what happened, a stable `code` for machines, and what to do next. */
+export class ToolError extends Error {
+  readonly code: string
+  readonly hint: string
+  readonly exit: ExitCode
+
+  constructor(code: string, message: string, hint: string, exit: ExitCode = Exit.unknown, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.name = 'ToolError'
+    this.code = code
+    this.hint = hint
+    this.exit = exit
+  }
+}
+
+/** One thing wrong with the input: the field, what was given (never a secret), what is allowed, how to set it. */
+export interface Problem {
+  field: string
+  given?: string
+  allowed: string
+  flag?: string
+}
+
+/** Everything that is wrong with the input, at once. Nothing has been written when this is thrown. */
+export class UsageError extends ToolError {
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[], hint = 'Nothing was written. Correct the input and run the command again.') {
+    super('usage', problems.map(describeProblem).join('\n'), hint, Exit.usage)
+    this.name = 'UsageError'
+    this.problems = problems
+  }
+}
+
+/** The person stopped us. `exists` says what is on the machine now. */
+export class Cancelled extends ToolError {
+  constructor(exists: string) {
+    super('cancelled', `Cancelled. ${exists}`, '', Exit.cancelled)
+    this.name = 'Cancelled'
+  }
+}
+
+/** "port: got "http"; allowed: an integer from 1 to 65535; set it with --port" */
+export function describeProblem(problem: Problem): string {
+  const given = problem.given === undefined ? 'missing' : `got ${printable(problem.given)}`
+  const flag = problem.flag === undefined ? '' : `; set it with ${problem.flag}`
+  return `${problem.field}: ${given}; allowed: ${problem.allowed}${flag}`
+}
+
+/** Quotes foreign text for a message: no control characters reach the terminal, and 80 characters are enough. */
+export function printable(text: string): string {
+  const short = text.length > 80 ? `${text.slice(0, 80)}… (${text.length} characters)` : text
+  return JSON.stringify(short).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, char =>
+    `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import type { Answers } from '../deployment/answers.ts'
+import { render } from '../deployment/render.ts'
+import { type Docker, type ImageFacts } from '../docker/engine.ts'
+import { ToolError } from '../errors.ts'
+
+/** Where OpenClaw publishes its image (its Docker install page). */
+const OFFICIAL = 'ghcr.io/openclaw/openclaw'
+
+/**
+ * The image a deployment runs. `pinned` names exact bytes: `repository@sha256:…` from a registry, or the local image
+ * id where there is no registry. `label` is what a person calls it.
+ */
+export interface GatewayImage {
+  pinned: string
+  label: string
+}
+
+/** What the answers name, before the engine has resolved it. */
+export function imageLabel(answers: Pick<Answers, 'image' | 'version' | 'imageReference' | 'baseImage'>): string {
+  if (answers.image === 'official') return `${OFFICIAL}:${answers.version}`
+  if (answers.image === 'reference') return answers.imageReference
+  // The tag follows from what is built, so that an unchanged Dockerfile is not built again.
+  const recipe = createHash('sha256').update(dockerfile(answers)).digest('hex').slice(0, 12)
+  return `create-openclaw-secure/openclaw:${answers.version}-${recipe}`
+}
+
+/** The Dockerfile of `--build`. */
+export function dockerfile(answers: Pick<Answers, 'version' | 'baseImage'>): string {
+  // No JSON here: a Dockerfile takes both as they are, and the grammar of both admits no white space or quote.
+  return render('Dockerfile.hbs', { base: answers.baseImage, package: `openclaw@${answers.version}` }, 'text')
+}
+
+/** The pinned name of an image the engine has. */
+export function pin(label: string, image: ImageFacts): GatewayImage {
+  const repository = label.replace(/@.*$/, '').replace(/:[^/:]*$/, '')
+  const digest = image.RepoDigests?.find(candidate => candidate.startsWith(`${repository}@`))
+  return { pinned: digest ?? image.Id, label }
+}
+
+/** The image if the engine has it already, else undefined. Never downloads and never builds. */
+export async function localImage(docker: Docker, label: string): Promise<GatewayImage | undefined> {
+  const found = await docker.image(label)
+  return found === undefined ? undefined : pin(label, found)
+}
+
+/** Downloads or builds what is missing and pins it. Errors: `image_not_found`, `image_pull_failed`, `image_build_failed`. */
+export async function obtainImage(
+  docker: Docker,
+  answers: Pick<Answers, 'image' | 'version' | 'imageReference' | 'baseImage'>,
+  options: { signal: AbortSignal; onLine: (line: string) => void },
+): Promise<GatewayImage> {
+  const label = imageLabel(answers)
+  const present = await localImage(docker, label)
+  if (present !== undefined) return present
+  if (answers.image === 'build') await build(docker, answers, label, options)
+  else await docker.pull(label, options)
+  const obtained = await localImage(docker, label)
+  if (obtained === undefined) throw new ToolError('image_not_found', `the engine has no image ${label}`, 'Check that nothing removes images on this machine, then run the command again.')
+  return obtained
+}
+
+/**
+ * Builds with this machine's npm settings and certificates as build secrets, on its network: behind a company proxy
+ * an npm inside the build would otherwise retry for many minutes and fail without saying why.
+ */
+async function build(
+  docker: Docker,
+  answers: Pick<Answers, 'version' | 'baseImage'>,
+  label: string,
+  options: { signal: AbortSignal; onLine: (line: string) => void },
+): Promise<void> {
+  const npmrc = `${homedir()}/.npmrc`
+  const authorities = process.env.NODE_EXTRA_CA_CERTS ?? ''
+  const secrets = [
+    ...(existsSync(npmrc) ? ['--secret', `id=npmrc,src=${npmrc}`] : []),
+    ...(existsSync(authorities) ? ['--secret', `id=ca,src=${authorities}`] : []),
+  ]
+  const { code, stderr } = await docker.call(
+    ['build', '--network', 'host', '--progress', 'plain', ...secrets, '--tag', label, '-'],
+    // A CLI before 23 builds with BuildKit, and so with secrets, only when told to.
+    { input: dockerfile(answers), deadline: 20 * 60_000, environment: { DOCKER_BUILDKIT: '1' }, ...options },
+  )
+  if (code === 0) return
+  const tail = stderr.trim().split('\n').slice(-12).join('\n')
+  const hint = /SELF_SIGNED|UNABLE_TO_GET_ISSUER|certificate/i.test(stderr)
+    ? 'npm inside the build does not trust your proxy: point NODE_EXTRA_CA_CERTS at its CA certificate and run again.'
+    : /exit code: 124/.test(stderr)
+      ? 'npm did not finish within 15 minutes. Check the network, the proxy settings in ~/.npmrc, and NODE_EXTRA_CA_CERTS.'
+      : /not found|pull access denied|failed to resolve/i.test(stderr)
+        ? 'Check --base-image and --openclaw-version.'
+        : 'Read the lines above, correct the cause and run the same command again.'
+  throw new ToolError('image_build_failed', `the image could not be built:\n${tail}`, hint)
+}

@@ -1,0 +1,74 @@
+import * as z from 'zod'
+import { INSIDE } from '../deployment/layout.ts'
+import { type Docker, firstLine } from '../docker/engine.ts'
+import { Exit, ToolError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+
+/**
+ * OpenClaw's own opinions. Each is read from its JSON: `security audit` exits 0 whatever it finds.
+ */
+
+const Validation = z.object({
+  valid: z.boolean(),
+  issues: z.optional(z.array(z.object({ path: z.string(), message: z.string() }))),
+})
+
+/**
+ * Has a configuration checked by the image that is going to run it, in a container without a network. `folder` holds
+ * the `openclaw.json` and must be readable by `user`. Errors: `config_rejected` with OpenClaw's own words,
+ * `image_not_openclaw`.
+ */
+export async function validateConfig(docker: Docker, image: string, user: string, folder: string, signal: AbortSignal): Promise<string> {
+  const { code, stdout, stderr } = await docker.throwaway({
+    image,
+    command: ['node', 'openclaw.mjs', 'config', 'validate', '--json'],
+    user,
+    mounts: [{ source: folder, target: INSIDE.config, readOnly: true }],
+    tmpfs: ['/tmp:rw,noexec,nosuid,nodev,size=128m,mode=1777', `${INSIDE.state}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`, `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`],
+    environment: {
+      HOME: INSIDE.home,
+      OPENCLAW_STATE_DIR: INSIDE.state,
+      OPENCLAW_CONFIG_PATH: INSIDE.configFile,
+      XDG_CACHE_HOME: INSIDE.cache,
+    },
+    deadline: 120_000,
+    signal,
+  })
+  const verdict = Validation.safeParse(parseJson(stdout))
+  if (!verdict.success)
+    throw new ToolError('image_not_openclaw', `the image does not answer as OpenClaw does (code ${code}): ${firstLine(stderr || stdout)}`, 'Check --image or --openclaw-version: it must be an OpenClaw gateway image with openclaw.mjs in its working folder.')
+  if (verdict.data.valid) return 'valid'
+  const issues = (verdict.data.issues ?? []).map(issue => `${issue.path}: ${issue.message}`).join('; ')
+  throw new ToolError('config_rejected', `this OpenClaw refuses the configuration: ${issues}`, 'Nothing was replaced. Choose the OpenClaw release this tool was made for, or a newer version of this tool.', Exit.unknown)
+}
+
+const SecurityAudit = z.object({
+  summary: z.object({ critical: z.number(), warn: z.number(), info: z.number() }),
+  findings: z.array(z.object({ checkId: z.string(), severity: z.string(), title: z.string() })),
+})
+export type SecurityAudit = z.infer<typeof SecurityAudit>
+
+const SecretsAudit = z.object({
+  status: z.string(),
+  summary: z.object({ plaintextCount: z.number(), unresolvedRefCount: z.number() }),
+  findings: z.array(z.object({ code: z.string(), message: z.string() })),
+})
+export type SecretsAudit = z.infer<typeof SecretsAudit>
+
+/** `openclaw security audit` and `openclaw secrets audit` in the running container, both in one go. */
+export async function audits(docker: Docker, container: string): Promise<{ security: SecurityAudit; secrets: SecretsAudit }> {
+  const ask = (...args: string[]) => docker.exec(container, ['node', 'openclaw.mjs', ...args, '--json'], { deadline: 90_000 })
+  const [security, secrets] = await Promise.all([ask('security', 'audit'), ask('secrets', 'audit')])
+  return { security: read(SecurityAudit, security, 'security audit'), secrets: read(SecretsAudit, secrets, 'secrets audit') }
+}
+
+function read<T>(schema: z.ZodType<T>, finished: { code: number; stdout: string; stderr: string }, what: string): T {
+  const parsed = schema.safeParse(parseJson(finished.stdout))
+  if (parsed.success) return parsed.data
+  throw new ToolError('judge_silent', `openclaw ${what} gave no verdict (code ${finished.code}): ${firstLine(finished.stderr)}`, 'Look at the gateway’s log, then run the command again.')
+}
+
+function ids(user: string): string {
+  const [uid, gid] = user.split(':')
+  return `uid=${uid},gid=${gid}`
+}

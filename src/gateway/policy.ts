@@ -1,0 +1,155 @@
+import type { Answers, Posture, Provider } from '../deployment/answers.ts'
+import { keySecretOf } from '../deployment/answers.ts'
+import { INSIDE } from '../deployment/layout.ts'
+import { bridgeNetwork } from '../deployment/network.ts'
+
+/** A secret as the gateway finds it: its name and the versioned file that holds its present value. */
+export interface DeliveredSecret {
+  name: string
+  rotationId: string
+}
+
+/** The file of a secret, below the secrets folder: `gateway_token.20261123t014000-1a2b3c4d`. */
+export function secretFileName(secret: DeliveredSecret): string {
+  return `${secret.name}.${secret.rotationId}`
+}
+
+export const GATEWAY_TOKEN = 'gateway_token'
+
+/** All secrets a deployment has, by name. */
+export function secretNamesOf(answers: Pick<Answers, 'providers'>): string[] {
+  return [GATEWAY_TOKEN, ...answers.providers.map(keySecretOf)]
+}
+
+interface Tools {
+  profile: string
+  alsoAllow?: string[]
+  deny: string[]
+}
+
+/**
+ * Which tools the model gets, per posture. OpenClaw has no list of forbidden commands: a tool that is denied does not
+ * exist for the model, which is stronger. `deny` wins over everything else (OpenClaw, "Tools: profiles and groups").
+ */
+const TOOLS: Record<Posture, Tools> = {
+  chat: {
+    profile: 'messaging',
+    deny: ['group:automation', 'group:runtime', 'group:fs', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send'],
+  },
+  workspace: {
+    profile: 'messaging',
+    alsoAllow: ['read', 'write', 'edit'],
+    deny: ['group:automation', 'group:runtime', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send', 'apply_patch'],
+  },
+  coding: {
+    profile: 'coding',
+    deny: ['group:automation', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send'],
+  },
+}
+
+/**
+ * The gateway's configuration as OpenClaw 2026.9.6 enforces it. Every key exists there: unknown ones keep the gateway
+ * from starting. Why each is set as it is stands beside it in `templates/openclaw.json.hbs`.
+ */
+export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecret[]) {
+  const tools = TOOLS[answers.posture]
+  const ref = (name: string) => ({ source: 'file', provider: name, id: 'value' })
+  const origins = [`http://127.0.0.1:${answers.port}`, `http://localhost:${answers.port}`]
+  return {
+    gateway: {
+      mode: 'local',
+      bind: 'lan',
+      port: INSIDE.port,
+      auth: {
+        mode: 'token',
+        token: ref(GATEWAY_TOKEN),
+        allowTailscale: false,
+        rateLimit: { maxAttempts: 10, windowMs: 60_000, lockoutMs: 300_000, exemptLoopback: true },
+      },
+      ...(answers.access === 'proxy' ? { trustedProxies: [bridgeNetwork(answers.name).gateway] } : {}),
+      allowRealIpFallback: false,
+      controlUi: {
+        enabled: true,
+        allowedOrigins: answers.access === 'proxy' ? [...origins, `https://${answers.proxyHost}`] : origins,
+        embedSandbox: 'strict',
+        allowExternalEmbedUrls: false,
+        automaticallyFetchFavicons: false,
+      },
+      terminal: { enabled: false },
+      cliAgents: { enabled: false },
+      tailscale: { mode: 'off' },
+      nodes: {
+        pairing: { autoApproveLocal: false, sshVerify: false },
+        browser: { mode: 'off' },
+        pluginTools: { enabled: false },
+        allowSkills: false,
+      },
+    },
+    secrets: {
+      providers: {
+        ...Object.fromEntries(
+          secrets.map(secret => [
+            secret.name,
+            { source: 'file', path: `${INSIDE.secrets}/${secretFileName(secret)}`, mode: 'singleValue' },
+          ]),
+        ),
+        default: { source: 'env', allowlist: [] },
+      },
+    },
+    models: {
+      catalogRefresh: { enabled: false },
+      ...(answers.providers.length === 0
+        ? {}
+        : { providers: Object.fromEntries(answers.providers.map(provider => [provider.id, modelProvider(provider, answers.model)])) }),
+    },
+    agents: {
+      defaults: {
+        workspace: INSIDE.workspace,
+        sandbox: { mode: 'off' },
+        ...(answers.model === '' ? {} : { model: { primary: answers.model } }),
+      },
+    },
+    tools: {
+      ...tools,
+      fs: { workspaceOnly: true },
+      exec: { mode: 'deny', strictInlineEval: true, applyPatch: { enabled: false, workspaceOnly: true } },
+      elevated: { enabled: false },
+      agentToAgent: { enabled: false },
+      sessions: { visibility: 'agent' },
+      loopDetection: { enabled: true },
+      codeMode: false,
+    },
+    session: { dmScope: 'per-channel-peer' },
+    commands: { bash: false, config: false, mcp: false, plugins: false, debug: false, restart: false },
+    browser: { enabled: false },
+    cron: { enabled: false },
+    plugins: { allow: ['memory-core', ...answers.providers.filter(p => p.url === undefined).map(p => p.id)] },
+    skills: { install: { allowUploadedArchives: false } },
+    discovery: { mdns: { mode: 'off' } },
+    logging: {
+      level: 'info',
+      consoleLevel: 'info',
+      consoleStyle: 'json',
+      file: INSIDE.log,
+      maxFileBytes: 20 * 1024 * 1024,
+      audit: { enabled: true, executionIdentity: true, messages: 'all' },
+    },
+    update: { checkOnStart: false, auto: { enabled: false } },
+    telemetry: { enabled: false },
+  }
+}
+
+export type GatewayPolicy = ReturnType<typeof gatewayPolicy>
+
+function modelProvider(provider: Provider, model: string) {
+  const apiKey = { source: 'file', provider: keySecretOf(provider), id: 'value' }
+  if (provider.url === undefined) return { apiKey }
+  const name = model.slice(model.indexOf('/') + 1)
+  return {
+    baseUrl: provider.url,
+    apiKey,
+    api: 'openai-completions',
+    // A context that today's models all have; the answers do not ask for more than a person knows by heart.
+    models: [{ id: name, name, contextWindow: 128_000, maxTokens: 4096 }],
+  }
+}

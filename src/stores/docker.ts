@@ -1,0 +1,163 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import * as z from 'zod'
+import { errorCode, type FileOwner, lookAt, readIfPresent, syncDirectory, writeAtomic } from '../deployment/files.ts'
+import { Exit, ToolError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+import { type Redactor, Secret } from '../secret.ts'
+import type { SecretStore, StoredSecret, StoredValue } from './store.ts'
+
+const ROTATION_ID = /^[0-9a-z-]{4,64}$/
+const Id = z.string().regex(ROTATION_ID)
+const Document = z.strictObject({
+  version: z.literal(1),
+  revision: z.int().positive(),
+  current: z.optional(Id),
+  pending: z.optional(Id),
+  previous: z.optional(Id),
+})
+type Document = z.infer<typeof Document>
+
+export interface DockerStoreOptions {
+  /** Holds the documents. They name values and contain none. */
+  documents: string
+  /** Holds a secret's values, `NAME.ROTATIONID`. For what the gateway reads, this is the folder mounted into it. */
+  valuesOf(name: string): string
+  /** Who must own a value's file; undefined: whoever runs this. */
+  ownerOf(name: string): FileOwner | undefined
+  redactor: Redactor
+}
+
+/**
+ * Docker secret files: what Compose mounts at /run/secrets, without its traps. A value exists on the disk exactly once,
+ * as a file that is never changed after it has its name (0400, one link, owned by the container's user); the document
+ * beside it says which is current. Writers are kept apart by the deployment's lock, and by the revision.
+ */
+export class DockerSecretFiles implements SecretStore {
+  readonly #options: DockerStoreOptions
+
+  constructor(options: DockerStoreOptions) {
+    this.#options = options
+  }
+
+  async check(): Promise<string> {
+    const { documents } = this.#options
+    if (!existsSync(documents)) return 'Docker secret files: nothing stored yet'
+    return `Docker secret files in ${this.#options.valuesOf('gateway_token')}`
+  }
+
+  async load(name: string): Promise<StoredSecret | undefined> {
+    const document = this.#read(name)
+    if (document === undefined) return undefined
+    const { revision, current, pending, previous } = document
+    return {
+      revision,
+      ...(current === undefined ? {} : { current: this.#value(name, current) }),
+      ...(pending === undefined ? {} : { pending: this.#value(name, pending) }),
+      ...(previous === undefined ? {} : { previous: this.#value(name, previous) }),
+    }
+  }
+
+  async stage(name: string, value: StoredValue, revision: number): Promise<number> {
+    const document = this.#expect(name, revision, found => found.pending === value.rotationId)
+    if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
+    if (!ROTATION_ID.test(value.rotationId)) throw new Error('a rotation id is 4 to 64 of 0-9, a-z and -')
+    const path = this.#path(name, value.rotationId)
+    writeAtomic(path, value.value, 0o400, this.#options.ownerOf(name))
+    const dropped = document?.pending
+    const next = this.#write(name, { ...document, version: 1, revision: revision + 1, pending: value.rotationId })
+    if (dropped !== undefined && dropped !== value.rotationId) this.#remove(name, dropped)
+    return next
+  }
+
+  async commit(name: string, rotationId: string, revision: number): Promise<number> {
+    const document = this.#expect(name, revision, found => found.current === rotationId && found.pending === undefined)
+    if (document?.current === rotationId && document.pending === undefined) return document.revision
+    if (document?.pending !== rotationId) throw conflict(name)
+    const { current, previous } = document
+    const next = this.#write(name, {
+      version: 1,
+      revision: revision + 1,
+      current: rotationId,
+      ...(current === undefined ? {} : { previous: current }),
+    })
+    if (previous !== undefined) this.#remove(name, previous)
+    return next
+  }
+
+  async rollback(name: string, rotationId: string, revision: number): Promise<number> {
+    const document = this.#expect(name, revision, found => found.pending === undefined)
+    if (document?.pending === undefined) return document?.revision ?? 0
+    if (document.pending !== rotationId) throw conflict(name)
+    const { pending, ...rest } = document
+    const next = this.#write(name, { ...rest, revision: revision + 1 })
+    this.#remove(name, pending)
+    return next
+  }
+
+  async retire(name: string, revision: number): Promise<number> {
+    const document = this.#expect(name, revision, found => found.previous === undefined)
+    if (document?.previous === undefined) return document?.revision ?? 0
+    const { previous, ...rest } = document
+    const next = this.#write(name, { ...rest, revision: revision + 1 })
+    this.#remove(name, previous)
+    return next
+  }
+
+  async destroy(name: string): Promise<void> {
+    const document = this.#read(name)
+    rmSync(this.#documentPath(name), { force: true })
+    for (const id of [document?.current, document?.pending, document?.previous]) if (id !== undefined) this.#remove(name, id)
+  }
+
+  /** The document when its revision is the one expected, or when the change was made already by an earlier try. */
+  #expect(name: string, revision: number, done: (found: Document) => boolean): Document | undefined {
+    const document = this.#read(name)
+    if (document !== undefined && document.revision === revision + 1 && done(document)) return document
+    if ((document?.revision ?? 0) !== revision) throw conflict(name)
+    return document
+  }
+
+  #read(name: string): Document | undefined {
+    const text = readIfPresent(this.#documentPath(name))
+    if (text === undefined) return undefined
+    const parsed = Document.safeParse(parseJson(text))
+    if (!parsed.success) throw new ToolError('store_corrupt', `${this.#documentPath(name)} is not a store document of this tool`, 'Restore it from a backup. The values themselves are untouched.', Exit.unknown)
+    return parsed.data
+  }
+
+  #write(name: string, document: Document): number {
+    writeAtomic(this.#documentPath(name), `${JSON.stringify(document)}\n`, 0o600)
+    return document.revision
+  }
+
+  #value(name: string, rotationId: string): StoredValue {
+    const path = this.#path(name, rotationId)
+    const found = lookAt(path)
+    if (found === undefined) throw new ToolError('store_corrupt', `${path} is gone, and the store still names it`, 'Restore it from a backup, or remove the store document to begin anew with another value.', Exit.unknown)
+    if (!found.isFile() || found.nlink !== 1) throw new ToolError('store_corrupt', `${path} is not a plain file with one link`, 'Somebody replaced it. Find out who before you go on; then remove it and restore it from a backup.', Exit.failed)
+    try {
+      return { rotationId, value: this.#options.redactor.learn(new Secret(readFileSync(path))) }
+    } catch (error) {
+      if (errorCode(error) !== 'EACCES') throw error
+      throw new ToolError('store_denied', `${path} belongs to the gateway's user and cannot be read by this one`, 'Run the command as the user who set the deployment up, or as root.', Exit.unknown)
+    }
+  }
+
+  #remove(name: string, rotationId: string): void {
+    rmSync(this.#path(name, rotationId), { force: true })
+    syncDirectory(this.#options.valuesOf(name))
+  }
+
+  #path(name: string, rotationId: string): string {
+    return resolve(this.#options.valuesOf(name), `${name}.${rotationId}`)
+  }
+
+  #documentPath(name: string): string {
+    return resolve(this.#options.documents, `${name}.json`)
+  }
+}
+
+function conflict(name: string): ToolError {
+  return new ToolError('store_conflict', `${name} was changed by somebody else in the meantime`, 'Run the command again: it starts from what is stored now.', Exit.unknown)
+}

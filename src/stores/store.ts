@@ -1,0 +1,42 @@
+import type { Secret } from '../secret.ts'
+
+/** One value of a secret. The rotation id names it wherever the value itself must not stand. */
+export interface StoredValue {
+  rotationId: string
+  value: Secret
+}
+
+/** A secret as its store holds it. `revision` is what the next change must quote: compare and swap. */
+export interface StoredSecret {
+  revision: number
+  current?: StoredValue
+  pending?: StoredValue
+  previous?: StoredValue
+}
+
+/**
+ * Where the truth about secrets lives. One document a secret, changed by compare-and-swap only, so that a change
+ * happens whole or not at all and two writers cannot overwrite each other.
+ *
+ * A new value goes stage → commit → retire. Between stage and commit both values are in the store: whichever the
+ * gateway accepts can be found there, so nobody is ever locked out. Every call may be repeated with the same arguments.
+ *
+ * Errors of all: `store_unreachable`, `store_denied`, `store_corrupt`, and `store_conflict` when `revision` is not the
+ * present one. None of them carries a value.
+ */
+export interface SecretStore {
+  /** Can it be reached, read and written? Returns what it saw; throws what is wrong. */
+  check(): Promise<string>
+  /** The secret, or undefined when the store has never heard of it. */
+  load(name: string): Promise<StoredSecret | undefined>
+  /** Keeps a new value beside the current one. Returns the new revision. */
+  stage(name: string, value: StoredValue, revision: number): Promise<number>
+  /** Makes the pending value current and the current one previous. */
+  commit(name: string, rotationId: string, revision: number): Promise<number>
+  /** Forgets the pending value. */
+  rollback(name: string, rotationId: string, revision: number): Promise<number>
+  /** Forgets the previous value. */
+  retire(name: string, revision: number): Promise<number>
+  /** Forgets the secret altogether. */
+  destroy(name: string): Promise<void>
+}

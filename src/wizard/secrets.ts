@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs'
+import type { Answers } from '../deployment/answers.ts'
+import { keySecretOf } from '../deployment/answers.ts'
+import { errorCode } from '../deployment/files.ts'
+import type { Problem } from '../errors.ts'
+import { GATEWAY_TOKEN } from '../gateway/policy.ts'
+import { type Redactor, Secret, weaknessOf } from '../secret.ts'
+
+/** `@PATH` or `@-`, per secret: the only forms in which the command line may speak of one. */
+export interface SecretFlags {
+  token?: string
+  providerKeys: readonly string[]
+}
+
+/** Secrets the person brought, by the name they are stored under. */
+export type BroughtSecrets = Map<string, Secret>
+
+/**
+ * Reads the secrets a person points at. The values never stood on the command line: a flag that holds anything but
+ * `@PATH` or `@-` is refused without repeating what it held.
+ */
+export async function readSecrets(
+  flags: SecretFlags,
+  providers: Answers['providers'],
+  stdin: AsyncIterable<Uint8Array | string>,
+  redactor: Redactor,
+): Promise<{ brought: BroughtSecrets; problems: Problem[] }> {
+  const brought: BroughtSecrets = new Map()
+  const problems: Problem[] = []
+  const wanted: { name: string; source: string; flag: string }[] = []
+  if (flags.token !== undefined) wanted.push({ name: GATEWAY_TOKEN, source: flags.token, flag: '--token' })
+  for (const text of flags.providerKeys) {
+    const [id = '', ...rest] = text.split('=')
+    const provider = providers.find(candidate => candidate.id === id)
+    if (provider === undefined || rest.length === 0)
+      problems.push({ field: 'provider key', allowed: `PROVIDER=@FILE or PROVIDER=@-, where PROVIDER is ${providers.map(p => p.id).join(', ') || 'named with --provider'}`, flag: '--provider-key openai=@key.txt' })
+    else wanted.push({ name: keySecretOf(provider), source: rest.join('='), flag: `--provider-key ${id}` })
+  }
+  if (wanted.filter(({ source }) => source === '@-').length > 1)
+    problems.push({ field: 'secrets from stdin', given: 'several', allowed: 'one secret from stdin; the others from files', flag: '@FILE' })
+  else
+    for (const { name, source, flag } of wanted) {
+      const read = await readOne(source, stdin)
+      if (typeof read === 'string') {
+        problems.push({ field: name, given: '(not shown)', allowed: read, flag: `${flag}${flag.includes('key') ? '=' : ' '}@FILE` })
+        continue
+      }
+      redactor.learn(read)
+      const weakness = name === GATEWAY_TOKEN ? weaknessOf(read) : unusableKey(read)
+      if (weakness !== undefined)
+        problems.push({ field: name, given: '(not shown)', allowed: name === GATEWAY_TOKEN ? `at least 64 unguessable characters, but ${weakness}; leave the flag out and one is generated` : weakness, flag })
+      else brought.set(name, read)
+    }
+  return { brought, problems }
+}
+
+/** The secret, or what would have been allowed. */
+async function readOne(source: string, stdin: AsyncIterable<Uint8Array | string>): Promise<Secret | string> {
+  if (!source.startsWith('@') || source === '@') return '@FILE or @- (stdin): a secret on the command line would be seen by everybody on this machine'
+  try {
+    const text = source === '@-' ? await readAll(stdin) : readFileSync(source.slice(1), 'utf8')
+    const value = text.replace(/\r?\n$/, '')
+    return value === '' ? `a ${source === '@-' ? 'stdin' : 'file'} that is not empty` : new Secret(value)
+  } catch (error) {
+    return `a file that can be read (${errorCode(error) ?? 'unreadable'})`
+  }
+}
+
+async function readAll(stdin: AsyncIterable<Uint8Array | string>): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of stdin) {
+    const bytes = Buffer.from(chunk)
+    size += bytes.length
+    if (size > 65_536) break
+    chunks.push(bytes)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function unusableKey(key: Secret): string | undefined {
+  return /^[\x21-\x7e]{1,4096}$/.test(key.expose()) ? undefined : 'one line of printable ASCII without spaces'
+}

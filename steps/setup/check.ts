@@ -1,0 +1,41 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { ensureDirectory, writeAtomic } from '../../src/deployment/files.ts'
+import { validateConfig } from '../../src/gateway/judges.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { must, type SetupContext } from './context.ts'
+import { ownerOf } from './folder.ts'
+import { isAsPlanned } from './plan.ts'
+
+const CONFIG = 'config/openclaw.json'
+
+/**
+ * The image that will run the configuration judges it before it replaces anything: OpenClaw refuses to start with a
+ * key it does not know, and under a restart policy that is a loop nobody sees.
+ */
+export const checkConfig: Step<Pick<SetupContext, 'answers' | 'written' | 'layout' | 'docker' | 'launch' | 'found'>> = {
+  id: 'config.check',
+  title: 'Have the image itself check openclaw.json',
+  effect: 'reads',
+  skip(ctx) {
+    if (!ctx.launch) return 'nothing is launched; the next run that launches checks it'
+    const files = must(ctx.found, 'plan').files.filter(file => [CONFIG, 'docker-compose.yml'].includes(file.path))
+    return files.every(file => isAsPlanned(file, ctx)) ? 'neither it nor the image has changed since it was checked' : undefined
+  },
+  async run({ docker, layout, found }, signal) {
+    const ownership = must(found, 'ownership')
+    const image = must(found, 'image').pinned
+    const config = must(found, 'plan').files.find(file => file.path === CONFIG)
+    if (config === undefined) throw new Error('the plan has no openclaw.json')
+    const staging = mkdtempSync(resolve(layout.own, 'check-'))
+    try {
+      const owner = ownerOf(config, ownership)
+      ensureDirectory(staging, 0o700, owner)
+      writeAtomic(resolve(staging, 'openclaw.json'), config.content, config.mode, owner)
+      const { uid, gid } = ownership.user
+      return { saw: await validateConfig(docker, image, `${uid}:${gid}`, staging, signal) }
+    } finally {
+      rmSync(staging, { recursive: true, force: true })
+    }
+  },
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
+import { lookAt, writeAtomic } from '../../src/deployment/files.ts'
+import { type DeliveredSecret, secretFileName } from '../../src/gateway/policy.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { Secret } from '../../src/secret.ts'
+import { must, type SetupContext } from './context.ts'
+
+type Needs = Pick<SetupContext, 'layout' | 'store' | 'found'>
+
+/**
+ * Puts each secret where the gateway reads it: a file of its own in the folder mounted at /run/secrets, 0400, owned by
+ * the container's user, one link. OpenClaw accepts nothing laxer, and a new value is a new file.
+ */
+export const deliverSecrets: Step<Needs> = {
+  id: 'secrets.deliver',
+  title: 'Hand the secrets to the gateway’s user',
+  effect: 'writes',
+  async skip(ctx) {
+    for (const secret of must(ctx.found, 'secrets')) if (!(await isDelivered(secret, ctx))) return undefined
+    return 'they are there, 0400 and owned by the gateway’s user'
+  },
+  async run(ctx) {
+    const { layout, store, found } = ctx
+    const ownership = must(found, 'ownership')
+    const delivered: string[] = []
+    for (const secret of must(found, 'secrets')) {
+      if (await isDelivered(secret, ctx)) continue
+      const path = resolve(layout.secrets, secretFileName(secret))
+      const value = (await store.load(secret.name))?.current?.value
+      if (value === undefined) throw new Error(`the store lost ${secret.name}`)
+      writeAtomic(path, value, 0o400, ownership.by === 'chown' ? ownership.host : undefined)
+      delivered.push(relative(layout.root, path))
+    }
+    return { saw: delivered.join(', ') }
+  },
+}
+
+async function isDelivered(secret: DeliveredSecret, { layout, store, found }: Needs): Promise<boolean> {
+  const path = resolve(layout.secrets, secretFileName(secret))
+  const { by, host } = must(found, 'ownership')
+  const there = lookAt(path)
+  if (there?.isFile() !== true || there.nlink !== 1 || (Number(there.mode) & 0o7777) !== 0o400) return false
+  if (by === 'chown' && there.uid !== host.uid) return false
+  const value = (await store.load(secret.name))?.current?.value
+  return value?.equals(new Secret(readFileSync(path))) === true
+}

@@ -1,0 +1,33 @@
+import type { Step } from '../../src/procedure/step.ts'
+import { checkConfig } from './check.ts'
+import type { SetupContext } from './context.ts'
+import { deliverSecrets } from './deliver.ts'
+import { writeFiles, writePasswordFile } from './files.ts'
+import { closeToNeighbours } from './firewall.ts'
+import { createFolder } from './folder.ts'
+import { lookForImage, obtainTheImage } from './image.ts'
+import { launchGateway, proveToken } from './launch.ts'
+import { findOwner } from './owner.ts'
+import { planFiles } from './plan.ts'
+import { readSecretNames, storeSecrets } from './secrets.ts'
+
+/**
+ * From answers to a running gateway. The order is the safety: the answers and the ignore rules before any secret, the
+ * secrets before what names them, the check before the files, the firewall before the port.
+ */
+export const setupSteps: readonly Step<SetupContext>[] = [
+  lookForImage,
+  obtainTheImage,
+  findOwner,
+  createFolder,
+  storeSecrets,
+  readSecretNames,
+  planFiles,
+  checkConfig,
+  deliverSecrets,
+  writeFiles,
+  writePasswordFile,
+  closeToNeighbours,
+  launchGateway,
+  proveToken,
+]

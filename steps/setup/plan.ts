@@ -1,0 +1,55 @@
+import { resolve } from 'node:path'
+import { lookAt, readIfPresent } from '../../src/deployment/files.ts'
+import { makePlan, type PlannedFile } from '../../src/deployment/plan.ts'
+import { Exit, ToolError } from '../../src/errors.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { must, type SetupContext } from './context.ts'
+import { ownerOf } from './folder.ts'
+
+type Needs = Pick<SetupContext, 'answers' | 'written' | 'layout' | 'found'>
+
+/** Works out every file, and refuses to overwrite one that somebody edited. */
+export const planFiles: Step<Needs> = {
+  id: 'files.plan',
+  title: 'Render the files',
+  effect: 'reads',
+  async run({ answers, written, layout, found }) {
+    found.plan = makePlan({
+      answers,
+      written,
+      layout,
+      image: must(found, 'image'),
+      ownership: must(found, 'ownership'),
+      secrets: must(found, 'secrets'),
+    })
+    const { files } = must(found, 'plan')
+    const edited = files.filter(file => isEdited(layout.root, layout.base, file)).map(file => file.path)
+    if (edited.length > 0)
+      throw new ToolError(
+        'edited',
+        `edited since they were rendered: ${edited.join(', ')}`,
+        `Your changes would be lost. Move them into deployment.yaml if it has a place for them, or compare with ${layout.base} and remove the file; then run the command again.`,
+        Exit.usage,
+      )
+    return { saw: `${files.length} files, each parsed again and equal to its plan` }
+  },
+}
+
+/** Whether a file on the disk already is as planned: bytes, mode and, where we can tell, owner. */
+export function isAsPlanned(file: PlannedFile, { layout, found }: Needs): boolean {
+  const path = resolve(layout.root, file.path)
+  const there = lookAt(path)
+  const owner = ownerOf(file, must(found, 'ownership'))
+  return (
+    there?.isFile() === true &&
+    (Number(there.mode) & 0o7777) === file.mode &&
+    (owner === undefined || there.uid === owner.uid) &&
+    readIfPresent(path) === file.content
+  )
+}
+
+function isEdited(root: string, base: string, file: PlannedFile): boolean {
+  const rendered = readIfPresent(resolve(base, file.path))
+  const present = readIfPresent(resolve(root, file.path))
+  return rendered !== undefined && present !== undefined && present !== rendered && present !== file.content && file.path !== 'deployment.yaml'
+}

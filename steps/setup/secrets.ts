@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto'
+import { secretNamesOf } from '../../src/gateway/policy.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { generateToken, type Secret } from '../../src/secret.ts'
+import type { SecretStore } from '../../src/stores/store.ts'
+import { must, type SetupContext } from './context.ts'
+
+type Needs = Pick<SetupContext, 'answers' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
+
+/** The secret that opens nginx in front of the gateway. The gateway itself never sees it. */
+export const PROXY_PASSWORD = 'proxy_password'
+
+/**
+ * Every secret of the deployment is in the store before anything that needs it exists. What the store has is kept:
+ * the value stored first is the value that counts, however often setup is cut short and run again.
+ */
+export const storeSecrets: Step<Needs> = {
+  id: 'secrets.store',
+  title: 'Put the gateway token and the provider keys into the store',
+  effect: 'writes',
+  async skip(ctx) {
+    const missing = await namesWithoutValue(ctx)
+    return missing.length === 0 ? 'the store has them' : undefined
+  },
+  async run(ctx) {
+    const { brought, redactor, store, now } = ctx
+    const facts: Record<string, string> = {}
+    for (const name of await namesWithoutValue(ctx)) {
+      const value = brought.get(name) ?? redactor.learn(generateToken())
+      facts[name] = await keep(store, name, value, rotationId(now()))
+    }
+    return { saw: Object.entries(facts).map(([name, fingerprint]) => `${name} ${fingerprint}`).join(', '), facts }
+  },
+}
+
+/** Which value each secret has now. Rotation ids, not values. */
+export const readSecretNames: Step<Pick<SetupContext, 'answers' | 'store' | 'found'>> = {
+  id: 'secrets.read',
+  title: 'Read back what is stored',
+  effect: 'reads',
+  async run({ answers, store, found }) {
+    found.secrets = []
+    for (const name of secretNamesOf(answers)) {
+      const current = (await store.load(name))?.current
+      if (current === undefined) throw new Error(`the store lost ${name}`)
+      found.secrets.push({ name, rotationId: current.rotationId })
+    }
+    return { saw: must(found, 'secrets').map(secret => secret.name).join(', ') }
+  },
+}
+
+/** `20261123t014000-1a2b3c4d`: sorts by time, and no two are alike. */
+export function rotationId(now: Date): string {
+  const stamp = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
+  return `${stamp}-${randomBytes(4).toString('hex')}`
+}
+
+/** Stage, then commit; a pending value that a killed run left is the one to commit. Returns the fingerprint. */
+async function keep(store: SecretStore, name: string, value: Secret, id: string): Promise<string> {
+  const found = await store.load(name)
+  const pending = found?.pending ?? { rotationId: id, value }
+  const revision = found?.pending === undefined ? await store.stage(name, pending, found?.revision ?? 0) : found.revision
+  await store.commit(name, pending.rotationId, revision)
+  return pending.value.fingerprint(name)
+}
+
+async function namesWithoutValue({ answers, store }: Pick<Needs, 'answers' | 'store'>): Promise<string[]> {
+  const names = [...secretNamesOf(answers), ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : [])]
+  const stored = await Promise.all(names.map(async name => (await store.load(name))?.current !== undefined))
+  return names.filter((_, index) => stored[index] !== true)
+}
+
+/** The name under which a token's age can be read: its rotation id begins with the time it was made. */
+export function bornAt(id: string): Date | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)-/.exec(id)
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second] = match
+  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+}
+

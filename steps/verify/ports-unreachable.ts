@@ -1,0 +1,24 @@
+import type { Check } from '../../src/procedure/step.ts'
+import { passIf, unknown } from './judge.ts'
+import type { World } from './world.ts'
+
+/** Tried, not read: whatever the configuration says, a connection either comes about or does not. */
+export const portsUnreachable: Check<World> = {
+  id: 'ports.unreachable',
+  title: 'No other address of this machine answers on the port',
+  line: 2,
+  threat: 'network exfiltration',
+  severity: 'critical',
+  remedy: 'See who listens (ss -ltnp) and bind it to 127.0.0.1.',
+  refs: { seed: '2. Network Isolation', cis: '5.14' },
+  bySetup: true,
+  async run(world) {
+    const { port } = world.answers
+    if ((await world.reach('127.0.0.1', port)) !== 'open') return unknown(`nothing answers on 127.0.0.1:${port}: the gateway is not running`)
+    const addresses = world.addresses()
+    if (addresses.length === 0) return unknown('this machine has no other address to try')
+    const seen = await Promise.all(addresses.map(async address => ({ address, answer: await world.reach(address, port) })))
+    return passIf(seen.every(one => one.answer !== 'open'), `connected to port ${port}: ${seen.map(one => `${one.address} ${one.answer}`).join(', ')}`)
+  },
+  sabotage: world => ({ ...world, addresses: () => ['192.0.2.1'], reach: async () => 'open' }),
+}

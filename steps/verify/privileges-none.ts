@@ -1,0 +1,23 @@
+import type { Check } from '../../src/procedure/step.ts'
+import { passIf, unknown } from './judge.ts'
+import type { World } from './world.ts'
+
+/** Read from the kernel, for every process, not from what was asked of Docker. */
+export const privilegesNone: Check<World> = {
+  id: 'privileges.none',
+  title: 'No process in the container has a capability, root, or a way to get either',
+  line: 3,
+  threat: 'privilege escalation',
+  severity: 'critical',
+  remedy: 'Run create-openclaw-secure . again: the container is not the one docker-compose.yml describes.',
+  refs: { seed: 'Container Security Options', cis: '4.1, 5.4, 5.26' },
+  bySetup: true,
+  async run(world) {
+    const processes = await world.processes()
+    const bad = processes.filter(p => p.uid === 0 || p.noNewPrivs !== 1 || p.caps.some(set => !/^0+$/.test(set)))
+    const shown = (bad.length > 0 ? bad : processes.slice(0, 1)).map(p => `${p.name}(${p.pid}) Uid ${p.uid}, CapEff ${p.caps[2]}, CapBnd ${p.caps[3]}, NoNewPrivs ${p.noNewPrivs}`)
+    if (processes.length === 0) return unknown('/proc of the container shows no process')
+    return passIf(bad.length === 0, `/proc/*/status of ${processes.length} processes: ${shown.join('; ')}`)
+  },
+  sabotage: world => ({ ...world, processes: async () => [{ pid: 1, name: 'node', uid: 0, caps: ['0', '0', '00000000a80425fb', '0', '0'], noNewPrivs: 0, seccomp: 2 }] }),
+}
