@@ -76,6 +76,7 @@ export async function setup(program: Program, directory: string, options: SetupO
     run: session.run,
     compose: composeOf(session, answers.name),
     store,
+    journal: session.journal,
     redactor: session.redactor,
     brought,
     launch,

@@ -9,6 +9,7 @@ import type { Finished, ProcessRunner } from './process.ts'
 export const THROWAWAY_LABEL = 'create-openclaw-secure.throwaway'
 
 const Info = z.object({
+  ID: z.string(),
   ServerVersion: z.string(),
   OSType: z.string(),
   Architecture: z.string(),

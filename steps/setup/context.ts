@@ -8,6 +8,7 @@ import type { Docker } from '../../src/docker/engine.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import type { GatewayImage } from '../../src/gateway/image.ts'
 import type { DeliveredSecret } from '../../src/gateway/policy.ts'
+import type { Journal } from '../../src/procedure/journal.ts'
 import type { Redactor } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 import type { BroughtSecrets } from '../../src/wizard/secrets.ts'
@@ -24,6 +25,7 @@ export interface SetupContext {
   run: ProcessRunner
   compose: Compose
   store: SecretStore
+  journal: Journal
   redactor: Redactor
   brought: BroughtSecrets
   /** False with `--no-launch`: render only, and never talk to an engine. */
@@ -39,6 +41,8 @@ export interface SetupContext {
 /** Filled in by the steps, in their order. */
 export interface Found {
   image?: GatewayImage
+  /** The engine's own identity, or 'none' when nothing is launched. */
+  engine?: string
   ownership?: Ownership
   secrets?: DeliveredSecret[]
   plan?: Plan

@@ -5,8 +5,9 @@ import { directoriesOf, type PlannedDirectory } from '../../src/deployment/plan.
 import { verbatim } from '../../src/deployment/render.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
+import { ownershipFacts } from './owner.ts'
 
-type Needs = Pick<SetupContext, 'answers' | 'layout' | 'written' | 'found'>
+type Needs = Pick<SetupContext, 'answers' | 'layout' | 'person' | 'written' | 'found'>
 
 /**
  * The folder and its parts, with the answers and the ignore rules in it before any secret is: from here on a run that
@@ -18,11 +19,11 @@ export const createFolder: Step<Needs> = {
   effect: 'writes',
   skip: ctx => (isComplete(ctx) ? 'it is there' : undefined),
   async run(ctx) {
-    const { layout, found } = ctx
+    const { layout, person, found } = ctx
     const ownership = must(found, 'ownership')
     for (const directory of planned(ctx)) ensureDirectory(resolve(layout.root, directory.path), directory.mode, ownerOf(directory, ownership))
     for (const { path, content } of early(ctx)) if (readIfPresent(path) !== content) writeAtomic(path, content, 0o644)
-    return { saw: layout.root }
+    return { saw: layout.root, facts: ownershipFacts(ownership, must(found, 'engine'), person.uid) }
   },
 }
 

@@ -15,7 +15,7 @@ export const portsPublished: Check<World> = {
   async run(world) {
     const { HostConfig, NetworkSettings } = await world.container()
     const bindings = [HostConfig.PortBindings, NetworkSettings.Ports].flatMap(ports => Object.entries(ports ?? {}).flatMap(([inside, outside]) => (outside ?? []).map(binding => ({ inside, ...binding }))))
-    const evidence = `docker inspect: ${bindings.map(b => `${b.HostIp || '(all addresses)'}:${b.HostPort}->${b.inside}`).join(', ') || 'nothing published'}; network mode ${HostConfig.NetworkMode}`
+    const evidence = `docker inspect: ${[...new Set(bindings.map(b => `${b.HostIp || '(all addresses)'}:${b.HostPort}->${b.inside}`))].join(', ') || 'nothing published'}; network mode ${HostConfig.NetworkMode}`
     return passIf(bindings.length > 0 && bindings.every(binding => binding.HostIp === '127.0.0.1') && HostConfig.NetworkMode !== 'host', evidence)
   },
   sabotage: world => ({

@@ -1,0 +1,115 @@
+/**
+ * What the live suites share: the built program as a person runs it, deployments with names and ports of their own,
+ * and clean-up that leaves nothing behind.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { imageLabel } from '../../src/gateway/image.ts'
+import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
+
+const execute = promisify(execFile)
+
+export const BIN = resolve(import.meta.dirname, '../../bin/create-openclaw-secure.js')
+export const BASE_IMAGE = 'openclaw-live/base:bookworm-node24'
+/** The gateway image that `test/live/up` has built with the product's own Dockerfile. */
+export const IMAGE = imageLabel({ image: 'build', version: OPENCLAW_VERSION, imageReference: '', baseImage: BASE_IMAGE })
+
+export interface Ran {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs any program to its end; a non-zero code is an answer. */
+export async function sh(file: string, args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string; timeout?: number } = {}): Promise<Ran> {
+  const { input, ...rest } = options
+  const child = execute(file, [...args], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, timeout: 180_000, ...rest })
+  child.child.stdin?.end(input ?? '')
+  try {
+    const { stdout, stderr } = await child
+    return { code: 0, stdout, stderr }
+  } catch (error) {
+    const failed = error as { code?: number | string; stdout?: string; stderr?: string }
+    return { code: typeof failed.code === 'number' ? failed.code : -1, stdout: failed.stdout ?? '', stderr: failed.stderr ?? '' }
+  }
+}
+
+/** `create-openclaw-secure ARGS`, as the person would run it, without a terminal. */
+export function cli(args: readonly string[], options: Parameters<typeof sh>[2] = {}): Promise<Ran> {
+  return sh(process.execPath, [BIN, ...args], options)
+}
+
+/** Starts the program and leaves it running, for signals. */
+export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  return spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** A folder for one deployment, not made yet, in a private temporary folder. Its name is the project's name. */
+export function freshFolder(label: string): string {
+  return resolve(mkdtempSync(resolve(tmpdir(), 'ocs-live-')), `t-${label}-${process.pid}`.slice(0, 39))
+}
+
+/** A port on 127.0.0.1 that nobody uses at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer()
+    server.once('error', fail)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => (typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port'))))
+    })
+  })
+}
+
+/** The arguments of an ordinary hardened deployment on the live environment. */
+export async function usual(folder: string, port?: number): Promise<string[]> {
+  return [folder, '--yes', '--build', '--base-image', BASE_IMAGE, '--port', String(port ?? (await freePort())), '--firewall', '--contact', 'Test, +1 555 0100']
+}
+
+/** The value of the delivered gateway token. Tests know it, and search for it. */
+export function tokenOf(folder: string): string {
+  const name = readdirSync(resolve(folder, 'secrets')).find(file => file.startsWith('gateway_token.'))
+  if (name === undefined) throw new Error(`no token in ${folder}`)
+  return readFileSync(resolve(folder, 'secrets', name), 'utf8')
+}
+
+/** The gateway's container id. */
+export async function containerOf(folder: string): Promise<string> {
+  const { stdout } = await sh('docker', ['ps', '--all', '--quiet', '--no-trunc', '--filter', `label=com.docker.compose.project=${basename(folder)}`])
+  return stdout.trim()
+}
+
+/** HTTP status of the auth path: 401 or 404. */
+export async function authStatus(port: number, token?: string): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${port}/api/channels/x`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })
+  return response.status
+}
+
+/** Everything in a folder, path to "mtime size hash": two equal maps mean nothing was touched. `state/` is the gateway's. */
+export function fingerprints(folder: string, below = ''): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const entry of readdirSync(resolve(folder, below), { withFileTypes: true, recursive: false })) {
+    const path = below === '' ? entry.name : `${below}/${entry.name}`
+    if (path === 'state') continue
+    if (entry.isDirectory()) Object.assign(found, fingerprints(folder, path))
+    else found[path] = createHash('sha256').update(readFileSync(resolve(folder, path))).digest('hex')
+  }
+  return found
+}
+
+/** Removes container, network, firewall rule and folder of a deployment. */
+export async function remove(folder: string): Promise<void> {
+  const name = basename(folder)
+  const { stdout } = await sh('docker', ['ps', '--all', '--quiet', '--filter', `label=com.docker.compose.project=${name}`])
+  for (const id of stdout.split('\n').filter(line => line !== '')) await sh('docker', ['rm', '--force', '--volumes', id])
+  await sh('docker', ['network', 'rm', `${name}_gateway`])
+  const { bridge } = bridgeNetwork(name)
+  await sh('iptables', ['--wait', '5', '-D', 'DOCKER-USER', '-o', bridge, '!', '-i', bridge, '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP'])
+  rmSync(resolve(folder, '..'), { recursive: true, force: true })
+}
