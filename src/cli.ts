@@ -15,7 +15,9 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
   const interrupt = () => {
     interrupts += 1
     if (interrupts > 1) {
-      process.stderr.write('\nStopped in the middle of a step. Run the same command again: it goes on from there.\n')
+      process.stderr.write(
+        '\nStopped in the middle of a step. Run the same command again: it goes on from there.\n',
+      )
       process.exit(Exit.interrupted)
     }
     process.stderr.write('\nStopping as soon as this step is at a safe point (Ctrl-C again: at once).\n')
@@ -69,7 +71,9 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .showSuggestionAfterError(true)
     .enablePositionalOptions()
 
-  const setup = root.command('setup [directory]', { isDefault: true }).description('set up a gateway, or bring one in line with its deployment.yaml (default)')
+  const setup = root
+    .command('setup [directory]', { isDefault: true })
+    .description('set up a gateway, or bring one in line with its deployment.yaml (default)')
   withGlobals(setup)
   setup
     .option('--answers <file>', 'read answers from a YAML or JSON file')
@@ -80,7 +84,10 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .option('--provider-key <id=@file|id=@->', "a provider's key, from a file or stdin; repeatable", collect)
   for (const question of questions) {
     const isSwitch = question.kind.placeholder === ''
-    const option = new Option(isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`, `${question.help}: ${question.kind.allowed}`)
+    const option = new Option(
+      isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`,
+      `${question.help}: ${question.kind.allowed}`,
+    )
     option.attributeName = () => `answer.${question.id}`
     setup.addOption(isSwitch ? option : option.argParser(collect))
     if (isSwitch) {
@@ -107,8 +114,8 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .option('--verbose', 'show what every check saw')
     .action(async options => finish(await (await import('./commands/verify.ts')).verify(program, options)))
 
-  withGlobals(root.command('status').description('what runs, since when, and what is due')).action(async options =>
-    finish(await (await import('./commands/status.ts')).status(program, options)),
+  withGlobals(root.command('status').description('what runs, since when, and what is due')).action(
+    async options => finish(await (await import('./commands/status.ts')).status(program, options)),
   )
   return root
 }
@@ -139,7 +146,9 @@ function report(program: Program, error: unknown): ExitCode {
     return error.exit
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  say(`\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${stack}`)
+  say(
+    `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${stack}`,
+  )
   return Exit.unknown
 }
 
@@ -149,7 +158,8 @@ function collect(value: string, before: string[] | undefined): string[] {
 
 function seconds(value: string): number {
   const number = Number(value)
-  if (!Number.isInteger(number) || number < 1 || number > 3600) throw new InvalidArgumentError('allowed: a whole number of seconds from 1 to 3600')
+  if (!Number.isInteger(number) || number < 1 || number > 3600)
+    throw new InvalidArgumentError('allowed: a whole number of seconds from 1 to 3600')
   return number
 }
 

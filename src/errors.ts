@@ -37,7 +37,10 @@ export interface Problem {
 export class UsageError extends ToolError {
   readonly problems: readonly Problem[]
 
-  constructor(problems: readonly Problem[], hint = 'Nothing was written. Correct the input and run the command again.') {
+  constructor(
+    problems: readonly Problem[],
+    hint = 'Nothing was written. Correct the input and run the command again.',
+  ) {
     super('usage', problems.map(describeProblem).join('\n'), hint, Exit.usage)
     this.name = 'UsageError'
     this.problems = problems
@@ -62,7 +65,8 @@ export function describeProblem(problem: Problem): string {
 /** Quotes foreign text for a message: no control characters reach the terminal, and 80 characters are enough. */
 export function printable(text: string): string {
   const short = text.length > 80 ? `${text.slice(0, 80)}… (${text.length} characters)` : text
-  return JSON.stringify(short).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, char =>
-    `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return JSON.stringify(short).replace(
+    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

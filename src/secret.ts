@@ -35,7 +35,11 @@ export class Secret {
    * equal values of different kinds apart. Meant for secrets of full entropy: a short one could be guessed from it.
    */
   fingerprint(domain: string): string {
-    return createHash('sha256').update(`create-openclaw-secure:${domain}:`).update(this.#bytes).digest('hex').slice(0, 16)
+    return createHash('sha256')
+      .update(`create-openclaw-secure:${domain}:`)
+      .update(this.#bytes)
+      .digest('hex')
+      .slice(0, 16)
   }
 
   /** Compares in constant time, whatever the lengths. */

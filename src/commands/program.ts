@@ -54,7 +54,11 @@ export interface Session {
   saved: string | undefined
 }
 
-export async function openSession(program: Program, directory: string, options: GlobalOptions): Promise<Session> {
+export async function openSession(
+  program: Program,
+  directory: string,
+  options: GlobalOptions,
+): Promise<Session> {
   const { env, stderr, stdin } = program
   const layout = layoutOf(directory)
   const redactor = new Redactor()
@@ -67,7 +71,11 @@ export async function openSession(program: Program, directory: string, options: 
     run,
     docker: new Docker(run),
     journal: new Journal(layout.journal, program.now),
-    progress: options.quiet ? silentProgress : terminal && !accessible ? await terminalProgress(stderr) : plainProgress(stderr),
+    progress: options.quiet
+      ? silentProgress
+      : terminal && !accessible
+        ? await terminalProgress(stderr)
+        : plainProgress(stderr),
     colour: options.color !== false && !isSet(env.NO_COLOR) && env.TERM !== 'dumb' && stderr.isTTY === true,
     interactive: terminal && options.yes !== true,
     accessible,
@@ -88,14 +96,25 @@ export function runtimeOf(session: Session, program: Program, command: string, d
       mkdirSync(layout.root, { recursive: true, mode: 0o700 })
       ensureDirectory(layout.own, 0o700)
       const release = takeLock(layout.lock, command, program.now())
-      sweep([layout.root, layout.own, layout.base, layout.store, layout.config, layout.secrets, layout.runbooks])
+      sweep([
+        layout.root,
+        layout.own,
+        layout.base,
+        layout.store,
+        layout.config,
+        layout.secrets,
+        layout.runbooks,
+      ])
       return release
     },
   }
 }
 
 /** The deployment's store. `owner` is set where files must be given to the gateway's user. */
-export function storeOf(session: Pick<Session, 'layout' | 'redactor'>, owner: () => { uid: number; gid: number } | undefined): SecretStore {
+export function storeOf(
+  session: Pick<Session, 'layout' | 'redactor'>,
+  owner: () => { uid: number; gid: number } | undefined,
+): SecretStore {
   const { layout, redactor } = session
   // What is not for the gateway does not lie in the folder that is mounted into it.
   const isForGateway = (name: string) => name !== 'proxy_password'

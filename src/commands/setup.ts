@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
-import { exitOf, inspectAnswers, inspectMachine, type Notice } from '../../steps/setup/preflight.ts'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
+import { exitOf, inspectAnswers, inspectMachine, type Notice } from '../../steps/setup/preflight.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
@@ -18,10 +18,18 @@ import { envelope, findingsBody } from '../report/json.ts'
 import { textReport } from '../report/text.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
-import { asArguments, crossCheck, fillIn, gather, type Gathered, missing } from '../wizard/gather.ts'
+import { asArguments, crossCheck, fillIn, type Gathered, gather, missing } from '../wizard/gather.ts'
 import type { AnswerId, Place } from '../wizard/questions.ts'
 import { type BroughtSecrets, readSecrets } from '../wizard/secrets.ts'
-import { composeOf, type GlobalOptions, openSession, type Program, runtimeOf, type Session, storeOf } from './program.ts'
+import {
+  composeOf,
+  type GlobalOptions,
+  openSession,
+  type Program,
+  runtimeOf,
+  type Session,
+  storeOf,
+} from './program.ts'
 import { verifyDeployment } from './verify.ts'
 
 export interface SetupOptions extends GlobalOptions {
@@ -45,23 +53,36 @@ export async function setup(program: Program, directory: string, options: SetupO
   const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))
   const launch = options.launch !== false
 
-  const machine = { docker: session.docker, run: session.run, layout: session.layout, launch, now: program.now() }
+  const machine = {
+    docker: session.docker,
+    run: session.run,
+    layout: session.layout,
+    launch,
+    now: program.now(),
+  }
   const preflight = await inspectMachine(machine)
   const place: Place = {
     directory: session.layout.root,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    exposedToNeighbours: preflight.engine !== undefined && publishesToNeighbours(preflight.engine.ServerVersion),
+    exposedToNeighbours:
+      preflight.engine !== undefined && publishesToNeighbours(preflight.engine.ServerVersion),
   }
   tell(noticeLines(preflight.notices))
 
   const found: Found = {}
   const store = storeOf(session, () => (found.ownership?.by === 'chown' ? found.ownership.host : undefined))
-  const gathered = gather({ flags: options.given, build: options.build === true, environment: program.env, ...sourcesOf(session, options, program) })
+  const gathered = gather({
+    flags: options.given,
+    build: options.build === true,
+    environment: program.env,
+    ...sourcesOf(session, options, program),
+  })
   const stopped = exitOf(preflight.notices)
   // A conversation on a machine that cannot carry it out would be time lost.
   if (session.interactive && stopped !== undefined) throw preflightError(preflight.notices, stopped)
 
-  const look = async (answers: Answers) => noticesAsProblems(await inspectAnswers(machine, answers, preflight.engine))
+  const look = async (answers: Answers) =>
+    noticesAsProblems(await inspectAnswers(machine, answers, preflight.engine))
   const { answers, brought } = session.interactive
     ? await askEverything(program, session, options, gathered, place, store, look)
     : await takeEverything(program, session, options, gathered, place, store, look, preflight.notices)
@@ -90,9 +111,17 @@ export async function setup(program: Program, directory: string, options: SetupO
     return Exit.done
   }
   const earlier = session.journal.unfinished('setup')
-  if (earlier !== undefined) tell(`Going on with the setup begun at ${earlier.since}; done so far: ${earlier.done.join(', ') || 'nothing'}.\n`)
+  if (earlier !== undefined)
+    tell(
+      `Going on with the setup begun at ${earlier.since}; done so far: ${earlier.done.join(', ') || 'nothing'}.\n`,
+    )
 
-  const { written: changed } = await runProcedure('setup', setupSteps, context, runtimeOf(session, program, 'setup', false))
+  const { written: changed } = await runProcedure(
+    'setup',
+    setupSteps,
+    context,
+    runtimeOf(session, program, 'setup', false),
+  )
   const findings = launch ? await verifyDeployment(session, answers, store) : []
   const code = launch ? exitAfterSetup(findings) : Exit.done
 
@@ -103,7 +132,13 @@ export async function setup(program: Program, directory: string, options: SetupO
     program.stdout.write(
       envelope(
         { version: program.version, command: 'setup', deployment: session.layout.root, startedAt },
-        { changed, image: found.image?.pinned, container: found.container, port: answers.port, ...findingsBody(findings) },
+        {
+          changed,
+          image: found.image?.pinned,
+          container: found.container,
+          port: answers.port,
+          ...findingsBody(findings),
+        },
       ),
     )
   return code
@@ -122,8 +157,13 @@ async function askEverything(
   const { askSecret, converse } = await import('../wizard/converse.ts')
   const talk = { input: program.stdin, output: program.stderr, accessible: session.accessible }
   if (gathered.problems.length > 0) throw new UsageError(gathered.problems)
-  const flags = { providerKeys: options.providerKey ?? [], ...(options.token === undefined ? {} : { token: options.token }) }
-  const answers = await converse(talk, gathered, place, look, complete => preview(complete, textOf(complete, session, place), session, program))
+  const flags = {
+    providerKeys: options.providerKey ?? [],
+    ...(options.token === undefined ? {} : { token: options.token }),
+  }
+  const answers = await converse(talk, gathered, place, look, complete =>
+    preview(complete, textOf(complete, session, place), session, program),
+  )
   const { brought, problems } = await readSecrets(flags, answers.providers, program.stdin, session.redactor)
   if (problems.length > 0) throw new UsageError(problems)
   for (const provider of answers.providers) {
@@ -155,27 +195,57 @@ async function takeEverything(
     ...crossCheck(answers, given),
   ]
   const providers = answers.providers ?? []
-  const flags = { providerKeys: options.providerKey ?? [], ...(options.token === undefined ? {} : { token: options.token }) }
-  const { brought, problems: secretProblems } = await readSecrets(flags, providers, program.stdin, session.redactor)
+  const flags = {
+    providerKeys: options.providerKey ?? [],
+    ...(options.token === undefined ? {} : { token: options.token }),
+  }
+  const { brought, problems: secretProblems } = await readSecrets(
+    flags,
+    providers,
+    program.stdin,
+    session.redactor,
+  )
   problems.push(...secretProblems, ...(await secretConflicts(store, secretNamesOf({ providers }), brought)))
   for (const provider of providers)
-    if (!brought.has(keySecretOf(provider)) && !secretProblems.some(problem => problem.field === keySecretOf(provider)) && (await store.load(keySecretOf(provider))) === undefined)
-      problems.push({ field: `key of ${provider.id}`, allowed: 'a file or stdin that holds it', flag: `--provider-key ${provider.id}=@FILE (or =@-)` })
+    if (
+      !brought.has(keySecretOf(provider)) &&
+      !secretProblems.some(problem => problem.field === keySecretOf(provider)) &&
+      (await store.load(keySecretOf(provider))) === undefined
+    )
+      problems.push({
+        field: `key of ${provider.id}`,
+        allowed: 'a file or stdin that holds it',
+        flag: `--provider-key ${provider.id}=@FILE (or =@-)`,
+      })
   const complete = problems.length === 0 ? [...(await look(answers as Answers))] : []
-  if (problems.length + complete.length > 0) throw new UsageError([...problems, ...complete, ...noticesAsProblems(notices.filter(notice => notice.exit === Exit.unknown))])
+  if (problems.length + complete.length > 0)
+    throw new UsageError([
+      ...problems,
+      ...complete,
+      ...noticesAsProblems(notices.filter(notice => notice.exit === Exit.unknown)),
+    ])
   const stopped = exitOf(notices)
   if (stopped !== undefined) throw preflightError(notices, stopped)
   return { answers: answers as Answers, brought }
 }
 
 /** A secret somebody brings although another one is stored: setup keeps what is stored, so saying nothing would deceive. */
-async function secretConflicts(store: SecretStore, names: readonly string[], brought: BroughtSecrets): Promise<Problem[]> {
+async function secretConflicts(
+  store: SecretStore,
+  names: readonly string[],
+  brought: BroughtSecrets,
+): Promise<Problem[]> {
   const problems: Problem[] = []
   for (const name of names) {
     const value = brought.get(name)
     const stored = value === undefined ? undefined : (await store.load(name))?.current?.value
     if (value !== undefined && stored !== undefined && !stored.equals(value))
-      problems.push({ field: name, given: '(not shown)', allowed: 'the value that is stored already, or none: setup does not replace a secret', flag: 'leave the flag out' })
+      problems.push({
+        field: name,
+        given: '(not shown)',
+        allowed: 'the value that is stored already, or none: setup does not replace a secret',
+        flag: 'leave the flag out',
+      })
   }
   return problems
 }
@@ -184,9 +254,19 @@ function sourcesOf(session: Session, options: SetupOptions, program: Program) {
   const saved = session.saved === undefined ? {} : { saved: { name: 'deployment.yaml', text: session.saved } }
   if (options.answers === undefined) return saved
   try {
-    return { ...saved, file: { name: options.answers, text: readFileSync(resolve(program.cwd, options.answers), 'utf8') } }
+    return {
+      ...saved,
+      file: { name: options.answers, text: readFileSync(resolve(program.cwd, options.answers), 'utf8') },
+    }
   } catch (error) {
-    throw new UsageError([{ field: 'answers file', given: options.answers, allowed: `a file that can be read (${errorCode(error) ?? 'unreadable'})`, flag: '--answers' }])
+    throw new UsageError([
+      {
+        field: 'answers file',
+        given: options.answers,
+        allowed: `a file that can be read (${errorCode(error) ?? 'unreadable'})`,
+        flag: '--answers',
+      },
+    ])
   }
 }
 
@@ -195,7 +275,8 @@ function textOf(answers: Answers, session: Session, place: Place): string {
   if (session.saved === undefined) return writeAnswers(answers)
   const { answers: saved, problems } = readAnswers(session.saved, 'deployment.yaml')
   const filled = fillIn(saved, new Map(), place, true)
-  const same = problems.length === 0 && filled.open.length === 0 && sameAnswers(filled.answers as Answers, answers)
+  const same =
+    problems.length === 0 && filled.open.length === 0 && sameAnswers(filled.answers as Answers, answers)
   return same ? session.saved : writeAnswers(answers)
 }
 
@@ -213,8 +294,12 @@ function preview(answers: Answers, written: string, session: Session, program: P
   const mode = (bits: number) => `0${bits.toString(8)}`
   return [
     `in ${session.layout.root}:`,
-    ...plan.directories.filter(directory => directory.path !== '').map(({ path, mode: bits }) => `  ${mode(bits).padEnd(5)} ${path}/`),
-    ...plan.files.map(file => `  ${mode(file.mode).padEnd(5)} ${file.path}  (${Buffer.byteLength(file.content)} bytes)`),
+    ...plan.directories
+      .filter(directory => directory.path !== '')
+      .map(({ path, mode: bits }) => `  ${mode(bits).padEnd(5)} ${path}/`),
+    ...plan.files.map(
+      file => `  ${mode(file.mode).padEnd(5)} ${file.path}  (${Buffer.byteLength(file.content)} bytes)`,
+    ),
     ...secretNamesOf(answers).map(name => `  0400  secrets/${name}.*`),
     'then:',
     ...plan.commands.map(command => `  ${command}`),
@@ -229,19 +314,42 @@ function exitAfterSetup(findings: readonly (Finding & { bySetup: boolean })[]): 
 }
 
 /** What the person needs now. The token's place, never the token. */
-function handOver(answers: Answers, context: SetupContext, directory: string, launched: boolean, place: Place): string {
+function handOver(
+  answers: Answers,
+  context: SetupContext,
+  directory: string,
+  launched: boolean,
+  place: Place,
+): string {
   const token = context.found.secrets?.find(secret => secret.name === GATEWAY_TOKEN)
-  const tokenFile = token === undefined ? 'secrets/' : relative(process.cwd(), resolve(context.layout.secrets, secretFileName(token)))
+  const tokenFile =
+    token === undefined
+      ? 'secrets/'
+      : relative(process.cwd(), resolve(context.layout.secrets, secretFileName(token)))
   const tunnel = sshTunnel(answers)
   const keys = answers.providers.flatMap(provider => ['--provider-key', `${provider.id}=@FILE`])
-  const repeat = ['npx', 'create-openclaw-secure', directory, ...(launched ? [] : ['--no-launch']), ...asArguments(answers, place), ...keys, '--yes']
+  const repeat = [
+    'npx',
+    'create-openclaw-secure',
+    directory,
+    ...(launched ? [] : ['--no-launch']),
+    ...asArguments(answers, place),
+    ...keys,
+    '--yes',
+  ]
   const inFolder = directory === '.' ? '' : ` --dir ${quote(directory)}`
   return [
     '',
-    ...(launched ? [`The gateway runs at http://127.0.0.1:${answers.port}`] : ['Rendered, not started. Start it: run the same command without --no-launch.']),
+    ...(launched
+      ? [`The gateway runs at http://127.0.0.1:${answers.port}`]
+      : ['Rendered, not started. Start it: run the same command without --no-launch.']),
     `Its token is in ${tokenFile} (cat it; it is not shown here)`,
     ...(tunnel === undefined ? [] : [`From elsewhere: ${tunnel}`]),
-    ...(answers.access === 'proxy' ? [`nginx: see "nginx" in ${relative(process.cwd(), resolve(context.layout.root, 'README.md')) || 'README.md'}`] : []),
+    ...(answers.access === 'proxy'
+      ? [
+          `nginx: see "nginx" in ${relative(process.cwd(), resolve(context.layout.root, 'README.md')) || 'README.md'}`,
+        ]
+      : []),
     `Prove it again at any time: npx create-openclaw-secure verify${inFolder}`,
     '',
     'The same without questions:',
@@ -258,15 +366,27 @@ function quote(argument: string): string {
 const MARK = { pass: 'ok', warn: 'note', stop: 'STOP' } as const
 
 function noticeLines(notices: readonly Notice[]): string {
-  return notices.map(({ id, verdict, saw, fix }) => `${MARK[verdict].padEnd(7)} ${id}: ${saw}${fix === undefined ? '' : `\n          ${fix}`}\n`).join('')
+  return notices
+    .map(
+      ({ id, verdict, saw, fix }) =>
+        `${MARK[verdict].padEnd(7)} ${id}: ${saw}${fix === undefined ? '' : `\n          ${fix}`}\n`,
+    )
+    .join('')
 }
 
 function noticesAsProblems(notices: readonly Notice[]): Problem[] {
-  return notices.filter(notice => notice.verdict === 'stop').map(({ id, saw, fix }) => ({ field: id, given: saw, allowed: fix ?? '' }))
+  return notices
+    .filter(notice => notice.verdict === 'stop')
+    .map(({ id, saw, fix }) => ({ field: id, given: saw, allowed: fix ?? '' }))
 }
 
 function preflightError(notices: readonly Notice[], exit: ExitCode): ToolError {
   const problems = noticesAsProblems(notices)
   if (exit === Exit.usage) return new UsageError(problems)
-  return new ToolError('preflight', problems.map(describeProblem).join('\n'), 'Nothing was written. Correct this and run the same command again.', exit)
+  return new ToolError(
+    'preflight',
+    problems.map(describeProblem).join('\n'),
+    'Nothing was written. Correct this and run the same command again.',
+    exit,
+  )
 }

@@ -40,7 +40,8 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     if (container !== undefined) {
       image = container.Config.Image
       const facts = await docker.image(container.Image)
-      if (facts !== undefined) imageDays = Math.floor((now.getTime() - new Date(facts.Created).getTime()) / DAY)
+      if (facts !== undefined)
+        imageDays = Math.floor((now.getTime() - new Date(facts.Created).getTime()) / DAY)
     }
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
@@ -50,9 +51,17 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const due = [
-    ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS ? [`a new gateway token (this one is ${tokenDays} days old)`] : []),
-    ...(imageDays !== undefined && imageDays >= IMAGE_DAYS ? [`a look for a newer image (this one is ${imageDays} days old)`] : []),
-    ...(unfinished === undefined ? [] : [`the setup begun at ${unfinished.since}: run create-openclaw-secure ${options.dir ?? '.'} to finish it`]),
+    ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS
+      ? [`a new gateway token (this one is ${tokenDays} days old)`]
+      : []),
+    ...(imageDays !== undefined && imageDays >= IMAGE_DAYS
+      ? [`a look for a newer image (this one is ${imageDays} days old)`]
+      : []),
+    ...(unfinished === undefined
+      ? []
+      : [
+          `the setup begun at ${unfinished.since}: run create-openclaw-secure ${options.dir ?? '.'} to finish it`,
+        ]),
     ...(chain.intact ? [] : [`a look at .secure/journal.jsonl: line ${chain.broken} is ${chain.why}`]),
   ]
   const fingerprint = current?.value.fingerprint(GATEWAY_TOKEN)
@@ -61,7 +70,12 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ['gateway', gateway],
     ['address', `http://127.0.0.1:${answers.port}`],
     ['image', image],
-    ['token', current === undefined ? 'none stored' : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`],
+    [
+      'token',
+      current === undefined
+        ? 'none stored'
+        : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`,
+    ],
     ['journal', chain.intact ? `${chain.events} events, chain intact` : `broken at line ${chain.broken}`],
     ['due', due.join('; ') || 'nothing'],
   ]
@@ -69,7 +83,17 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     program.stdout.write(
       envelope(
         { version: program.version, command: 'status', deployment: session.layout.root, startedAt },
-        { name: answers.name, running, gateway, port: answers.port, image, imageDays, token: { fingerprint, days: tokenDays }, journal: chain, due },
+        {
+          name: answers.name,
+          running,
+          gateway,
+          port: answers.port,
+          image,
+          imageDays,
+          token: { fingerprint, days: tokenDays },
+          journal: chain,
+          due,
+        },
       ),
     )
   else program.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(11)} ${value}`).join('\n')}\n`)

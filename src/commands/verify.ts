@@ -25,18 +25,44 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   const answers = savedAnswers(session)
   const unknownIds = (options.only ?? []).filter(id => !checks.some(check => matches(check.id, id)))
-  if (unknownIds.length > 0) throw new UsageError(unknownIds.map(id => ({ field: 'check', given: id, allowed: checks.map(check => check.id).join(', '), flag: '--only' })))
-  const findings = await verifyDeployment(session, answers, storeOf(session, () => undefined), options.only)
+  if (unknownIds.length > 0)
+    throw new UsageError(
+      unknownIds.map(id => ({
+        field: 'check',
+        given: id,
+        allowed: checks.map(check => check.id).join(', '),
+        flag: '--only',
+      })),
+    )
+  const findings = await verifyDeployment(
+    session,
+    answers,
+    storeOf(session, () => undefined),
+    options.only,
+  )
   if (options.json || options.format === 'json')
-    program.stdout.write(envelope({ version: program.version, command: 'verify', deployment: session.layout.root, startedAt }, findingsBody(findings.map(({ bySetup: _, ...finding }) => finding))))
-  else program.stdout.write(textReport(findings, { colour: session.colour, verbose: options.verbose === true }))
+    program.stdout.write(
+      envelope(
+        { version: program.version, command: 'verify', deployment: session.layout.root, startedAt },
+        findingsBody(findings.map(({ bySetup: _, ...finding }) => finding)),
+      ),
+    )
+  else
+    program.stdout.write(textReport(findings, { colour: session.colour, verbose: options.verbose === true }))
   const { fail, unknown } = summarize(findings)
   return fail > 0 ? Exit.failed : unknown > 0 ? Exit.unknown : Exit.done
 }
 
 /** Runs the checks and says for each finding whether setup itself answers for it. */
-export async function verifyDeployment(session: Session, answers: Answers, store: SecretStore, only?: readonly string[]): Promise<(Finding & { bySetup: boolean })[]> {
-  const chosen = checks.filter(check => only === undefined || only.length === 0 || only.some(id => matches(check.id, id)))
+export async function verifyDeployment(
+  session: Session,
+  answers: Answers,
+  store: SecretStore,
+  only?: readonly string[],
+): Promise<(Finding & { bySetup: boolean })[]> {
+  const chosen = checks.filter(
+    check => only === undefined || only.length === 0 || only.some(id => matches(check.id, id)),
+  )
   const world = realWorld({
     layout: session.layout,
     answers,
@@ -54,12 +80,25 @@ export async function verifyDeployment(session: Session, answers: Answers, store
 /** The answers of an existing deployment. Errors: `no_deployment`, and a usage error when the file was spoilt. */
 export function savedAnswers(session: Session): Answers {
   if (session.saved === undefined)
-    throw new ToolError('no_deployment', `${session.layout.root} is no deployment of this tool: it has no deployment.yaml`, 'Name one with --dir, or make one: npx create-openclaw-secure DIRECTORY', Exit.usage)
+    throw new ToolError(
+      'no_deployment',
+      `${session.layout.root} is no deployment of this tool: it has no deployment.yaml`,
+      'Name one with --dir, or make one: npx create-openclaw-secure DIRECTORY',
+      Exit.usage,
+    )
   const { answers, problems } = readAnswers(session.saved, 'deployment.yaml')
   if (problems.length > 0) throw new UsageError(problems, 'Correct deployment.yaml.')
   const place = { directory: session.layout.root, timezone: 'UTC', exposedToNeighbours: false }
   const { answers: complete, open } = fillIn(answers, new Map(), place, true)
-  if (open.length > 0) throw new UsageError(open.map(question => ({ field: question.path.join('.'), allowed: question.kind.allowed, flag: question.flag })), 'Correct deployment.yaml.')
+  if (open.length > 0)
+    throw new UsageError(
+      open.map(question => ({
+        field: question.path.join('.'),
+        allowed: question.kind.allowed,
+        flag: question.flag,
+      })),
+      'Correct deployment.yaml.',
+    )
   return complete as Answers
 }
 

@@ -62,7 +62,9 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
           start_period: '120s',
         },
         logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
-        labels: { 'create-openclaw-secure.seccomp': createHash('sha256').update(seccompProfile).digest('hex') },
+        labels: {
+          'create-openclaw-secure.seccomp': createHash('sha256').update(seccompProfile).digest('hex'),
+        },
       },
     },
     networks: {
@@ -72,7 +74,9 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
           'com.docker.network.bridge.name': network.bridge,
           'com.docker.network.bridge.enable_icc': 'false',
         },
-        ...(answers.access === 'proxy' ? { ipam: { config: [{ subnet: network.subnet, gateway: network.gateway }] } } : {}),
+        ...(answers.access === 'proxy'
+          ? { ipam: { config: [{ subnet: network.subnet, gateway: network.gateway }] } }
+          : {}),
       },
     },
   })
@@ -92,6 +96,7 @@ function doubleDollars<T>(value: T): T {
   if (typeof value === 'string') return value.replaceAll('$', '$$$$') as T & string
   if (Array.isArray(value)) return value.map(doubleDollars) as T & unknown[]
   if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, doubleDollars(inner)])) as T & object
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, doubleDollars(inner)])) as T &
+      object
   return value
 }

@@ -1,5 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { ToolError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
@@ -17,11 +34,20 @@ const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$/
  * temporary file is created exclusively, without following links, with its final mode and owner before it has its name.
  * Errors: `disk_full`, `not_writable`, with the path.
  */
-export function writeAtomic(path: string, content: string | Uint8Array | Secret, mode: number, owner?: FileOwner): void {
+export function writeAtomic(
+  path: string,
+  content: string | Uint8Array | Secret,
+  mode: number,
+  owner?: FileOwner,
+): void {
   const bytes = typeof content === 'object' && 'expose' in content ? content.expose() : content
   const temporary = resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
   try {
-    const file = openSync(temporary, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW, 0o600)
+    const file = openSync(
+      temporary,
+      constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW,
+      0o600,
+    )
     try {
       const buffer = Buffer.from(bytes)
       for (let written = 0; written < buffer.length; ) written += writeSync(file, buffer, written)
@@ -45,9 +71,15 @@ export function ensureDirectory(path: string, mode: number, owner?: FileOwner): 
     mkdirSync(path, { recursive: true, mode })
     const found = lstatSync(path)
     if (!found.isDirectory())
-      throw new ToolError('not_a_folder', `${path} is not a folder`, 'Move it away and run the command again.', 2)
+      throw new ToolError(
+        'not_a_folder',
+        `${path} is not a folder`,
+        'Move it away and run the command again.',
+        2,
+      )
     if ((found.mode & 0o7777) !== mode) chmodSync(path, mode)
-    if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid)) chownSync(path, owner.uid, owner.gid)
+    if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid))
+      chownSync(path, owner.uid, owner.gid)
   } catch (error) {
     throw explainWriteError(error, path)
   }
@@ -77,7 +109,8 @@ export function lookAt(path: string): ReturnType<typeof lstatSync> | undefined {
 export function sweep(directories: readonly string[]): void {
   for (const directory of directories) {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue
-    for (const name of readdirSync(directory)) if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { force: true })
+    for (const name of readdirSync(directory))
+      if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { force: true })
   }
 }
 
@@ -102,11 +135,23 @@ function explainWriteError(error: unknown, path: string): unknown {
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new ToolError('disk_full', `no space left to write ${path}`, 'Free some space and run the same command again; what was written so far is complete.', 3, error)
+      return new ToolError(
+        'disk_full',
+        `no space left to write ${path}`,
+        'Free some space and run the same command again; what was written so far is complete.',
+        3,
+        error,
+      )
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return new ToolError('not_writable', `${path} cannot be written by this user`, 'Choose a folder you own, or correct its permissions.', 2, error)
+      return new ToolError(
+        'not_writable',
+        `${path} cannot be written by this user`,
+        'Choose a folder you own, or correct its permissions.',
+        2,
+        error,
+      )
     default:
       return error
   }

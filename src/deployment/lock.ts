@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import * as z from 'zod'
 import { Exit, ToolError } from '../errors.ts'
@@ -40,11 +49,21 @@ export function takeLock(path: string, command: string, now: Date): () => void {
     const holder = Holder.safeParse(parseJson(found))
     if (holder.success && isAlive(holder.data)) {
       const { pid, command: what, since, host } = holder.data
-      throw new ToolError('locked', `another ${what} is running here (process ${pid} on ${host}, since ${since})`, 'Wait for it to end, then run the command again.', Exit.unknown)
+      throw new ToolError(
+        'locked',
+        `another ${what} is running here (process ${pid} on ${host}, since ${since})`,
+        'Wait for it to end, then run the command again.',
+        Exit.unknown,
+      )
     }
     takeOver(path, found)
   }
-  throw new ToolError('locked', `the lock ${path} changes hands too fast`, 'Run the command again.', Exit.unknown)
+  throw new ToolError(
+    'locked',
+    `the lock ${path} changes hands too fast`,
+    'Run the command again.',
+    Exit.unknown,
+  )
 }
 
 function create(path: string, text: string): boolean {

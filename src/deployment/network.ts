@@ -7,6 +7,11 @@ export function bridgeNetwork(name: string): { bridge: string; subnet: string; g
   let hash = 0x811c9dc5
   for (const char of name) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0
   const block = hash % (50 * 256 * 32)
-  const address = (offset: number) => `10.${200 + Math.floor(block / 8192)}.${Math.floor(block / 32) % 256}.${(block % 32) * 8 + offset}`
-  return { bridge: `ocs-${hash.toString(16).padStart(8, '0')}`, subnet: `${address(0)}/29`, gateway: address(1) }
+  const address = (offset: number) =>
+    `10.${200 + Math.floor(block / 8192)}.${Math.floor(block / 32) % 256}.${(block % 32) * 8 + offset}`
+  return {
+    bridge: `ocs-${hash.toString(16).padStart(8, '0')}`,
+    subnet: `${address(0)}/29`,
+    gateway: address(1),
+  }
 }

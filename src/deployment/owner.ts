@@ -37,22 +37,34 @@ const Seen = z.object({ uid: z.number(), gid: z.number(), wrote: z.boolean() })
  * all differ, and guessing wrong means a gateway that cannot read its secrets. `near` is the deployment folder, or its
  * nearest existing parent, so that the same file system is probed. Errors: `owner_unknown`.
  */
-export async function probeOwnership(docker: Docker, image: string, person: FileOwner, near: string): Promise<Ownership> {
+export async function probeOwnership(
+  docker: Docker,
+  image: string,
+  person: FileOwner,
+  near: string,
+): Promise<Ownership> {
   const expected = assumeOwnership(person)
   const folder = mkdtempSync(resolve(near, '.ocs-probe-'))
   try {
     if (expected.by === 'chown') chownSync(folder, expected.host.uid, expected.host.gid)
     chmodSync(folder, 0o700)
     const seen = await look(docker, image, expected.user, folder)
-    if (seen.wrote && seen.uid === expected.user.uid && ownerOf(resolve(folder, 'made-inside')).uid === expected.host.uid) return expected
+    if (
+      seen.wrote &&
+      seen.uid === expected.user.uid &&
+      ownerOf(resolve(folder, 'made-inside')).uid === expected.host.uid
+    )
+      return expected
 
     // The numbers differ inside and outside. Let a container's user create a file and see whose it is here.
     chmodSync(folder, 0o777)
     const candidate = person.uid === 0 ? UNPRIVILEGED : { uid: 0, gid: 0 }
     const mapped = await look(docker, image, candidate, folder)
     const host = mapped.wrote ? ownerOf(resolve(folder, 'made-inside')) : undefined
-    if (host !== undefined && host.uid !== 0 && person.uid === 0) return { user: candidate, host, by: 'chown' }
-    if (host !== undefined && host.uid === person.uid && person.uid !== 0) return { user: candidate, host, by: 'same' }
+    if (host !== undefined && host.uid !== 0 && person.uid === 0)
+      return { user: candidate, host, by: 'chown' }
+    if (host !== undefined && host.uid === person.uid && person.uid !== 0)
+      return { user: candidate, host, by: 'same' }
     throw new ToolError(
       'owner_unknown',
       `a container of this engine cannot own a file here (inside it is user ${seen.uid}, here ${host === undefined ? 'nobody' : `user ${host.uid}`})`,
@@ -63,7 +75,12 @@ export async function probeOwnership(docker: Docker, image: string, person: File
   }
 }
 
-async function look(docker: Docker, image: string, user: FileOwner, folder: string): Promise<z.infer<typeof Seen>> {
+async function look(
+  docker: Docker,
+  image: string,
+  user: FileOwner,
+  folder: string,
+): Promise<z.infer<typeof Seen>> {
   const script = `const fs=require('fs');const s=fs.statSync('/probe');let wrote=true;try{fs.writeFileSync('/probe/made-inside','')}catch{wrote=false}console.log(JSON.stringify({uid:s.uid,gid:s.gid,wrote}))`
   const { code, stdout, stderr } = await docker.throwaway({
     image,
@@ -76,7 +93,11 @@ async function look(docker: Docker, image: string, user: FileOwner, folder: stri
   if (code === 0 && seen.success) return seen.data
   // A folder the mapped user may not even enter is an answer too.
   if (/EACCES|permission denied/i.test(stderr)) return { uid: -1, gid: -1, wrote: false }
-  throw new ToolError('owner_unknown', `the image could not be started to find out about users: ${firstLine(stderr)}`, 'The image must hold node and run on this engine. Is it an OpenClaw image?')
+  throw new ToolError(
+    'owner_unknown',
+    `the image could not be started to find out about users: ${firstLine(stderr)}`,
+    'The image must hold node and run on this engine. Is it an OpenClaw image?',
+  )
 }
 
 function ownerOf(path: string): FileOwner {

@@ -51,7 +51,12 @@ export function makePlan(input: PlanInput): Plan {
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
   const token = secrets.find(secret => secret.name === GATEWAY_TOKEN)
-  const person = (path: string, content: string, mode = 0o644): PlannedFile => ({ path, mode, owner: 'person', content })
+  const person = (path: string, content: string, mode = 0o644): PlannedFile => ({
+    path,
+    mode,
+    owner: 'person',
+    content,
+  })
 
   return {
     directories: directoriesOf(layout, proxied),
@@ -60,7 +65,15 @@ export function makePlan(input: PlanInput): Plan {
       person('deployment.yaml', input.written),
       person('seccomp-profile.json', seccomp),
       ...(answers.image === 'build' ? [person('Dockerfile', dockerfile(answers))] : []),
-      person('docker-compose.yml', render('docker-compose.yml.hbs', { ...compose, gateway: compose.services['openclaw-gateway'] }, 'yaml', compose)),
+      person(
+        'docker-compose.yml',
+        render(
+          'docker-compose.yml.hbs',
+          { ...compose, gateway: compose.services['openclaw-gateway'] },
+          'yaml',
+          compose,
+        ),
+      ),
       {
         path: 'config/openclaw.json',
         mode: 0o400,
@@ -71,7 +84,17 @@ export function makePlan(input: PlanInput): Plan {
         ? [
             person(
               'proxy/nginx.conf',
-              render('nginx.conf.hbs', { name: answers.name, host: answers.proxyHost, certificate: answers.proxyCertificate, key: answers.proxyKey, port: answers.port }, 'text'),
+              render(
+                'nginx.conf.hbs',
+                {
+                  name: answers.name,
+                  host: answers.proxyHost,
+                  certificate: answers.proxyCertificate,
+                  key: answers.proxyKey,
+                  port: answers.port,
+                },
+                'text',
+              ),
             ),
           ]
         : []),
@@ -97,7 +120,10 @@ export function makePlan(input: PlanInput): Plan {
         render(
           'runbooks.md.hbs',
           {
-            contact: answers.contact === '' ? 'nobody is named yet: set it with --contact' : markdownText(answers.contact),
+            contact:
+              answers.contact === ''
+                ? 'nobody is named yet: set it with --contact'
+                : markdownText(answers.contact),
             container: `${answers.name}-openclaw-gateway-1`,
             network: `${answers.name}_gateway`,
             pidFormat: '{{.State.Pid}}',
@@ -107,7 +133,9 @@ export function makePlan(input: PlanInput): Plan {
       ),
     ],
     commands: [
-      answers.image === 'build' ? `docker build --tag ${imageLabel(answers)} -` : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
+      answers.image === 'build'
+        ? `docker build --tag ${imageLabel(answers)} -`
+        : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
       `docker run --network none --read-only --cap-drop ALL … ${image.label} config validate --json`,
       `docker compose --project-name ${answers.name} up --detach`,
     ],
@@ -137,9 +165,6 @@ export function sshTunnel(answers: Pick<Answers, 'access' | 'port' | 'sshTarget'
   const [target, port] = answers.sshTarget.split(':')
   return `ssh -N -L ${answers.port}:127.0.0.1:${answers.port} ${port === undefined ? '' : `-p ${port} `}${target}`
 }
-
-
-
 
 /** Text of a person in Markdown: shown, never read as markup. */
 function markdownText(text: string): string {

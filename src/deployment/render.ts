@@ -22,8 +22,15 @@ export function render(template: string, values: object, syntax: Syntax, structu
     knownHelpers: { json: true, each: true, if: true, unless: true, with: false, lookup: false, log: false },
   })
   const text = compiled(values, { allowProtoMethodsByDefault: false, allowProtoPropertiesByDefault: false })
-  if (structure !== undefined && !isDeepStrictEqual(readBack(text, syntax), JSON.parse(JSON.stringify(structure))))
-    throw new ToolError('render_mismatch', `${template} did not render to the planned structure`, 'Nothing was written. Please report this with your deployment.yaml.')
+  if (
+    structure !== undefined &&
+    !isDeepStrictEqual(readBack(text, syntax), JSON.parse(JSON.stringify(structure)))
+  )
+    throw new ToolError(
+      'render_mismatch',
+      `${template} did not render to the planned structure`,
+      'Nothing was written. Please report this with your deployment.yaml.',
+    )
   return text
 }
 
@@ -34,8 +41,9 @@ export function verbatim(template: string): string {
 
 /** JSON for a template: characters that a terminal, YAML or an editor would not show are escaped. */
 export function json(value: unknown): string {
-  return JSON.stringify(value).replace(/[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]/g, char =>
-    `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]/g,
+    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }
 
@@ -57,7 +65,8 @@ function readBack(text: string, syntax: Syntax): unknown {
 /** An instance of our own: nobody else's helpers or partials are in it. */
 function engine(): typeof Handlebars {
   const own = Handlebars.create()
-  for (const name of Object.keys(own.helpers)) if (!['each', 'if', 'unless'].includes(name)) own.unregisterHelper(name)
+  for (const name of Object.keys(own.helpers))
+    if (!['each', 'if', 'unless'].includes(name)) own.unregisterHelper(name)
   own.registerHelper('json', json)
   return own
 }

@@ -20,16 +20,36 @@ export class Compose {
     this.#project = project
   }
 
-  async call(args: readonly string[], options: { deadline: number; signal?: AbortSignal; onLine?: (line: string) => void }): Promise<Finished> {
-    const fixed = ['compose', '--project-name', this.#project, '--project-directory', this.#directory, '--file', `${this.#directory}/docker-compose.yml`, '--env-file', '/dev/null']
+  async call(
+    args: readonly string[],
+    options: { deadline: number; signal?: AbortSignal; onLine?: (line: string) => void },
+  ): Promise<Finished> {
+    const fixed = [
+      'compose',
+      '--project-name',
+      this.#project,
+      '--project-directory',
+      this.#directory,
+      '--file',
+      `${this.#directory}/docker-compose.yml`,
+      '--env-file',
+      '/dev/null',
+    ]
     return this.#docker.call([...fixed, ...args], { ...options, cwd: this.#directory })
   }
 
   /** Creates or updates the containers and returns without waiting for health. Errors: `compose_up_failed`. */
   async up(onLine: (line: string) => void): Promise<void> {
-    const { code, stderr } = await this.call(['up', '--detach', '--no-build', '--remove-orphans'], { deadline: 180_000, onLine })
+    const { code, stderr } = await this.call(['up', '--detach', '--no-build', '--remove-orphans'], {
+      deadline: 180_000,
+      onLine,
+    })
     if (code !== 0)
-      throw new ToolError('compose_up_failed', `Docker Compose could not start the gateway: ${lastLine(stderr)}`, 'The files are complete: correct the cause and run the same command again.')
+      throw new ToolError(
+        'compose_up_failed',
+        `Docker Compose could not start the gateway: ${lastLine(stderr)}`,
+        'The files are complete: correct the cause and run the same command again.',
+      )
   }
 
   /** Stops the containers and keeps them, their logs and their layer. */
@@ -40,12 +60,24 @@ export class Compose {
   /** Id of the gateway's container, running or not; undefined when there is none. */
   async containerId(): Promise<string | undefined> {
     const { code, stdout, stderr } = await this.#docker.call(
-      ['ps', '--all', '--quiet', '--no-trunc',
-        '--filter', `label=com.docker.compose.project=${this.#project}`,
-        '--filter', `label=com.docker.compose.service=${SERVICE}`],
+      [
+        'ps',
+        '--all',
+        '--quiet',
+        '--no-trunc',
+        '--filter',
+        `label=com.docker.compose.project=${this.#project}`,
+        '--filter',
+        `label=com.docker.compose.service=${SERVICE}`,
+      ],
       { deadline: 15_000 },
     )
-    if (code !== 0) throw new ToolError('engine_unreachable', `the Docker engine does not answer: ${firstLine(stderr)}`, 'Start the Docker engine and run the command again.')
+    if (code !== 0)
+      throw new ToolError(
+        'engine_unreachable',
+        `the Docker engine does not answer: ${firstLine(stderr)}`,
+        'Start the Docker engine and run the command again.',
+      )
     return stdout.split('\n')[0]?.trim() || undefined
   }
 
@@ -57,7 +89,10 @@ export class Compose {
 
   /** The last lines the gateway wrote. */
   async logs(lines: number): Promise<string> {
-    const { stdout } = await this.call(['logs', '--no-color', '--no-log-prefix', '--tail', String(lines), SERVICE], { deadline: 20_000 })
+    const { stdout } = await this.call(
+      ['logs', '--no-color', '--no-log-prefix', '--tail', String(lines), SERVICE],
+      { deadline: 20_000 },
+    )
     return stdout
   }
 }

@@ -81,7 +81,10 @@ const ContainerInspect = z.object({
     NanoCpus: z.number(),
     PidsLimit: z._default(z.nullable(z.number()), 0),
     PortBindings: z._default(z.nullable(z.record(z.string(), z.nullable(z.array(PortBinding)))), {}),
-    LogConfig: z.object({ Type: z.string(), Config: z._default(z.nullable(z.record(z.string(), z.string())), {}) }),
+    LogConfig: z.object({
+      Type: z.string(),
+      Config: z._default(z.nullable(z.record(z.string(), z.string())), {}),
+    }),
   }),
   Mounts: z.array(
     z.object({
@@ -132,7 +135,11 @@ export class Docker {
     const parsed = Info.safeParse(parseJson(stdout))
     if (code === 0 && parsed.success) return parsed.data
     const reason = serverError(stdout) ?? firstLine(stderr)
-    throw new ToolError('engine_unreachable', `the Docker engine does not answer: ${reason}`, engineFix(reason))
+    throw new ToolError(
+      'engine_unreachable',
+      `the Docker engine does not answer: ${reason}`,
+      engineFix(reason),
+    )
   }
 
   /** Compose's version, such as "2.26.1", or undefined when the plug-in is missing. */
@@ -158,13 +165,24 @@ export class Docker {
   }
 
   /** Downloads an image. Errors: `image_not_found`, `image_pull_failed`. */
-  async pull(reference: string, options: { signal: AbortSignal; onLine: (line: string) => void }): Promise<void> {
+  async pull(
+    reference: string,
+    options: { signal: AbortSignal; onLine: (line: string) => void },
+  ): Promise<void> {
     const { code, stderr } = await this.call(['pull', '--', reference], { deadline: 30 * 60_000, ...options })
     if (code === 0) return
     const reason = firstLine(stderr)
     if (/not found|manifest unknown|does not exist|denied/i.test(reason))
-      throw new ToolError('image_not_found', `no image ${reference}: ${reason}`, 'Check --openclaw-version or --image, and that you may read that registry.')
-    throw new ToolError('image_pull_failed', `${reference} could not be downloaded: ${reason}`, 'Check the network, or name an image the engine has with --image, or build one with --build.')
+      throw new ToolError(
+        'image_not_found',
+        `no image ${reference}: ${reason}`,
+        'Check --openclaw-version or --image, and that you may read that registry.',
+      )
+    throw new ToolError(
+      'image_pull_failed',
+      `${reference} could not be downloaded: ${reason}`,
+      'Check the network, or name an image the engine has with --image, or build one with --build.',
+    )
   }
 
   /** A container by name or id, or undefined when there is none. */
@@ -172,7 +190,11 @@ export class Docker {
     const { code, stdout, stderr } = await this.call(['container', 'inspect', '--', id], { deadline: 15_000 })
     if (code === 0) return { ...z.tuple([ContainerInspect]).parse(parseJson(stdout))[0], raw: stdout }
     if (/no such container/i.test(stderr)) return undefined
-    throw new ToolError('engine_unreachable', `the Docker engine does not answer: ${firstLine(stderr)}`, engineFix(stderr))
+    throw new ToolError(
+      'engine_unreachable',
+      `the Docker engine does not answer: ${firstLine(stderr)}`,
+      engineFix(stderr),
+    )
   }
 
   /** Runs a program in a running container as its own user, without a terminal. */
@@ -194,18 +216,43 @@ export class Docker {
     const name = `ocs-throwaway-${randomBytes(6).toString('hex')}`
     const [entrypoint, ...args] = job.command
     const flags = [
-      'run', '--rm', '--pull', 'never', '--name', name, '--label', THROWAWAY_LABEL, '--no-healthcheck',
-      '--network', 'none', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true',
-      '--pids-limit', '256', '--memory', '1g', '--user', job.user, '--entrypoint', entrypoint,
+      'run',
+      '--rm',
+      '--pull',
+      'never',
+      '--name',
+      name,
+      '--label',
+      THROWAWAY_LABEL,
+      '--no-healthcheck',
+      '--network',
+      'none',
+      '--read-only',
+      '--cap-drop',
+      'ALL',
+      '--security-opt',
+      'no-new-privileges:true',
+      '--pids-limit',
+      '256',
+      '--memory',
+      '1g',
+      '--user',
+      job.user,
+      '--entrypoint',
+      entrypoint,
       ...(job.capabilities ?? []).flatMap(cap => ['--cap-add', cap]),
       ...(job.mounts ?? []).flatMap(m => ['--mount', mountFlag(m)]),
       ...(job.tmpfs ?? []).flatMap(t => ['--tmpfs', t]),
       ...Object.entries(job.environment ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
       ...(job.workdir === undefined ? [] : ['--workdir', job.workdir]),
-      job.image, ...args,
+      job.image,
+      ...args,
     ]
     try {
-      return await this.call(flags, { deadline: job.deadline, ...(job.signal === undefined ? {} : { signal: job.signal }) })
+      return await this.call(flags, {
+        deadline: job.deadline,
+        ...(job.signal === undefined ? {} : { signal: job.signal }),
+      })
     } catch (error) {
       // The CLI is gone; the container it started may not be.
       await this.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
@@ -217,12 +264,18 @@ export class Docker {
 /** `docker run --mount` reads CSV: a path with a comma or a quote must be quoted. */
 function mountFlag(mount: { source: string; target: string; readOnly: boolean }): string {
   const field = (text: string) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
-  return ['type=bind', field(`source=${mount.source}`), field(`target=${mount.target}`), ...(mount.readOnly ? ['readonly'] : [])].join(',')
+  return [
+    'type=bind',
+    field(`source=${mount.source}`),
+    field(`target=${mount.target}`),
+    ...(mount.readOnly ? ['readonly'] : []),
+  ].join(',')
 }
 
 /** What to do about an engine that does not answer, from its own words. */
 function engineFix(reason: string): string {
-  if (/permission denied/i.test(reason)) return 'Add your user to the docker group (sudo usermod -aG docker "$USER", then log in again), or run the command with sudo.'
+  if (/permission denied/i.test(reason))
+    return 'Add your user to the docker group (sudo usermod -aG docker "$USER", then log in again), or run the command with sudo.'
   return 'Start it: sudo systemctl start docker (or open Docker Desktop). Not installed yet? https://docs.docker.com/engine/install/'
 }
 

@@ -32,19 +32,32 @@ export class NeighbourRule {
 
   /** True when the rule is there, false when it is not. Errors: `firewall_unknown` when this user may not look. */
   async isInstalled(): Promise<boolean> {
-    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-C', ...this.#rule], { deadline: 15_000 })
+    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-C', ...this.#rule], {
+      deadline: 15_000,
+    })
     if (code === 0) return true
     if (/permission denied|must be root|operation not permitted/i.test(stderr))
-      throw new ToolError('firewall_unknown', 'only root can read the firewall rules', 'Run the command as root, or upgrade Docker to 28 or later.')
+      throw new ToolError(
+        'firewall_unknown',
+        'only root can read the firewall rules',
+        'Run the command as root, or upgrade Docker to 28 or later.',
+      )
     return false
   }
 
   /** Puts the rule first in the chain. Errors: `firewall_failed`. */
   async install(): Promise<void> {
     if (await this.isInstalled()) return
-    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-I', ...this.#rule], { deadline: 15_000 })
+    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-I', ...this.#rule], {
+      deadline: 15_000,
+    })
     if (code !== 0)
-      throw new ToolError('firewall_failed', `the firewall rule could not be installed: ${firstLine(stderr)}`, `As root: ${this.toString()}`, Exit.unknown)
+      throw new ToolError(
+        'firewall_failed',
+        `the firewall rule could not be installed: ${firstLine(stderr)}`,
+        `As root: ${this.toString()}`,
+        Exit.unknown,
+      )
   }
 
   /** A systemd unit that puts the rule back whenever Docker has started and made its chains anew. */
@@ -68,6 +81,19 @@ WantedBy=docker.service
   }
 
   get #rule(): string[] {
-    return ['DOCKER-USER', '-o', this.#bridge, '!', '-i', this.#bridge, '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']
+    return [
+      'DOCKER-USER',
+      '-o',
+      this.#bridge,
+      '!',
+      '-i',
+      this.#bridge,
+      '-m',
+      'conntrack',
+      '--ctstate',
+      'NEW',
+      '-j',
+      'DROP',
+    ]
   }
 }

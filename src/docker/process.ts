@@ -51,7 +51,8 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
       extendEnv: false,
       stdin: 'pipe',
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      input: input === undefined ? '' : typeof input === 'object' && 'expose' in input ? input.expose() : input,
+      input:
+        input === undefined ? '' : typeof input === 'object' && 'expose' in input ? input.expose() : input,
       timeout: options.deadline,
       forceKillAfterDelay: 2000,
       maxBuffer: cap,
@@ -62,16 +63,30 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
     })
     if (options.onLine !== undefined) {
       const onLine = options.onLine
-      for (const stream of [child.stdout, child.stderr]) forwardLines(stream, line => onLine(redactor.clean(line)))
+      for (const stream of [child.stdout, child.stderr])
+        forwardLines(stream, line => onLine(redactor.clean(line)))
     }
     const result = await child
     if (result.isCanceled) options.signal?.throwIfAborted()
     if (result.timedOut)
-      throw new ToolError('deadline', `${file} did not finish within ${options.deadline / 1000} s`, 'Look at the load of this machine and the state of the Docker engine, then run the command again.')
+      throw new ToolError(
+        'deadline',
+        `${file} did not finish within ${options.deadline / 1000} s`,
+        'Look at the load of this machine and the state of the Docker engine, then run the command again.',
+      )
     if (result.code === 'ENOENT')
-      throw new ToolError('program_missing', `${file} is not installed, or not on the PATH`, `Install ${file} and run the command again.`)
+      throw new ToolError(
+        'program_missing',
+        `${file} is not installed, or not on the PATH`,
+        `Install ${file} and run the command again.`,
+      )
     if (result.exitCode === undefined && !result.isMaxBuffer)
-      throw new ToolError('program_failed_to_start', `${file} could not be started (${result.code ?? result.signal ?? 'no reason given'})`, 'Check that the program can be run by this user.', Exit.unknown)
+      throw new ToolError(
+        'program_failed_to_start',
+        `${file} could not be started (${result.code ?? result.signal ?? 'no reason given'})`,
+        'Check that the program can be run by this user.',
+        Exit.unknown,
+      )
     return {
       code: result.exitCode ?? 1,
       stdout: redactor.clean(String(result.stdout)),

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import type { Answers } from '../deployment/answers.ts'
 import { render } from '../deployment/render.ts'
-import { type Docker, type ImageFacts } from '../docker/engine.ts'
+import type { Docker, ImageFacts } from '../docker/engine.ts'
 import { ToolError } from '../errors.ts'
 
 /** Where OpenClaw publishes its image (its Docker install page). */
@@ -19,7 +19,9 @@ export interface GatewayImage {
 }
 
 /** What the answers name, before the engine has resolved it. */
-export function imageLabel(answers: Pick<Answers, 'image' | 'version' | 'imageReference' | 'baseImage'>): string {
+export function imageLabel(
+  answers: Pick<Answers, 'image' | 'version' | 'imageReference' | 'baseImage'>,
+): string {
   if (answers.image === 'official') return `${OFFICIAL}:${answers.version}`
   if (answers.image === 'reference') return answers.imageReference
   // The tag follows from what is built, so that an unchanged Dockerfile is not built again.
@@ -58,7 +60,12 @@ export async function obtainImage(
   if (answers.image === 'build') await build(docker, answers, label, options)
   else await docker.pull(label, options)
   const obtained = await localImage(docker, label)
-  if (obtained === undefined) throw new ToolError('image_not_found', `the engine has no image ${label}`, 'Check that nothing removes images on this machine, then run the command again.')
+  if (obtained === undefined)
+    throw new ToolError(
+      'image_not_found',
+      `the engine has no image ${label}`,
+      'Check that nothing removes images on this machine, then run the command again.',
+    )
   return obtained
 }
 

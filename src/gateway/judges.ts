@@ -18,13 +18,23 @@ const Validation = z.object({
  * the `openclaw.json` and must be readable by `user`. Errors: `config_rejected` with OpenClaw's own words,
  * `image_not_openclaw`.
  */
-export async function validateConfig(docker: Docker, image: string, user: string, folder: string, signal: AbortSignal): Promise<string> {
+export async function validateConfig(
+  docker: Docker,
+  image: string,
+  user: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<string> {
   const { code, stdout, stderr } = await docker.throwaway({
     image,
     command: ['node', 'openclaw.mjs', 'config', 'validate', '--json'],
     user,
     mounts: [{ source: folder, target: INSIDE.config, readOnly: true }],
-    tmpfs: ['/tmp:rw,noexec,nosuid,nodev,size=128m,mode=1777', `${INSIDE.state}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`, `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`],
+    tmpfs: [
+      '/tmp:rw,noexec,nosuid,nodev,size=128m,mode=1777',
+      `${INSIDE.state}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`,
+      `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,mode=0700,${ids(user)}`,
+    ],
     environment: {
       HOME: INSIDE.home,
       OPENCLAW_STATE_DIR: INSIDE.state,
@@ -36,10 +46,19 @@ export async function validateConfig(docker: Docker, image: string, user: string
   })
   const verdict = Validation.safeParse(parseJson(stdout))
   if (!verdict.success)
-    throw new ToolError('image_not_openclaw', `the image does not answer as OpenClaw does (code ${code}): ${firstLine(stderr || stdout)}`, 'Check --image or --openclaw-version: it must be an OpenClaw gateway image with openclaw.mjs in its working folder.')
+    throw new ToolError(
+      'image_not_openclaw',
+      `the image does not answer as OpenClaw does (code ${code}): ${firstLine(stderr || stdout)}`,
+      'Check --image or --openclaw-version: it must be an OpenClaw gateway image with openclaw.mjs in its working folder.',
+    )
   if (verdict.data.valid) return 'valid'
   const issues = (verdict.data.issues ?? []).map(issue => `${issue.path}: ${issue.message}`).join('; ')
-  throw new ToolError('config_rejected', `this OpenClaw refuses the configuration: ${issues}`, 'Nothing was replaced. Choose the OpenClaw release this tool was made for, or a newer version of this tool.', Exit.unknown)
+  throw new ToolError(
+    'config_rejected',
+    `this OpenClaw refuses the configuration: ${issues}`,
+    'Nothing was replaced. Choose the OpenClaw release this tool was made for, or a newer version of this tool.',
+    Exit.unknown,
+  )
 }
 
 const SecurityAudit = z.object({
@@ -56,16 +75,31 @@ const SecretsAudit = z.object({
 export type SecretsAudit = z.infer<typeof SecretsAudit>
 
 /** `openclaw security audit` and `openclaw secrets audit` in the running container, both in one go. */
-export async function audits(docker: Docker, container: string): Promise<{ security: SecurityAudit; secrets: SecretsAudit }> {
-  const ask = (...args: string[]) => docker.exec(container, ['node', 'openclaw.mjs', ...args, '--json'], { deadline: 90_000 })
+export async function audits(
+  docker: Docker,
+  container: string,
+): Promise<{ security: SecurityAudit; secrets: SecretsAudit }> {
+  const ask = (...args: string[]) =>
+    docker.exec(container, ['node', 'openclaw.mjs', ...args, '--json'], { deadline: 90_000 })
   const [security, secrets] = await Promise.all([ask('security', 'audit'), ask('secrets', 'audit')])
-  return { security: read(SecurityAudit, security, 'security audit'), secrets: read(SecretsAudit, secrets, 'secrets audit') }
+  return {
+    security: read(SecurityAudit, security, 'security audit'),
+    secrets: read(SecretsAudit, secrets, 'secrets audit'),
+  }
 }
 
-function read<T>(schema: z.ZodType<T>, finished: { code: number; stdout: string; stderr: string }, what: string): T {
+function read<T>(
+  schema: z.ZodType<T>,
+  finished: { code: number; stdout: string; stderr: string },
+  what: string,
+): T {
   const parsed = schema.safeParse(parseJson(finished.stdout))
   if (parsed.success) return parsed.data
-  throw new ToolError('judge_silent', `openclaw ${what} gave no verdict (code ${finished.code}): ${firstLine(finished.stderr)}`, 'Look at the gateway’s log, then run the command again.')
+  throw new ToolError(
+    'judge_silent',
+    `openclaw ${what} gave no verdict (code ${finished.code}): ${firstLine(finished.stderr)}`,
+    'Look at the gateway’s log, then run the command again.',
+  )
 }
 
 function ids(user: string): string {

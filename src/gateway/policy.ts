@@ -34,12 +34,28 @@ interface Tools {
 const TOOLS: Record<Posture, Tools> = {
   chat: {
     profile: 'messaging',
-    deny: ['group:automation', 'group:runtime', 'group:fs', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send'],
+    deny: [
+      'group:automation',
+      'group:runtime',
+      'group:fs',
+      'group:ui',
+      'group:nodes',
+      'sessions_spawn',
+      'sessions_send',
+    ],
   },
   workspace: {
     profile: 'messaging',
     alsoAllow: ['read', 'write', 'edit'],
-    deny: ['group:automation', 'group:runtime', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send', 'apply_patch'],
+    deny: [
+      'group:automation',
+      'group:runtime',
+      'group:ui',
+      'group:nodes',
+      'sessions_spawn',
+      'sessions_send',
+      'apply_patch',
+    ],
   },
   coding: {
     profile: 'coding',
@@ -100,7 +116,11 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
       catalogRefresh: { enabled: false },
       ...(answers.providers.length === 0
         ? {}
-        : { providers: Object.fromEntries(answers.providers.map(provider => [provider.id, modelProvider(provider, answers.model)])) }),
+        : {
+            providers: Object.fromEntries(
+              answers.providers.map(provider => [provider.id, modelProvider(provider, answers.model)]),
+            ),
+          }),
     },
     agents: {
       defaults: {

@@ -1,9 +1,9 @@
 import { request } from 'node:http'
 import * as z from 'zod'
+import { INSIDE } from '../deployment/layout.ts'
 import type { Docker } from '../docker/engine.ts'
 import { parseJson } from '../json.ts'
 import type { Secret } from '../secret.ts'
-import { INSIDE } from '../deployment/layout.ts'
 
 /**
  * The cheapest question whose answer depends on the token alone and changes nothing: 401 without the right one, 404
@@ -15,7 +15,13 @@ export const AUTH_PATH = '/api/channels/x'
 export type Status = number | undefined
 
 /** Asks the gateway through its published port, as a person on this machine would. */
-export function askFromHost(port: number, path: string, token?: Secret, host = '127.0.0.1', timeout = 5000): Promise<Status> {
+export function askFromHost(
+  port: number,
+  path: string,
+  token?: Secret,
+  host = '127.0.0.1',
+  timeout = 5000,
+): Promise<Status> {
   return new Promise(resolve => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token.expose()}` }
     const call = request({ host, port, path, headers, timeout, agent: false }, response => {
@@ -34,7 +40,10 @@ export function askFromHost(port: number, path: string, token?: Secret, host = '
  */
 export async function askFromInside(docker: Docker, container: string, token: Secret): Promise<Status> {
   const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${INSIDE.port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t}}).then(r=>console.log(r.status)))`
-  const { code, stdout } = await docker.exec(container, ['node', '-e', script], { input: token, deadline: 15_000 })
+  const { code, stdout } = await docker.exec(container, ['node', '-e', script], {
+    input: token,
+    deadline: 15_000,
+  })
   const status = z.coerce.number().int().safeParse(stdout.trim())
   return code === 0 && status.success ? status.data : undefined
 }
@@ -45,11 +54,16 @@ const LogLine = z.object({ level: z.optional(z.string()), message: z.string() })
 export function reasonInLog(log: string): string {
   const lines = log.split('\n').map(line => {
     const parsed = LogLine.safeParse(parseJson(line))
-    return parsed.success ? { level: parsed.data.level ?? '', text: parsed.data.message } : { level: '', text: line }
+    return parsed.success
+      ? { level: parsed.data.level ?? '', text: parsed.data.message }
+      : { level: '', text: line }
   })
-  const telling = /failed|invalid|blocked|refusing|cannot|unable|EACCES|EROFS|ENOSPC|error|unavailable|out of memory/i
+  const telling =
+    /failed|invalid|blocked|refusing|cannot|unable|EACCES|EROFS|ENOSPC|error|unavailable|out of memory/i
   const complaint =
-    lines.findLast(line => /Gateway (failed to start|start blocked)|Startup failed|Refusing to bind/i.test(line.text)) ??
+    lines.findLast(line =>
+      /Gateway (failed to start|start blocked)|Startup failed|Refusing to bind/i.test(line.text),
+    ) ??
     lines.findLast(line => ['error', 'fatal'].includes(line.level)) ??
     lines.findLast(line => telling.test(line.text)) ??
     lines.findLast(line => line.text.trim() !== '')

@@ -8,7 +8,16 @@ const Event = z.strictObject({
   at: z.string(),
   run: z.string(),
   procedure: z.string(),
-  event: z.enum(['begun', 'step-begun', 'step-done', 'step-failed', 'step-undone', 'done', 'failed', 'cancelled']),
+  event: z.enum([
+    'begun',
+    'step-begun',
+    'step-done',
+    'step-failed',
+    'step-undone',
+    'done',
+    'failed',
+    'cancelled',
+  ]),
   step: z.optional(z.string()),
   note: z.optional(z.string()),
   facts: z.optional(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
@@ -80,7 +89,11 @@ export class Journal {
       if (!parsed.success) return { intact: false, broken: index + 1, why: 'not a journal event' }
       if (parsed.data.seq !== index + 1) return { intact: false, broken: index + 1, why: 'out of sequence' }
       if (parsed.data.prev !== previous)
-        return { intact: false, broken: index + 1, why: 'the line before it is not the one it was written after' }
+        return {
+          intact: false,
+          broken: index + 1,
+          why: 'the line before it is not the one it was written after',
+        }
       previous = sha256(line)
     }
     return { intact: true, events: lines.length }
@@ -92,7 +105,8 @@ export class Journal {
     const run = events.at(-1)?.run
     const own = events.filter(event => event.run === run)
     const begun = own[0]
-    if (run === undefined || begun === undefined || own.some(event => event.event === 'done')) return undefined
+    if (run === undefined || begun === undefined || own.some(event => event.event === 'done'))
+      return undefined
     const done = own.filter(event => event.event === 'step-done').map(event => event.step ?? '')
     return { run, since: begun.at, done }
   }

@@ -34,14 +34,22 @@ export interface ProcedureResult {
  * when its `skip` says that there is something to do. Errors: what a step throws; {@link Cancelled} when the person
  * stopped between two steps.
  */
-export async function runProcedure<C>(name: string, steps: readonly Step<C>[], ctx: C, runtime: Runtime): Promise<ProcedureResult> {
+export async function runProcedure<C>(
+  name: string,
+  steps: readonly Step<C>[],
+  ctx: C,
+  runtime: Runtime,
+): Promise<ProcedureResult> {
   const { journal, progress, signal, runId } = runtime
   const written: string[] = []
   let begun = false
   const outcomes = new Map<string, Outcome>()
   let release: (() => void) | undefined
 
-  const log = (event: Parameters<Journal['append']>[0]['event'], extra: { step?: string; note?: string; facts?: Outcome['facts'] } = {}) => {
+  const log = (
+    event: Parameters<Journal['append']>[0]['event'],
+    extra: { step?: string; note?: string; facts?: Outcome['facts'] } = {},
+  ) => {
     const { step, note, facts } = extra
     journal.append({
       run: runId,

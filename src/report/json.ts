@@ -15,7 +15,14 @@ export interface Envelope {
 
 /** The envelope every `--json` output has, with what the command adds. One line, newline at the end. */
 export function envelope(head: Omit<Envelope, 'tool' | 'schema'>, body: Record<string, unknown>): string {
-  const full: Envelope = { tool: 'create-openclaw-secure', version: head.version, schema: SCHEMA, command: head.command, deployment: head.deployment, startedAt: head.startedAt }
+  const full: Envelope = {
+    tool: 'create-openclaw-secure',
+    version: head.version,
+    schema: SCHEMA,
+    command: head.command,
+    deployment: head.deployment,
+    startedAt: head.startedAt,
+  }
   return `${JSON.stringify({ ...full, ...body })}\n`
 }
 

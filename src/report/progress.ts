@@ -8,7 +8,8 @@ export interface LiveProgress extends Progress {
 
 /** One plain line a step, for logs, pipes, screen readers and `--quiet`'s opposite of a terminal. */
 export function plainProgress(output: Writable): LiveProgress {
-  const line = (mark: string, title: string, detail: string) => output.write(`${mark.padEnd(7)} ${title}: ${detail}\n`)
+  const line = (mark: string, title: string, detail: string) =>
+    output.write(`${mark.padEnd(7)} ${title}: ${detail}\n`)
   return {
     begin: () => {},
     done: (step, saw) => line('ok', step.title, saw),

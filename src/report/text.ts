@@ -40,7 +40,13 @@ export function checklist(findings: readonly Finding[]): Line[] {
   return CHECKLIST.map((text, index) => {
     const own = findings.filter(finding => finding.line === index + 1)
     const has = (verdict: Verdict) => own.some(finding => finding.verdict === verdict)
-    const verdict = has('fail') ? 'fail' : has('unknown') || own.length === 0 ? 'unknown' : has('pass') ? 'pass' : 'skip'
+    const verdict = has('fail')
+      ? 'fail'
+      : has('unknown') || own.length === 0
+        ? 'unknown'
+        : has('pass')
+          ? 'pass'
+          : 'skip'
     return { number: index + 1, text, verdict, findings: own }
   })
 }
@@ -49,22 +55,32 @@ const MARK: Record<Verdict, string> = { pass: '✔', fail: '✘', unknown: '?', 
 const COLOUR = { pass: 'green', fail: 'red', unknown: 'yellow', skip: 'gray' } as const
 
 /** The checklist for people, at most 80 columns wide but for evidence. `verbose` shows every check and what it saw. */
-export function textReport(findings: readonly Finding[], options: { colour: boolean; verbose: boolean }): string {
-  const paint = (verdict: Verdict, text: string) => (options.colour ? styleText(COLOUR[verdict], text, { validateStream: false }) : text)
+export function textReport(
+  findings: readonly Finding[],
+  options: { colour: boolean; verbose: boolean },
+): string {
+  const paint = (verdict: Verdict, text: string) =>
+    options.colour ? styleText(COLOUR[verdict], text, { validateStream: false }) : text
   const out: string[] = []
   for (const line of checklist(findings)) {
     const good = line.findings.filter(finding => finding.verdict === 'pass').length
     const count = line.findings.length === 0 ? 'not looked at' : `${good}/${line.findings.length}`
-    out.push(`${paint(line.verdict, MARK[line.verdict])} ${String(line.number).padStart(2)}  ${line.text.padEnd(52)} ${line.verdict.padEnd(8)}${count.padStart(5)}`)
+    out.push(
+      `${paint(line.verdict, MARK[line.verdict])} ${String(line.number).padStart(2)}  ${line.text.padEnd(52)} ${line.verdict.padEnd(8)}${count.padStart(5)}`,
+    )
     for (const finding of line.findings) {
       if (!options.verbose && (finding.verdict === 'pass' || finding.verdict === 'skip')) continue
       out.push(`      ${paint(finding.verdict, finding.verdict)} ${finding.check}: ${finding.title}`)
       out.push(...wrap(finding.evidence, 8, 'saw: '))
-      if (finding.verdict === 'fail' || finding.verdict === 'unknown') out.push(...wrap(finding.remedy, 8, 'do:  '))
+      if (finding.verdict === 'fail' || finding.verdict === 'unknown')
+        out.push(...wrap(finding.remedy, 8, 'do:  '))
     }
   }
   const { pass, fail, unknown, skip } = summarize(findings)
-  out.push('', `${findings.length} checks: ${pass} passed, ${fail} failed, ${unknown} unknown, ${skip} skipped`)
+  out.push(
+    '',
+    `${findings.length} checks: ${pass} passed, ${fail} failed, ${unknown} unknown, ${skip} skipped`,
+  )
   return `${out.join('\n')}\n`
 }
 
@@ -80,5 +96,7 @@ function wrap(text: string, indent: number, label: string): string[] {
     } else line = line === '' ? word : `${line} ${word}`
   }
   lines.push(line)
-  return lines.map((content, index) => `${' '.repeat(indent)}${index === 0 ? label : ' '.repeat(label.length)}${content}`)
+  return lines.map(
+    (content, index) => `${' '.repeat(indent)}${index === 0 ? label : ' '.repeat(label.length)}${content}`,
+  )
 }

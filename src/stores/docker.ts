@@ -1,7 +1,14 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
-import { errorCode, type FileOwner, lookAt, readIfPresent, syncDirectory, writeAtomic } from '../deployment/files.ts'
+import {
+  errorCode,
+  type FileOwner,
+  lookAt,
+  readIfPresent,
+  syncDirectory,
+  writeAtomic,
+} from '../deployment/files.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { type Redactor, Secret } from '../secret.ts'
@@ -65,13 +72,22 @@ export class DockerSecretFiles implements SecretStore {
     const path = this.#path(name, value.rotationId)
     writeAtomic(path, value.value, 0o400, this.#options.ownerOf(name))
     const dropped = document?.pending
-    const next = this.#write(name, { ...document, version: 1, revision: revision + 1, pending: value.rotationId })
+    const next = this.#write(name, {
+      ...document,
+      version: 1,
+      revision: revision + 1,
+      pending: value.rotationId,
+    })
     if (dropped !== undefined && dropped !== value.rotationId) this.#remove(name, dropped)
     return next
   }
 
   async commit(name: string, rotationId: string, revision: number): Promise<number> {
-    const document = this.#expect(name, revision, found => found.current === rotationId && found.pending === undefined)
+    const document = this.#expect(
+      name,
+      revision,
+      found => found.current === rotationId && found.pending === undefined,
+    )
     if (document?.current === rotationId && document.pending === undefined) return document.revision
     if (document?.pending !== rotationId) throw conflict(name)
     const { current, previous } = document
@@ -107,7 +123,8 @@ export class DockerSecretFiles implements SecretStore {
   async destroy(name: string): Promise<void> {
     const document = this.#read(name)
     rmSync(this.#documentPath(name), { force: true })
-    for (const id of [document?.current, document?.pending, document?.previous]) if (id !== undefined) this.#remove(name, id)
+    for (const id of [document?.current, document?.pending, document?.previous])
+      if (id !== undefined) this.#remove(name, id)
   }
 
   /** The document when its revision is the one expected, or when the change was made already by an earlier try. */
@@ -122,7 +139,13 @@ export class DockerSecretFiles implements SecretStore {
     const text = readIfPresent(this.#documentPath(name))
     if (text === undefined) return undefined
     const parsed = Document.safeParse(parseJson(text))
-    if (!parsed.success) throw new ToolError('store_corrupt', `${this.#documentPath(name)} is not a store document of this tool`, 'Restore it from a backup. The values themselves are untouched.', Exit.unknown)
+    if (!parsed.success)
+      throw new ToolError(
+        'store_corrupt',
+        `${this.#documentPath(name)} is not a store document of this tool`,
+        'Restore it from a backup. The values themselves are untouched.',
+        Exit.unknown,
+      )
     return parsed.data
   }
 
@@ -134,13 +157,30 @@ export class DockerSecretFiles implements SecretStore {
   #value(name: string, rotationId: string): StoredValue {
     const path = this.#path(name, rotationId)
     const found = lookAt(path)
-    if (found === undefined) throw new ToolError('store_corrupt', `${path} is gone, and the store still names it`, 'Restore it from a backup, or remove the store document to begin anew with another value.', Exit.unknown)
-    if (!found.isFile() || found.nlink !== 1) throw new ToolError('store_corrupt', `${path} is not a plain file with one link`, 'Somebody replaced it. Find out who before you go on; then remove it and restore it from a backup.', Exit.failed)
+    if (found === undefined)
+      throw new ToolError(
+        'store_corrupt',
+        `${path} is gone, and the store still names it`,
+        'Restore it from a backup, or remove the store document to begin anew with another value.',
+        Exit.unknown,
+      )
+    if (!found.isFile() || found.nlink !== 1)
+      throw new ToolError(
+        'store_corrupt',
+        `${path} is not a plain file with one link`,
+        'Somebody replaced it. Find out who before you go on; then remove it and restore it from a backup.',
+        Exit.failed,
+      )
     try {
       return { rotationId, value: this.#options.redactor.learn(new Secret(readFileSync(path))) }
     } catch (error) {
       if (errorCode(error) !== 'EACCES') throw error
-      throw new ToolError('store_denied', `${path} belongs to the gateway's user and cannot be read by this one`, 'Run the command as the user who set the deployment up, or as root.', Exit.unknown)
+      throw new ToolError(
+        'store_denied',
+        `${path} belongs to the gateway's user and cannot be read by this one`,
+        'Run the command as the user who set the deployment up, or as root.',
+        Exit.unknown,
+      )
     }
   }
 
@@ -159,5 +199,10 @@ export class DockerSecretFiles implements SecretStore {
 }
 
 function conflict(name: string): ToolError {
-  return new ToolError('store_conflict', `${name} was changed by somebody else in the meantime`, 'Run the command again: it starts from what is stored now.', Exit.unknown)
+  return new ToolError(
+    'store_conflict',
+    `${name} was changed by somebody else in the meantime`,
+    'Run the command again: it starts from what is stored now.',
+    Exit.unknown,
+  )
 }

@@ -16,7 +16,8 @@ export interface AnswersFile {
 export function readAnswers(text: string, name: string): AnswersFile {
   const lines = new LineCounter()
   const document = parseDocument(text, { uniqueKeys: true, lineCounter: lines })
-  const at = (offset: number | undefined) => (offset === undefined ? name : `${name}, line ${lines.linePos(offset).line}`)
+  const at = (offset: number | undefined) =>
+    offset === undefined ? name : `${name}, line ${lines.linePos(offset).line}`
   if (document.errors.length > 0)
     return {
       answers: {},
@@ -29,7 +30,12 @@ export function readAnswers(text: string, name: string): AnswersFile {
     }
   if (document.contents === null) return { answers: {}, problems: [] }
   if (!isMap(document.contents))
-    return { answers: {}, problems: [{ field: name, given: typeof document.toJS(), allowed: 'a YAML mapping', flag: '--answers' }] }
+    return {
+      answers: {},
+      problems: [
+        { field: name, given: typeof document.toJS(), allowed: 'a YAML mapping', flag: '--answers' },
+      ],
+    }
 
   const answers: Record<string, unknown> = {}
   const problems: Problem[] = []
@@ -39,21 +45,29 @@ export function readAnswers(text: string, name: string): AnswersFile {
       const place = isScalar(key) ? key.range?.[0] : undefined
       const field = `${path.join('.')} (${at(place)})`
       if (path.join('.') === 'version' && isScalar(value)) {
-        if (value.value !== 1) problems.push({ field, given: String(value.value), allowed: '1, the version of this file format' })
+        if (value.value !== 1)
+          problems.push({ field, given: String(value.value), allowed: '1, the version of this file format' })
         continue
       }
       const question = questions.find(candidate => candidate.path.join('.') === path.join('.'))
       if (question !== undefined) {
-        const data: unknown = isCollection(value) || isScalar(value) ? value.toJS(document, { maxAliasCount: 0 }) : undefined
+        const data: unknown =
+          isCollection(value) || isScalar(value) ? value.toJS(document, { maxAliasCount: 0 }) : undefined
         const read = question.kind.fromData(data)
-        if (read === undefined) problems.push({ field, given: describe(data), allowed: question.kind.allowed, flag: question.flag })
+        if (read === undefined)
+          problems.push({ field, given: describe(data), allowed: question.kind.allowed, flag: question.flag })
         else answers[question.id] = read
       } else if (questions.some(candidate => candidate.path.join('.').startsWith(`${path.join('.')}.`))) {
         if (isMap(value)) walk(value, path)
-        else if (!(isScalar(value) && value.value === null)) problems.push({ field, given: describe(isScalar(value) ? value.value : []), allowed: 'a mapping' })
+        else if (!(isScalar(value) && value.value === null))
+          problems.push({ field, given: describe(isScalar(value) ? value.value : []), allowed: 'a mapping' })
       } else {
         const known = questions.map(candidate => candidate.path.join('.'))
-        problems.push({ field, given: 'an unknown key', allowed: `${nearest(path.join('.'), known)} perhaps; all keys: ${known.join(', ')}` })
+        problems.push({
+          field,
+          given: 'an unknown key',
+          allowed: `${nearest(path.join('.'), known)} perhaps; all keys: ${known.join(', ')}`,
+        })
       }
     }
   }
@@ -72,7 +86,9 @@ export function writeAnswers(answers: Answers): string {
     const comment = ` ${question.help}: ${question.kind.allowed}`
     const parent = question.path.length === 1 ? document.contents : document.getIn(question.path.slice(0, -1))
     if (!isMap(parent)) continue
-    const pair = parent.items.find(item => isScalar(item.key) ? item.key.value === question.path.at(-1) : item.key === question.path.at(-1))
+    const pair = parent.items.find(item =>
+      isScalar(item.key) ? item.key.value === question.path.at(-1) : item.key === question.path.at(-1),
+    )
     if (pair !== undefined) {
       const key = document.createNode(question.path.at(-1))
       key.commentBefore = comment
@@ -84,7 +100,8 @@ export function writeAnswers(answers: Answers): string {
 
 /** Whether two complete sets of answers ask for the same deployment. */
 export function sameAnswers(one: Answers, other: Answers): boolean {
-  const forms = (answers: Answers) => questions.map((question: Question<AnswerId>) => question.kind.toText(answers[question.id]))
+  const forms = (answers: Answers) =>
+    questions.map((question: Question<AnswerId>) => question.kind.toText(answers[question.id]))
   return forms(one).join('\0') === forms(other).join('\0')
 }
 
@@ -98,6 +115,7 @@ function describe(data: unknown): string {
 function nearest(word: string, candidates: readonly string[]): string {
   const pairs = (text: string) => new Set([...text].map((char, i) => char + (text[i + 1] ?? '')))
   const own = pairs(word)
-  const score = (candidate: string) => [...pairs(candidate)].filter(pair => own.has(pair)).length / candidate.length
+  const score = (candidate: string) =>
+    [...pairs(candidate)].filter(pair => own.has(pair)).length / candidate.length
   return candidates.reduce((best, candidate) => (score(candidate) > score(best) ? candidate : best))
 }

@@ -72,7 +72,13 @@ export async function confirm(talk: Talk, message: string): Promise<boolean> {
   return told(await clack.confirm({ ...talk, message, initialValue: false }))
 }
 
-async function ask(talk: Talk, question: Question, answers: Partly, place: Place, canGoBack: boolean): Promise<unknown> {
+async function ask(
+  talk: Talk,
+  question: Question,
+  answers: Partly,
+  place: Place,
+  canGoBack: boolean,
+): Promise<unknown> {
   const { kind, prompt } = question
   const present = answers[question.id] ?? question.fallback(answers, place)
   const options = kind.options ?? (typeof present === 'boolean' ? YES_NO : undefined)
@@ -82,7 +88,11 @@ async function ask(talk: Talk, question: Question, answers: Partly, place: Place
         ...talk,
         message: prompt,
         options: [
-          ...options.map(option => ({ value: kind.toText(option.value), label: option.label, ...(option.hint === undefined ? {} : { hint: option.hint }) })),
+          ...options.map(option => ({
+            value: kind.toText(option.value),
+            label: option.label,
+            ...(option.hint === undefined ? {} : { hint: option.hint }),
+          })),
           ...(canGoBack ? [{ value: BACK_KEY, label: '← back' }] : []),
         ],
         ...(present === undefined ? {} : { initialValue: kind.toText(present) }),
@@ -127,7 +137,8 @@ async function review(
   const next = told(
     await clack.select<string>({
       ...talk,
-      message: problems.length > 0 ? 'This cannot be done as it is' : 'Nothing has been changed yet. Go ahead?',
+      message:
+        problems.length > 0 ? 'This cannot be done as it is' : 'Nothing has been changed yet. Go ahead?',
       options: [
         ...(problems.length > 0 ? [] : [{ value: 'go', label: 'Go ahead' }]),
         { value: 'change', label: 'Change an answer' },
@@ -141,26 +152,48 @@ async function review(
     await clack.select<string>({
       ...talk,
       message: 'Which one?',
-      options: applicable(answers).map(question => ({ value: question.id, label: `${question.path.join('.')}: ${question.kind.toText(answers[question.id]) || '(empty)'}` })),
+      options: applicable(answers).map(question => ({
+        value: question.id,
+        label: `${question.path.join('.')}: ${question.kind.toText(answers[question.id]) || '(empty)'}`,
+      })),
     }),
   )
   return questions.find(question => question.id === id) ?? 'go'
 }
 
 /** Asks one question again. Answers that depend on it and were only defaults are worked out anew. */
-async function change(talk: Talk, question: Question, complete: Answers, origins: Gathered['origins'], place: Place, before: Partly): Promise<Partly> {
+async function change(
+  talk: Talk,
+  question: Question,
+  complete: Answers,
+  origins: Gathered['origins'],
+  place: Place,
+  before: Partly,
+): Promise<Partly> {
   const reply = await ask(talk, question, complete, place, true)
   if (reply === BACK) return before
   origins.set(question.id, 'prompt')
   const changed: Partly = { ...before, [question.id]: reply }
-  return applicable(complete).reduce((kept, other) => (origins.get(other.id) === 'default' ? without(kept, other.id) : kept), changed)
+  return applicable(complete).reduce(
+    (kept, other) => (origins.get(other.id) === 'default' ? without(kept, other.id) : kept),
+    changed,
+  )
 }
 
 /** The answers as the person sees them, one a line. */
 export function summary(answers: Answers, origins: ReadonlyMap<AnswerId, string>): string {
-  const rows = applicable(answers).map(question => [question.path.join('.'), question.kind.toText(answers[question.id]) || '(empty)', origins.get(question.id) ?? 'default'])
+  const rows = applicable(answers).map(question => [
+    question.path.join('.'),
+    question.kind.toText(answers[question.id]) || '(empty)',
+    origins.get(question.id) ?? 'default',
+  ])
   const width = Math.max(...rows.map(row => row[0]?.length ?? 0))
-  return rows.map(([name = '', value = '', origin = '']) => `${name.padEnd(width)}  ${value}${origin === 'default' ? '  (default)' : ''}`).join('\n')
+  return rows
+    .map(
+      ([name = '', value = '', origin = '']) =>
+        `${name.padEnd(width)}  ${value}${origin === 'default' ? '  (default)' : ''}`,
+    )
+    .join('\n')
 }
 
 const YES_NO = [

@@ -1,7 +1,14 @@
 import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
 import { type AnswersFile, readAnswers } from './answers-file.ts'
-import { type AnswerId, environmentName, type Partly, type Place, type Question, questions } from './questions.ts'
+import {
+  type AnswerId,
+  environmentName,
+  type Partly,
+  type Place,
+  type Question,
+  questions,
+} from './questions.ts'
 
 /** Everything that may hold an answer, strongest first. */
 export interface Sources {
@@ -57,17 +64,28 @@ export function crossCheck(answers: Partly, given: ReadonlySet<AnswerId>): Probl
     const text = question.kind.toText(value)
     if (question.when?.(answers) === false) {
       if (given.has(question.id) && text !== '')
-        problems.push({ field: question.id, given: text, allowed: `only together with ${question.needs ?? 'another answer'}`, flag: question.flag })
+        problems.push({
+          field: question.id,
+          given: text,
+          allowed: `only together with ${question.needs ?? 'another answer'}`,
+          flag: question.flag,
+        })
       continue
     }
     const refusal = question.refuses?.(value, answers)
-    if (refusal !== undefined) problems.push({ field: question.id, given: text, allowed: refusal, flag: question.flag })
+    if (refusal !== undefined)
+      problems.push({ field: question.id, given: text, allowed: refusal, flag: question.flag })
   }
   return problems
 }
 
 /** Fills in what a conversation would not ask: questions that do not arise, and, with `all`, every default there is. */
-export function fillIn(answers: Partly, origins: Map<AnswerId, Origin>, place: Place, all: boolean): { answers: Partly; open: Question[] } {
+export function fillIn(
+  answers: Partly,
+  origins: Map<AnswerId, Origin>,
+  place: Place,
+  all: boolean,
+): { answers: Partly; open: Question[] } {
   const filled: Record<string, unknown> = { ...answers }
   const open: Question[] = []
   for (const question of questions) {
@@ -91,8 +109,13 @@ export function fillIn(answers: Partly, origins: Map<AnswerId, Origin>, place: P
 /** The problem of a question nobody answered. */
 export function missing(question: Question, answers: Partly, place: Place): Problem {
   const fallback = question.fallback(answers, place)
-  const orYes = fallback === undefined ? '' : `, or --yes for ${JSON.stringify(question.kind.toText(fallback))}`
-  return { field: question.id, allowed: question.kind.allowed, flag: `${question.flag} or ${environmentName(question)}${orYes}` }
+  const orYes =
+    fallback === undefined ? '' : `, or --yes for ${JSON.stringify(question.kind.toText(fallback))}`
+  return {
+    field: question.id,
+    allowed: question.kind.allowed,
+    flag: `${question.flag} or ${environmentName(question)}${orYes}`,
+  }
 }
 
 /** The arguments that repeat these answers without a question. */
@@ -105,7 +128,8 @@ export function asArguments(answers: Answers, place: Place): string[] {
     if (fallback !== undefined && question.kind.toText(fallback) === question.kind.toText(value)) continue
     if (question.id === 'image') {
       if (value === 'build') args.push('--build')
-    } else if (question.id === 'providers') args.push(...answers.providers.flatMap(item => ['--provider', question.kind.toText([item] as never)]))
+    } else if (question.id === 'providers')
+      args.push(...answers.providers.flatMap(item => ['--provider', question.kind.toText([item] as never)]))
     else if (typeof value === 'boolean') args.push(value ? question.flag : `--no-${question.flag.slice(2)}`)
     else args.push(question.flag, question.kind.toText(value))
   }
@@ -123,7 +147,12 @@ function find(
   if (texts !== undefined) {
     const isList = question.id === 'providers'
     if (!isList && new Set(texts).size > 1) {
-      problems.push({ field: question.id, given: texts.join(' and '), allowed: 'one value; the flag was given more than once', flag: question.flag })
+      problems.push({
+        field: question.id,
+        given: texts.join(' and '),
+        allowed: 'one value; the flag was given more than once',
+        flag: question.flag,
+      })
       return undefined
     }
     return fromText(question, isList ? texts.join(',') : (texts[0] ?? ''), question.flag, 'flag', problems)
@@ -138,7 +167,13 @@ function find(
   return undefined
 }
 
-function fromText(question: Question, text: string, source: string, origin: Origin, problems: Problem[]): { value: unknown; origin: Origin } | undefined {
+function fromText(
+  question: Question,
+  text: string,
+  source: string,
+  origin: Origin,
+  problems: Problem[],
+): { value: unknown; origin: Origin } | undefined {
   const value = question.kind.fromText(text)
   if (value !== undefined) return { value, origin }
   problems.push({ field: question.id, given: text, allowed: question.kind.allowed, flag: source })
@@ -146,13 +181,32 @@ function fromText(question: Question, text: string, source: string, origin: Orig
 }
 
 /** `--image REF` and `--build` say where the image comes from; saying two things is a contradiction. */
-function impliedImage(sources: Sources, answers: Record<string, unknown>, origins: Map<AnswerId, Origin>, problems: Problem[]): void {
+function impliedImage(
+  sources: Sources,
+  answers: Record<string, unknown>,
+  origins: Map<AnswerId, Origin>,
+  problems: Problem[],
+): void {
   const named = origins.get('imageReference') === 'flag' || origins.get('imageReference') === 'environment'
-  const told = origins.get('image') === 'flag' || origins.get('image') === 'environment' ? answers.image : undefined
-  const says = [...(sources.build ? ['build'] : []), ...(named ? ['reference'] : []), ...(told === undefined ? [] : [told])]
+  const told =
+    origins.get('image') === 'flag' || origins.get('image') === 'environment' ? answers.image : undefined
+  const says = [
+    ...(sources.build ? ['build'] : []),
+    ...(named ? ['reference'] : []),
+    ...(told === undefined ? [] : [told]),
+  ]
   if (new Set(says).size > 1) {
-    const words = [sources.build && '--build', named && '--image', told !== undefined && `--image-from ${told}`].filter(Boolean)
-    problems.push({ field: 'image', given: words.join(' and '), allowed: 'one source of the image', flag: '--build, --image REF or --image-from official' })
+    const words = [
+      sources.build && '--build',
+      named && '--image',
+      told !== undefined && `--image-from ${told}`,
+    ].filter(Boolean)
+    problems.push({
+      field: 'image',
+      given: words.join(' and '),
+      allowed: 'one source of the image',
+      flag: '--build, --image REF or --image-from official',
+    })
   } else if (says[0] !== undefined) {
     answers.image = says[0]
     if (told === undefined) origins.set('image', 'flag')

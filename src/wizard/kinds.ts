@@ -18,7 +18,11 @@ export interface Kind<T> {
   options?: readonly { value: T; label: string; hint?: string }[]
 }
 
-export function text(allowed: string, placeholder: string, accepts: (value: string) => boolean): Kind<string> {
+export function text(
+  allowed: string,
+  placeholder: string,
+  accepts: (value: string) => boolean,
+): Kind<string> {
   const read = (value: string) => (value.length <= 2048 && accepts(value) ? value : undefined)
   return {
     allowed,
@@ -31,7 +35,8 @@ export function text(allowed: string, placeholder: string, accepts: (value: stri
 }
 
 export function integer(min: number, max: number, placeholder: string, unit = ''): Kind<number> {
-  const inRange = (value: number) => (Number.isInteger(value) && value >= min && value <= max ? value : undefined)
+  const inRange = (value: number) =>
+    Number.isInteger(value) && value >= min && value <= max ? value : undefined
   return {
     allowed: `a whole number from ${min} to ${max}${unit === '' ? '' : ` (${unit})`}`,
     placeholder,
@@ -42,7 +47,10 @@ export function integer(min: number, max: number, placeholder: string, unit = ''
   }
 }
 
-export function choice<T extends string>(placeholder: string, options: readonly { value: T; label: string; hint?: string }[]): Kind<T> {
+export function choice<T extends string>(
+  placeholder: string,
+  options: readonly { value: T; label: string; hint?: string }[],
+): Kind<T> {
   const read = (data: unknown) => options.find(option => option.value === data)?.value
   return {
     allowed: options.map(option => option.value).join(', '),
@@ -56,7 +64,14 @@ export function choice<T extends string>(placeholder: string, options: readonly 
 }
 
 export function yesNo(): Kind<boolean> {
-  const words: Record<string, boolean> = { yes: true, true: true, '1': true, no: false, false: false, '0': false }
+  const words: Record<string, boolean> = {
+    yes: true,
+    true: true,
+    '1': true,
+    no: false,
+    false: false,
+    '0': false,
+  }
   return {
     allowed: 'yes or no (true or false in a file)',
     placeholder: '',
@@ -70,14 +85,21 @@ export function yesNo(): Kind<boolean> {
 /** Any number of one kind, with commas between them as text and as a list in a file; each only once. */
 export function list<T>(item: Kind<T>, key: (value: T) => string): Kind<T[]> {
   const complete = (values: (T | undefined)[]): T[] | undefined => {
-    const read = values.filter((value): value is T & ({} | null) => value !== undefined)
+    const read = values.filter(value => value !== undefined)
     if (read.length !== values.length || new Set(read.map(key)).size !== read.length) return undefined
     return read
   }
   return {
     allowed: `any number of, without repeats and with commas between: ${item.allowed}`,
     placeholder: item.placeholder,
-    fromText: value => complete(value.split(',').map(part => part.trim()).filter(part => part !== '').map(item.fromText)),
+    fromText: value =>
+      complete(
+        value
+          .split(',')
+          .map(part => part.trim())
+          .filter(part => part !== '')
+          .map(item.fromText),
+      ),
     fromData: data => (Array.isArray(data) ? complete(data.map(item.fromData)) : undefined),
     toText: values => values.map(item.toText).join(','),
     toData: values => values.map(item.toData),
@@ -90,8 +112,9 @@ export const isHostName = (value: string): boolean =>
 
 /** `[registry/]path[:tag][@sha256:…]`, lower case as the registry API demands (OCI distribution spec). */
 export const isImageReference = (value: string): boolean =>
-  /^([a-z0-9]+([._-][a-z0-9]+)*(:\d{1,5})?\/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$/.test(value) ||
-  /^sha256:[0-9a-f]{64}$/.test(value)
+  /^([a-z0-9]+([._-][a-z0-9]+)*(:\d{1,5})?\/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$/.test(
+    value,
+  ) || /^sha256:[0-9a-f]{64}$/.test(value)
 
 /** Providers that OpenClaw knows by name and that need nothing but a key. */
 export const KNOWN_PROVIDERS = ['openai', 'anthropic'] as const

@@ -1,5 +1,15 @@
 import type { Answers, Posture } from '../deployment/answers.ts'
-import { choice, integer, isHostName, isImageReference, type Kind, list, provider, text, yesNo } from './kinds.ts'
+import {
+  choice,
+  integer,
+  isHostName,
+  isImageReference,
+  type Kind,
+  list,
+  provider,
+  text,
+  yesNo,
+} from './kinds.ts'
 
 export type AnswerId = keyof Answers
 /** Answers so far. */
@@ -74,7 +84,9 @@ export const QUESTIONS = [
     ]),
     fallback: () => 'chat',
     refuses: value =>
-      value === 'coding' ? 'chat or workspace: coding needs the agent sandbox, which this version does not have yet' : undefined,
+      value === 'coding'
+        ? 'chat or workspace: coding needs the agent sandbox, which this version does not have yet'
+        : undefined,
   }),
   define({
     id: 'providers',
@@ -93,8 +105,10 @@ export const QUESTIONS = [
     group: 'Agent',
     prompt: 'Which model should the agent use? (PROVIDER/MODEL; empty for the provider’s default)',
     help: 'primary model as PROVIDER/MODEL; needed with a NAME=URL provider',
-    kind: text('PROVIDER/MODEL, where PROVIDER is one of the providers, or empty', '<provider/model>', value =>
-      value === '' || /^[a-z][a-z0-9-]{0,31}\/[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$/.test(value),
+    kind: text(
+      'PROVIDER/MODEL, where PROVIDER is one of the providers, or empty',
+      '<provider/model>',
+      value => value === '' || /^[a-z][a-z0-9-]{0,31}\/[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$/.test(value),
     ),
     fallback: answers => ((answers.providers ?? []).some(p => p.url !== undefined) ? undefined : ''),
     when: answers => (answers.providers ?? []).length > 0,
@@ -103,8 +117,10 @@ export const QUESTIONS = [
       const providers = answers.providers ?? []
       const named = providers.find(p => value.startsWith(`${p.id}/`))
       const custom = providers.filter(p => p.url !== undefined)
-      if (value !== '' && named === undefined) return `a model of ${providers.map(p => p.id).join(' or ') || 'a provider you named'}`
-      if (custom.some(p => p !== named)) return `a model of ${custom.map(p => p.id).join(' and ')}: one NAME=URL provider at most, and its model named here`
+      if (value !== '' && named === undefined)
+        return `a model of ${providers.map(p => p.id).join(' or ') || 'a provider you named'}`
+      if (custom.some(p => p !== named))
+        return `a model of ${custom.map(p => p.id).join(' and ')}: one NAME=URL provider at most, and its model named here`
       return undefined
     },
   }),
@@ -146,7 +162,11 @@ export const QUESTIONS = [
     group: 'Image',
     prompt: 'Which image?',
     help: 'an OpenClaw image of your own, by name, tag or digest',
-    kind: text('an image reference such as registry.example/openclaw:2026.9.6', '<reference>', isImageReference),
+    kind: text(
+      'an image reference such as registry.example/openclaw:2026.9.6',
+      '<reference>',
+      isImageReference,
+    ),
     fallback: answers => (answers.image === 'reference' ? undefined : never()),
     when: answers => answers.image === 'reference',
     needs: '--image-from reference',
@@ -192,7 +212,8 @@ export const QUESTIONS = [
     flag: '--firewall',
     path: ['access', 'firewall'],
     group: 'Access',
-    prompt: 'Install the firewall rule that keeps neighbours on the network out? (Docker before 28 lets them in)',
+    prompt:
+      'Install the firewall rule that keeps neighbours on the network out? (Docker before 28 lets them in)',
     help: 'install the rule that closes the port to network neighbours (Docker < 28)',
     kind: yesNo(),
     fallback: () => false,
@@ -207,7 +228,12 @@ export const QUESTIONS = [
     help: 'how you reach this machine: user@host[:port]',
     kind: text('user@host or user@host:port', '<user@host>', value => {
       const match = /^[a-z_][a-z0-9_.-]{0,31}@([A-Za-z0-9.-]{1,253})(:(\d{1,5}))?$/.exec(value)
-      return match !== null && isHostName(match[1] ?? '') && Number(match[3] ?? 22) >= 1 && Number(match[3] ?? 22) <= 65535
+      return (
+        match !== null &&
+        isHostName(match[1] ?? '') &&
+        Number(match[3] ?? 22) >= 1 &&
+        Number(match[3] ?? 22) <= 65535
+      )
     }),
     fallback: answers => (answers.access === 'ssh' ? undefined : never()),
     when: answers => answers.access === 'ssh',
@@ -220,7 +246,11 @@ export const QUESTIONS = [
     group: 'Access',
     prompt: 'Under which host name will people reach it?',
     help: 'public host name of the nginx site',
-    kind: text('a host name such as openclaw.example.org', '<host>', value => isHostName(value) && value.includes('.')),
+    kind: text(
+      'a host name such as openclaw.example.org',
+      '<host>',
+      value => isHostName(value) && value.includes('.'),
+    ),
     fallback: answers => (answers.access === 'proxy' ? undefined : never()),
     when: answers => answers.access === 'proxy',
     needs: '--access proxy',
@@ -233,7 +263,8 @@ export const QUESTIONS = [
     prompt: 'Where is its TLS certificate (PEM, full chain)?',
     help: 'TLS certificate of the nginx site (PEM, full chain)',
     kind: text('an absolute path of letters, digits and . _ - /', '<path>', isPlainPath),
-    fallback: answers => (answers.access === 'proxy' ? `/etc/letsencrypt/live/${answers.proxyHost ?? ''}/fullchain.pem` : never()),
+    fallback: answers =>
+      answers.access === 'proxy' ? `/etc/letsencrypt/live/${answers.proxyHost ?? ''}/fullchain.pem` : never(),
     when: answers => answers.access === 'proxy',
     needs: '--access proxy',
   }),
@@ -245,7 +276,8 @@ export const QUESTIONS = [
     prompt: 'Where is its TLS key (PEM)?',
     help: 'TLS key of the nginx site (PEM)',
     kind: text('an absolute path of letters, digits and . _ - /', '<path>', isPlainPath),
-    fallback: answers => (answers.access === 'proxy' ? `/etc/letsencrypt/live/${answers.proxyHost ?? ''}/privkey.pem` : never()),
+    fallback: answers =>
+      answers.access === 'proxy' ? `/etc/letsencrypt/live/${answers.proxyHost ?? ''}/privkey.pem` : never(),
     when: answers => answers.access === 'proxy',
     needs: '--access proxy',
   }),
@@ -256,7 +288,9 @@ export const QUESTIONS = [
     group: 'Gateway',
     prompt: 'Where do the secrets live?',
     help: 'where the truth about secrets lives',
-    kind: choice<Answers['store']>('<store>', [{ value: 'docker', label: 'Docker secret files', hint: 'here, readable by the gateway alone' }]),
+    kind: choice<Answers['store']>('<store>', [
+      { value: 'docker', label: 'Docker secret files', hint: 'here, readable by the gateway alone' },
+    ]),
     fallback: () => 'docker',
     advanced: always,
   }),
@@ -312,7 +346,11 @@ export const QUESTIONS = [
     group: 'People',
     prompt: 'Who is called first when something is wrong? (name, phone, mail; goes into the runbook)',
     help: 'who is called first in an incident; goes into the runbook',
-    kind: text('up to 200 visible characters', '<text>', value => value.length <= 200 && PLAIN_TEXT.test(value)),
+    kind: text(
+      'up to 200 visible characters',
+      '<text>',
+      value => value.length <= 200 && PLAIN_TEXT.test(value),
+    ),
     fallback: never,
   }),
 ] as const
@@ -327,8 +365,18 @@ export function environmentName(question: Pick<Question, 'flag'>): string {
 
 /** A valid project name from a folder's: "My Gateway!" becomes "my-gateway". */
 function projectName(directory: string): string {
-  const base = directory.split(/[/\\]/).filter(part => part !== '').at(-1) ?? ''
-  const slug = base.toLowerCase().normalize('NFKD').replace(/[^a-z0-9]+/g, '-').replace(/^[^a-z]+/, '').slice(0, 40).replace(/-+$/, '')
+  const base =
+    directory
+      .split(/[/\\]/)
+      .filter(part => part !== '')
+      .at(-1) ?? ''
+  const slug = base
+    .toLowerCase()
+    .normalize('NFKD')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+/, '')
+    .slice(0, 40)
+    .replace(/-+$/, '')
   return slug.length >= 2 ? slug : 'openclaw'
 }
 

@@ -33,22 +33,44 @@ export async function readSecrets(
     const [id = '', ...rest] = text.split('=')
     const provider = providers.find(candidate => candidate.id === id)
     if (provider === undefined || rest.length === 0)
-      problems.push({ field: 'provider key', allowed: `PROVIDER=@FILE or PROVIDER=@-, where PROVIDER is ${providers.map(p => p.id).join(', ') || 'named with --provider'}`, flag: '--provider-key openai=@key.txt' })
+      problems.push({
+        field: 'provider key',
+        allowed: `PROVIDER=@FILE or PROVIDER=@-, where PROVIDER is ${providers.map(p => p.id).join(', ') || 'named with --provider'}`,
+        flag: '--provider-key openai=@key.txt',
+      })
     else wanted.push({ name: keySecretOf(provider), source: rest.join('='), flag: `--provider-key ${id}` })
   }
   if (wanted.filter(({ source }) => source === '@-').length > 1)
-    problems.push({ field: 'secrets from stdin', given: 'several', allowed: 'one secret from stdin; the others from files', flag: '@FILE' })
+    problems.push({
+      field: 'secrets from stdin',
+      given: 'several',
+      allowed: 'one secret from stdin; the others from files',
+      flag: '@FILE',
+    })
   else
     for (const { name, source, flag } of wanted) {
       const read = await readOne(source, stdin)
       if (typeof read === 'string') {
-        problems.push({ field: name, given: '(not shown)', allowed: read, flag: `${flag}${flag.includes('key') ? '=' : ' '}@FILE` })
+        problems.push({
+          field: name,
+          given: '(not shown)',
+          allowed: read,
+          flag: `${flag}${flag.includes('key') ? '=' : ' '}@FILE`,
+        })
         continue
       }
       redactor.learn(read)
       const weakness = name === GATEWAY_TOKEN ? weaknessOf(read) : unusableKey(read)
       if (weakness !== undefined)
-        problems.push({ field: name, given: '(not shown)', allowed: name === GATEWAY_TOKEN ? `at least 64 unguessable characters, but ${weakness}; leave the flag out and one is generated` : weakness, flag })
+        problems.push({
+          field: name,
+          given: '(not shown)',
+          allowed:
+            name === GATEWAY_TOKEN
+              ? `at least 64 unguessable characters, but ${weakness}; leave the flag out and one is generated`
+              : weakness,
+          flag,
+        })
       else brought.set(name, read)
     }
   return { brought, problems }
@@ -56,7 +78,8 @@ export async function readSecrets(
 
 /** The secret, or what would have been allowed. */
 async function readOne(source: string, stdin: AsyncIterable<Uint8Array | string>): Promise<Secret | string> {
-  if (!source.startsWith('@') || source === '@') return '@FILE or @- (stdin): a secret on the command line would be seen by everybody on this machine'
+  if (!source.startsWith('@') || source === '@')
+    return '@FILE or @- (stdin): a secret on the command line would be seen by everybody on this machine'
   try {
     const text = source === '@-' ? await readAll(stdin) : readFileSync(source.slice(1), 'utf8')
     const value = text.replace(/\r?\n$/, '')

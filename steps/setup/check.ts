@@ -13,14 +13,20 @@ const CONFIG = 'config/openclaw.json'
  * The image that will run the configuration judges it before it replaces anything: OpenClaw refuses to start with a
  * key it does not know, and under a restart policy that is a loop nobody sees.
  */
-export const checkConfig: Step<Pick<SetupContext, 'answers' | 'written' | 'layout' | 'docker' | 'launch' | 'found'>> = {
+export const checkConfig: Step<
+  Pick<SetupContext, 'answers' | 'written' | 'layout' | 'docker' | 'launch' | 'found'>
+> = {
   id: 'config.check',
   title: 'Have the image itself check openclaw.json',
   effect: 'reads',
   skip(ctx) {
     if (!ctx.launch) return 'nothing is launched; the next run that launches checks it'
-    const files = must(ctx.found, 'plan').files.filter(file => [CONFIG, 'docker-compose.yml'].includes(file.path))
-    return files.every(file => isAsPlanned(file, ctx)) ? 'neither it nor the image has changed since it was checked' : undefined
+    const files = must(ctx.found, 'plan').files.filter(file =>
+      [CONFIG, 'docker-compose.yml'].includes(file.path),
+    )
+    return files.every(file => isAsPlanned(file, ctx))
+      ? 'neither it nor the image has changed since it was checked'
+      : undefined
   },
   async run({ docker, layout, found }, signal) {
     const ownership = must(found, 'ownership')

@@ -13,7 +13,8 @@ export const writeFiles: Step<Needs> = {
   id: 'files.write',
   title: 'Write the files',
   effect: 'writes',
-  skip: ctx => (must(ctx.found, 'plan').files.every(file => isAsPlanned(file, ctx)) ? 'all are as planned' : undefined),
+  skip: ctx =>
+    must(ctx.found, 'plan').files.every(file => isAsPlanned(file, ctx)) ? 'all are as planned' : undefined,
   async run(ctx) {
     const { layout, found } = ctx
     const ownership = must(found, 'ownership')

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
 import { writeAtomic } from '../../src/deployment/files.ts'
+import { bridgeNetwork } from '../../src/deployment/network.ts'
 import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import type { SetupContext } from './context.ts'
@@ -22,7 +22,8 @@ export const closeToNeighbours: Step<Needs> = {
   async run({ answers, run }) {
     const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
     await rule.install()
-    if (!existsSync('/run/systemd/system')) return { saw: `${rule.toString()}; no systemd here, so run setup again after a reboot` }
+    if (!existsSync('/run/systemd/system'))
+      return { saw: `${rule.toString()}; no systemd here, so run setup again after a reboot` }
     writeAtomic(unitPath(answers.name), rule.systemdUnit(answers.name), 0o644)
     await run('systemctl', ['daemon-reload'], { deadline: 30_000 })
     await run('systemctl', ['enable', unitName(answers.name)], { deadline: 30_000 })

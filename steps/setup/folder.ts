@@ -1,5 +1,11 @@
 import { resolve } from 'node:path'
-import { ensureDirectory, type FileOwner, lookAt, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
+import {
+  ensureDirectory,
+  type FileOwner,
+  lookAt,
+  readIfPresent,
+  writeAtomic,
+} from '../../src/deployment/files.ts'
 import type { Ownership } from '../../src/deployment/owner.ts'
 import { directoriesOf, type PlannedDirectory } from '../../src/deployment/plan.ts'
 import { verbatim } from '../../src/deployment/render.ts'
@@ -21,14 +27,19 @@ export const createFolder: Step<Needs> = {
   async run(ctx) {
     const { layout, person, found } = ctx
     const ownership = must(found, 'ownership')
-    for (const directory of planned(ctx)) ensureDirectory(resolve(layout.root, directory.path), directory.mode, ownerOf(directory, ownership))
-    for (const { path, content } of early(ctx)) if (readIfPresent(path) !== content) writeAtomic(path, content, 0o644)
+    for (const directory of planned(ctx))
+      ensureDirectory(resolve(layout.root, directory.path), directory.mode, ownerOf(directory, ownership))
+    for (const { path, content } of early(ctx))
+      if (readIfPresent(path) !== content) writeAtomic(path, content, 0o644)
     return { saw: layout.root, facts: ownershipFacts(ownership, must(found, 'engine'), person.uid) }
   },
 }
 
 /** The owner to set; undefined where the person's own user is the right one. */
-export function ownerOf(planned: Pick<PlannedDirectory, 'owner'>, ownership: Ownership): FileOwner | undefined {
+export function ownerOf(
+  planned: Pick<PlannedDirectory, 'owner'>,
+  ownership: Ownership,
+): FileOwner | undefined {
   return planned.owner === 'gateway' && ownership.by === 'chown' ? ownership.host : undefined
 }
 
@@ -48,7 +59,11 @@ function isComplete(ctx: Needs): boolean {
   const directories = planned(ctx).every(directory => {
     const there = lookAt(resolve(ctx.layout.root, directory.path))
     const owner = ownerOf(directory, ownership)
-    return there?.isDirectory() === true && (Number(there.mode) & 0o7777) === directory.mode && (owner === undefined || there.uid === owner.uid)
+    return (
+      there?.isDirectory() === true &&
+      (Number(there.mode) & 0o7777) === directory.mode &&
+      (owner === undefined || there.uid === owner.uid)
+    )
   })
   return directories && early(ctx).every(({ path, content }) => readIfPresent(path) === content)
 }

@@ -5,7 +5,10 @@ import { AUTH_PATH, askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import type { SetupContext } from './context.ts'
 
-type Needs = Pick<SetupContext, 'answers' | 'compose' | 'docker' | 'launch' | 'startDeadline' | 'store' | 'say' | 'found'>
+type Needs = Pick<
+  SetupContext,
+  'answers' | 'compose' | 'docker' | 'launch' | 'startDeadline' | 'store' | 'say' | 'found'
+>
 
 /** Starts the gateway, or replaces it when its definition changed, and waits until it takes requests. */
 export const launchGateway: Step<Needs> = {
@@ -21,10 +24,18 @@ export const launchGateway: Step<Needs> = {
     const began = Date.now()
     await compose.up(say)
     const id = await compose.containerId()
-    if (id === undefined) throw new ToolError('compose_up_failed', 'Docker Compose made no container', 'Look at `docker compose ps --all` in the deployment folder.')
+    if (id === undefined)
+      throw new ToolError(
+        'compose_up_failed',
+        'Docker Compose made no container',
+        'Look at `docker compose ps --all` in the deployment folder.',
+      )
     await untilReady(ctx, id, began + startDeadline)
     found.container = id
-    return { saw: `container ${id.slice(0, 12)} answers on 127.0.0.1:${answers.port} after ${seconds(Date.now() - began)}`, facts: { container: id } }
+    return {
+      saw: `container ${id.slice(0, 12)} answers on 127.0.0.1:${answers.port} after ${seconds(Date.now() - began)}`,
+      facts: { container: id },
+    }
   },
   async undo({ compose }) {
     // A gateway that does not start leaves a diagnosis in the state folder at every try: stop it from trying on.
@@ -45,7 +56,13 @@ export const proveToken: Step<Needs> = {
     const right = await askFromHost(answers.port, AUTH_PATH, token)
     const saw = `GET ${AUTH_PATH}: ${without ?? 'no answer'} without a token, ${right ?? 'no answer'} with it`
     if (without === 401 && right === 404) return { saw }
-    throw new ToolError('token_not_proven', `the gateway does not treat its token as it should: ${saw}`, right === 429 ? 'Too many wrong tokens came from this machine: wait five minutes and run the command again.' : 'Is something else on that port? Look at `docker compose logs` in the deployment folder.')
+    throw new ToolError(
+      'token_not_proven',
+      `the gateway does not treat its token as it should: ${saw}`,
+      right === 429
+        ? 'Too many wrong tokens came from this machine: wait five minutes and run the command again.'
+        : 'Is something else on that port? Look at `docker compose logs` in the deployment folder.',
+    )
   },
 }
 
@@ -54,7 +71,8 @@ async function isRunningAsPlanned({ answers, compose, docker, found }: Needs): P
   if (id === undefined) return false
   const container = await docker.container(id)
   if (container?.State.Running !== true || container.State.Paused) return false
-  if (container.Config.Labels?.['com.docker.compose.config-hash'] !== (await compose.configHash())) return false
+  if (container.Config.Labels?.['com.docker.compose.config-hash'] !== (await compose.configHash()))
+    return false
   if ((await askFromHost(answers.port, '/startupz')) !== 200) return false
   found.container = id
   return true
@@ -67,12 +85,22 @@ async function untilReady({ answers, compose, docker }: Needs, id: string, deadl
     const status = container?.State.Status ?? 'gone'
     if (container === undefined || container.RestartCount > 0 || ['exited', 'dead'].includes(status)) {
       const reason = reasonInLog(await compose.logs(200))
-      throw new ToolError('gateway_died', `the gateway ended instead of starting (exit code ${container?.State.ExitCode ?? '?'}): ${reason}`, container?.State.OOMKilled ? 'It ran out of memory: raise --memory.' : 'Correct the cause and run the same command again; all files and secrets are kept.')
+      throw new ToolError(
+        'gateway_died',
+        `the gateway ended instead of starting (exit code ${container?.State.ExitCode ?? '?'}): ${reason}`,
+        container?.State.OOMKilled
+          ? 'It ran out of memory: raise --memory.'
+          : 'Correct the cause and run the same command again; all files and secrets are kept.',
+      )
     }
     if ((await askFromHost(answers.port, '/startupz', undefined, '127.0.0.1', 2000)) === 200) return
     if (Date.now() > deadline) {
       const reason = reasonInLog(await compose.logs(200))
-      throw new ToolError('gateway_not_ready', `the gateway did not become ready in time: ${reason}`, 'Is the machine very busy? Raise --start-timeout. All files and secrets are kept: run the same command again.')
+      throw new ToolError(
+        'gateway_not_ready',
+        `the gateway did not become ready in time: ${reason}`,
+        'Is the machine very busy? Raise --start-timeout. All files and secrets are kept: run the same command again.',
+      )
     }
     await sleep(300)
   }

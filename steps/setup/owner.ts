@@ -18,10 +18,16 @@ export const findOwner: Step<Needs> = {
     const engine = launch ? (await docker.info()).ID : 'none'
     const known = recorded(journal.read(), engine, person.uid)
     found.engine = engine
-    found.ownership = known ?? (launch ? await probeOwnership(docker, must(found, 'image').pinned, person, nearestFolder(layout.root)) : assumeOwnership(person))
+    found.ownership =
+      known ??
+      (launch
+        ? await probeOwnership(docker, must(found, 'image').pinned, person, nearestFolder(layout.root))
+        : assumeOwnership(person))
     const { user, host, by } = found.ownership
     const how = by === 'same' ? 'that is you' : `user ${host.uid} of this machine`
-    return { saw: `the gateway runs as ${user.uid}:${user.gid}, ${how}${known === undefined ? '' : ' (found before)'}` }
+    return {
+      saw: `the gateway runs as ${user.uid}:${user.gid}, ${how}${known === undefined ? '' : ' (found before)'}`,
+    }
   },
 }
 
@@ -31,15 +37,24 @@ export function ownershipFacts(ownership: Ownership, engine: string, person: num
   return { engine, person: String(person), owner: [user.uid, user.gid, host.uid, host.gid, by].join(' ') }
 }
 
-function recorded(events: ReturnType<SetupContext['journal']['read']>, engine: string, person: number): Ownership | undefined {
+function recorded(
+  events: ReturnType<SetupContext['journal']['read']>,
+  engine: string,
+  person: number,
+): Ownership | undefined {
   if (engine === 'none') return undefined
   const facts = events.findLast(event => event.event === 'step-done' && event.step === 'folder.create')?.facts
   if (facts?.engine !== engine || facts.person !== String(person)) return undefined
   const match = /^(\d+) (\d+) (\d+) (\d+) (same|chown)$/.exec(String(facts.owner))
   if (match === null) return undefined
   const [uid, gid, hostUid, hostGid] = match.slice(1, 5).map(Number)
-  if (uid === undefined || gid === undefined || hostUid === undefined || hostGid === undefined) return undefined
-  return { user: { uid, gid }, host: { uid: hostUid, gid: hostGid }, by: match[5] === 'same' ? 'same' : 'chown' }
+  if (uid === undefined || gid === undefined || hostUid === undefined || hostGid === undefined)
+    return undefined
+  return {
+    user: { uid, gid },
+    host: { uid: hostUid, gid: hostGid },
+    by: match[5] === 'same' ? 'same' : 'chown',
+  }
 }
 
 function nearestFolder(path: string): string {

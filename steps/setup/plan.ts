@@ -51,5 +51,11 @@ export function isAsPlanned(file: PlannedFile, { layout, found }: Needs): boolea
 function isEdited(root: string, base: string, file: PlannedFile): boolean {
   const rendered = readIfPresent(resolve(base, file.path))
   const present = readIfPresent(resolve(root, file.path))
-  return rendered !== undefined && present !== undefined && present !== rendered && present !== file.content && file.path !== 'deployment.yaml'
+  return (
+    rendered !== undefined &&
+    present !== undefined &&
+    present !== rendered &&
+    present !== file.content &&
+    file.path !== 'deployment.yaml'
+  )
 }

@@ -29,7 +29,12 @@ export const storeSecrets: Step<Needs> = {
       const value = brought.get(name) ?? redactor.learn(generateToken())
       facts[name] = await keep(store, name, value, rotationId(now()))
     }
-    return { saw: Object.entries(facts).map(([name, fingerprint]) => `${name} ${fingerprint}`).join(', '), facts }
+    return {
+      saw: Object.entries(facts)
+        .map(([name, fingerprint]) => `${name} ${fingerprint}`)
+        .join(', '),
+      facts,
+    }
   },
 }
 
@@ -45,7 +50,11 @@ export const readSecretNames: Step<Pick<SetupContext, 'answers' | 'store' | 'fou
       if (current === undefined) throw new Error(`the store lost ${name}`)
       found.secrets.push({ name, rotationId: current.rotationId })
     }
-    return { saw: must(found, 'secrets').map(secret => secret.name).join(', ') }
+    return {
+      saw: must(found, 'secrets')
+        .map(secret => secret.name)
+        .join(', '),
+    }
   },
 }
 
@@ -59,7 +68,8 @@ export function rotationId(now: Date): string {
 async function keep(store: SecretStore, name: string, value: Secret, id: string): Promise<string> {
   const found = await store.load(name)
   const pending = found?.pending ?? { rotationId: id, value }
-  const revision = found?.pending === undefined ? await store.stage(name, pending, found?.revision ?? 0) : found.revision
+  const revision =
+    found?.pending === undefined ? await store.stage(name, pending, found?.revision ?? 0) : found.revision
   await store.commit(name, pending.rotationId, revision)
   return pending.value.fingerprint(name)
 }
@@ -77,4 +87,3 @@ export function bornAt(id: string): Date | undefined {
   const [, year, month, day, hour, minute, second] = match
   return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
 }
-

@@ -15,7 +15,10 @@ export const agentsContained: Check<World> = {
   async run(world) {
     const policy = await world.policy()
     const denied = at(policy, 'tools', 'deny')
-    const noShell = Array.isArray(denied) && denied.includes('group:runtime') && at(policy, 'tools', 'exec', 'mode') === 'deny'
+    const noShell =
+      Array.isArray(denied) &&
+      denied.includes('group:runtime') &&
+      at(policy, 'tools', 'exec', 'mode') === 'deny'
     const elevated = at(policy, 'tools', 'elevated', 'enabled')
     const perAgent = at(policy, 'agents', 'list')
     const mode = at(policy, 'agents', 'defaults', 'sandbox', 'mode')
@@ -26,7 +29,11 @@ export const agentsContained: Check<World> = {
     ...world,
     async policy() {
       const real = await world.policy()
-      return altered(altered(real, ['tools', 'exec', 'mode'], 'full'), ['agents', 'defaults', 'sandbox', 'mode'], 'non-main')
+      return altered(
+        altered(real, ['tools', 'exec', 'mode'], 'full'),
+        ['agents', 'defaults', 'sandbox', 'mode'],
+        'non-main',
+      )
     },
   }),
 }

@@ -15,11 +15,23 @@ export const auditJudge: Check<World> = {
   async run(world) {
     const { security } = await world.audits()
     const { critical, warn, info } = security.summary
-    const listed = security.findings.filter(finding => finding.severity !== 'info').slice(0, 5).map(finding => finding.checkId)
-    return passIf(critical === 0 && warn === 0, `openclaw security audit --json: ${critical} critical, ${warn} warnings, ${info} notes${listed.length > 0 ? `: ${listed.join(', ')}` : ''}`)
+    const listed = security.findings
+      .filter(finding => finding.severity !== 'info')
+      .slice(0, 5)
+      .map(finding => finding.checkId)
+    return passIf(
+      critical === 0 && warn === 0,
+      `openclaw security audit --json: ${critical} critical, ${warn} warnings, ${info} notes${listed.length > 0 ? `: ${listed.join(', ')}` : ''}`,
+    )
   },
   sabotage: world => ({
     ...world,
-    audits: async () => ({ ...(await world.audits()), security: { summary: { critical: 1, warn: 0, info: 0 }, findings: [{ checkId: 'gateway.bind_no_auth', severity: 'critical', title: '' }] } }),
+    audits: async () => ({
+      ...(await world.audits()),
+      security: {
+        summary: { critical: 1, warn: 0, info: 0 },
+        findings: [{ checkId: 'gateway.bind_no_auth', severity: 'critical', title: '' }],
+      },
+    }),
   }),
 }

@@ -9,16 +9,25 @@ export const auditLedger: Check<World> = {
   line: 7,
   threat: 'command injection',
   severity: 'high',
-  remedy: 'Run create-openclaw-secure . again. Note what the ledger holds: agent runs, tool actions and messages, not HTTP requests.',
+  remedy:
+    'Run create-openclaw-secure . again. Note what the ledger holds: agent runs, tool actions and messages, not HTTP requests.',
   refs: { seed: 'Audit Trail' },
   bySetup: true,
   async run(world) {
     const policy = await world.policy()
-    const asked = at(policy, 'logging', 'audit', 'enabled') === true && at(policy, 'logging', 'audit', 'executionIdentity') === true
+    const asked =
+      at(policy, 'logging', 'audit', 'enabled') === true &&
+      at(policy, 'logging', 'audit', 'executionIdentity') === true
     const { code, stdout } = await world.inside(LEDGER)
-    return passIf(asked && code === 0, `logging.audit ${JSON.stringify(at(policy, 'logging', 'audit'))}; openclaw audit --json ${code === 0 ? `answers (${stdout.trim().slice(0, 60)})` : `fails with code ${code}`}`)
+    return passIf(
+      asked && code === 0,
+      `logging.audit ${JSON.stringify(at(policy, 'logging', 'audit'))}; openclaw audit --json ${code === 0 ? `answers (${stdout.trim().slice(0, 60)})` : `fails with code ${code}`}`,
+    )
   },
-  sabotage: world => ({ ...world, policy: async () => altered(await world.policy(), ['logging', 'audit', 'enabled'], false) }),
+  sabotage: world => ({
+    ...world,
+    policy: async () => altered(await world.policy(), ['logging', 'audit', 'enabled'], false),
+  }),
 }
 
 const LEDGER = `const {spawnSync}=require('child_process');const r=spawnSync(process.execPath,['openclaw.mjs','audit','--json','--limit','1'],{encoding:'utf8'});let n='no JSON';try{n=Object.keys(JSON.parse(r.stdout)).join(', ')}catch{process.exit(3)}console.log(n);process.exit(r.status??3)`

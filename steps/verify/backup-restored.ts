@@ -9,12 +9,20 @@ export const backupRestored: Check<World> = {
   line: 9,
   threat: 'resource exhaustion',
   severity: 'medium',
-  remedy: 'This version has no backup command yet. By hand: openclaw backup create --verify in the container, and restore it into an empty folder on another port.',
+  remedy:
+    'This version has no backup command yet. By hand: openclaw backup create --verify in the container, and restore it into an empty folder on another port.',
   refs: { seed: 'Before Production' },
   bySetup: false,
   async run(world) {
-    const drill = world.journal().findLast(event => event.procedure === 'restore-drill' && event.event === 'done')
-    return passIf(drill !== undefined, drill === undefined ? 'not set up: the journal knows no restore drill' : `the journal has a restore drill at ${drill.at}`)
+    const drill = world
+      .journal()
+      .findLast(event => event.procedure === 'restore-drill' && event.event === 'done')
+    return passIf(
+      drill !== undefined,
+      drill === undefined
+        ? 'not set up: the journal knows no restore drill'
+        : `the journal has a restore drill at ${drill.at}`,
+    )
   },
   sabotage: world => ({ ...world, journal: () => [] }),
 }

@@ -23,15 +23,25 @@ export const hostClosed: Check<World> = {
       host.NetworkMode === 'host' && 'the machine’s network',
       (host.CapAdd ?? []).length > 0 && `added capabilities ${(host.CapAdd ?? []).join(' ')}`,
       (host.Devices ?? []).length > 0 && 'devices',
-      Mounts.some(mount => /docker\.sock|containerd\.sock|podman\.sock/.test(mount.Source)) && 'an engine socket',
+      Mounts.some(mount => /docker\.sock|containerd\.sock|podman\.sock/.test(mount.Source)) &&
+        'an engine socket',
     ].filter(found => found !== false)
-    return passIf(wrong.length === 0, `docker inspect: ${wrong.length === 0 ? 'not privileged; namespaces of its own; no capability, device or engine socket' : `it has ${wrong.join(', ')}`}`)
+    return passIf(
+      wrong.length === 0,
+      `docker inspect: ${wrong.length === 0 ? 'not privileged; namespaces of its own; no capability, device or engine socket' : `it has ${wrong.join(', ')}`}`,
+    )
   },
   sabotage: world => ({
     ...world,
     async container() {
       const real = await world.container()
-      return { ...real, Mounts: [...real.Mounts, { Type: 'bind', Source: '/var/run/docker.sock', Destination: '/var/run/docker.sock', RW: true }] }
+      return {
+        ...real,
+        Mounts: [
+          ...real.Mounts,
+          { Type: 'bind', Source: '/var/run/docker.sock', Destination: '/var/run/docker.sock', RW: true },
+        ],
+      }
     },
   }),
 }

@@ -1,6 +1,6 @@
+import { SERVICE } from '../../src/docker/compose.ts'
 import type { Check } from '../../src/procedure/step.ts'
 import { passIf } from './judge.ts'
-import { SERVICE } from '../../src/docker/compose.ts'
 import { altered, at, type World } from './world.ts'
 
 /** A tag can be moved by whoever owns the registry account; a digest cannot. */
@@ -17,7 +17,14 @@ export const imagePinned: Check<World> = {
     const image = String(at(await world.composition(), 'services', SERVICE, 'image'))
     const { Config, Image } = await world.container()
     const pinned = /(^|@)sha256:[0-9a-f]{64}$/.test(image)
-    return passIf(pinned && Config.Image === image, `docker-compose.yml: ${image}; running: ${Config.Image} (${Image.slice(0, 19)}…)`)
+    return passIf(
+      pinned && Config.Image === image,
+      `docker-compose.yml: ${image}; running: ${Config.Image} (${Image.slice(0, 19)}…)`,
+    )
   },
-  sabotage: world => ({ ...world, composition: async () => altered(await world.composition(), ['services', SERVICE, 'image'], 'ghcr.io/openclaw/openclaw:latest') }),
+  sabotage: world => ({
+    ...world,
+    composition: async () =>
+      altered(await world.composition(), ['services', SERVICE, 'image'], 'ghcr.io/openclaw/openclaw:latest'),
+  }),
 }

@@ -22,7 +22,11 @@ const DEADLINE = 120_000
  * Runs checks side by side and returns one finding each, in their order. A check that throws could not look: that is
  * `unknown`, with the reason, and never a pass.
  */
-export async function judge(checks: readonly Check<World>[], world: World, clean: (text: string) => string): Promise<Finding[]> {
+export async function judge(
+  checks: readonly Check<World>[],
+  world: World,
+  clean: (text: string) => string,
+): Promise<Finding[]> {
   return Promise.all(
     checks.map(async check => {
       const { id, title, line, threat, severity, remedy, refs } = check
@@ -35,7 +39,10 @@ export async function judge(checks: readonly Check<World>[], world: World, clean
 async function lookWithDeadline(check: Check<World>, world: World): Promise<Judgement> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<Judgement>(resolve => {
-    timer = setTimeout(() => resolve(unknown(`could not look: no answer within ${DEADLINE / 1000} s`)), DEADLINE)
+    timer = setTimeout(
+      () => resolve(unknown(`could not look: no answer within ${DEADLINE / 1000} s`)),
+      DEADLINE,
+    )
   })
   try {
     return await Promise.race([check.run(world), late])

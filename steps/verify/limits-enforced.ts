@@ -9,7 +9,8 @@ export const limitsEnforced: Check<World> = {
   line: 6,
   threat: 'resource exhaustion',
   severity: 'high',
-  remedy: 'Run create-openclaw-secure . again; if the limits still do not apply, the engine cannot enforce them (see preflight).',
+  remedy:
+    'Run create-openclaw-secure . again; if the limits still do not apply, the engine cannot enforce them (see preflight).',
   refs: { seed: '3. Sandbox Isolation', cis: '5.11, 5.12, 5.29' },
   bySetup: true,
   async run(world) {
@@ -19,7 +20,13 @@ export const limitsEnforced: Check<World> = {
     const { HostConfig } = await world.container()
     const noSwap = HostConfig.MemorySwap === HostConfig.Memory
     const shown = (value: number | undefined) => value ?? 'unlimited'
-    return passIf(good && noSwap, `control groups v${limits.version} of the container: memory ${shown(limits.memory)} bytes, processes ${shown(limits.pids)}, CPUs ${shown(limits.cpus)}; swap ${noSwap ? 'none' : 'allowed'}; asked for ${memory} MiB, ${pids}, ${cpus}`)
+    return passIf(
+      good && noSwap,
+      `control groups v${limits.version} of the container: memory ${shown(limits.memory)} bytes, processes ${shown(limits.pids)}, CPUs ${shown(limits.cpus)}; swap ${noSwap ? 'none' : 'allowed'}; asked for ${memory} MiB, ${pids}, ${cpus}`,
+    )
   },
-  sabotage: world => ({ ...world, cgroup: async () => ({ version: 2, memory: undefined, pids: undefined, cpus: undefined }) }),
+  sabotage: world => ({
+    ...world,
+    cgroup: async () => ({ version: 2, memory: undefined, pids: undefined, cpus: undefined }),
+  }),
 }

@@ -9,12 +9,16 @@ export const limitsLogs: Check<World> = {
   line: 6,
   threat: 'resource exhaustion',
   severity: 'medium',
-  remedy: 'Set max-size and max-file under logging in docker-compose.yml, or run create-openclaw-secure . again.',
+  remedy:
+    'Set max-size and max-file under logging in docker-compose.yml, or run create-openclaw-secure . again.',
   refs: { seed: 'Monitoring & Auditing', cis: '2.12' },
   bySetup: true,
   async run(world) {
     const { Type, Config } = (await world.container()).HostConfig.LogConfig
-    const rotated = Type === 'json-file' ? Config?.['max-size'] !== undefined && Config['max-file'] !== undefined : ['local', 'journald'].includes(Type)
+    const rotated =
+      Type === 'json-file'
+        ? Config?.['max-size'] !== undefined && Config['max-file'] !== undefined
+        : ['local', 'journald'].includes(Type)
     return passIf(rotated, `docker inspect: log driver ${Type}, ${JSON.stringify(Config)}`)
   },
   sabotage: world => ({

@@ -9,12 +9,18 @@ export const monitorConfigured: Check<World> = {
   line: 8,
   threat: 'credential leakage',
   severity: 'medium',
-  remedy: 'This version does not set up alerting yet. Until it does: docker compose logs -f openclaw-gateway | grep -E "token_mismatch|rate_limited|pairing required|exec denied|escapes sandbox"',
+  remedy:
+    'This version does not set up alerting yet. Until it does: docker compose logs -f openclaw-gateway | grep -E "token_mismatch|rate_limited|pairing required|exec denied|escapes sandbox"',
   refs: { seed: 'Monitoring & Auditing' },
   bySetup: false,
   async run(world) {
     const run = world.journal().findLast(event => event.procedure === 'monitor' && event.event === 'done')
-    return passIf(run !== undefined, run === undefined ? 'not set up: the journal knows no monitor' : `the journal has a monitor since ${run.at}`)
+    return passIf(
+      run !== undefined,
+      run === undefined
+        ? 'not set up: the journal knows no monitor'
+        : `the journal has a monitor since ${run.at}`,
+    )
   },
   sabotage: world => ({ ...world, journal: () => [] }),
 }

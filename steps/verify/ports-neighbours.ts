@@ -1,6 +1,6 @@
+import { publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { Check } from '../../src/procedure/step.ts'
 import { passIf } from './judge.ts'
-import { publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { World } from './world.ts'
 
 /** moby#41872: on older engines 127.0.0.1 is not as local as it looks. */
@@ -15,9 +15,16 @@ export const portsNeighbours: Check<World> = {
   bySetup: true,
   async run(world) {
     const { ServerVersion } = await world.engine()
-    if (!publishesToNeighbours(ServerVersion)) return passIf(true, `Docker ${ServerVersion} drops packets from outside for ports published on 127.0.0.1`)
+    if (!publishesToNeighbours(ServerVersion))
+      return passIf(
+        true,
+        `Docker ${ServerVersion} drops packets from outside for ports published on 127.0.0.1`,
+      )
     const closed = await world.neighbourRule()
-    return passIf(closed, `Docker ${ServerVersion} lets them in; the DOCKER-USER rule that keeps them out is ${closed ? 'there' : 'missing'}`)
+    return passIf(
+      closed,
+      `Docker ${ServerVersion} lets them in; the DOCKER-USER rule that keeps them out is ${closed ? 'there' : 'missing'}`,
+    )
   },
   sabotage: world => ({
     ...world,

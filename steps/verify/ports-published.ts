@@ -14,15 +14,27 @@ export const portsPublished: Check<World> = {
   bySetup: true,
   async run(world) {
     const { HostConfig, NetworkSettings } = await world.container()
-    const bindings = [HostConfig.PortBindings, NetworkSettings.Ports].flatMap(ports => Object.entries(ports ?? {}).flatMap(([inside, outside]) => (outside ?? []).map(binding => ({ inside, ...binding }))))
+    const bindings = [HostConfig.PortBindings, NetworkSettings.Ports].flatMap(ports =>
+      Object.entries(ports ?? {}).flatMap(([inside, outside]) =>
+        (outside ?? []).map(binding => ({ inside, ...binding })),
+      ),
+    )
     const evidence = `docker inspect: ${[...new Set(bindings.map(b => `${b.HostIp || '(all addresses)'}:${b.HostPort}->${b.inside}`))].join(', ') || 'nothing published'}; network mode ${HostConfig.NetworkMode}`
-    return passIf(bindings.length > 0 && bindings.every(binding => binding.HostIp === '127.0.0.1') && HostConfig.NetworkMode !== 'host', evidence)
+    return passIf(
+      bindings.length > 0 &&
+        bindings.every(binding => binding.HostIp === '127.0.0.1') &&
+        HostConfig.NetworkMode !== 'host',
+      evidence,
+    )
   },
   sabotage: world => ({
     ...world,
     async container() {
       const real = await world.container()
-      return { ...real, NetworkSettings: { Ports: { '18789/tcp': [{ HostIp: '0.0.0.0', HostPort: '18789' }] } } }
+      return {
+        ...real,
+        NetworkSettings: { Ports: { '18789/tcp': [{ HostIp: '0.0.0.0', HostPort: '18789' }] } },
+      }
     },
   }),
 }

@@ -14,11 +14,17 @@ export const portsUnreachable: Check<World> = {
   bySetup: true,
   async run(world) {
     const { port } = world.answers
-    if ((await world.reach('127.0.0.1', port)) !== 'open') return unknown(`nothing answers on 127.0.0.1:${port}: the gateway is not running`)
+    if ((await world.reach('127.0.0.1', port)) !== 'open')
+      return unknown(`nothing answers on 127.0.0.1:${port}: the gateway is not running`)
     const addresses = world.addresses()
     if (addresses.length === 0) return unknown('this machine has no other address to try')
-    const seen = await Promise.all(addresses.map(async address => ({ address, answer: await world.reach(address, port) })))
-    return passIf(seen.every(one => one.answer !== 'open'), `connected to port ${port}: ${seen.map(one => `${one.address} ${one.answer}`).join(', ')}`)
+    const seen = await Promise.all(
+      addresses.map(async address => ({ address, answer: await world.reach(address, port) })),
+    )
+    return passIf(
+      seen.every(one => one.answer !== 'open'),
+      `connected to port ${port}: ${seen.map(one => `${one.address} ${one.answer}`).join(', ')}`,
+    )
   },
   sabotage: world => ({ ...world, addresses: () => ['192.0.2.1'], reach: async () => 'open' }),
 }

@@ -14,10 +14,27 @@ export const privilegesNone: Check<World> = {
   bySetup: true,
   async run(world) {
     const processes = await world.processes()
-    const bad = processes.filter(p => p.uid === 0 || p.noNewPrivs !== 1 || p.caps.some(set => !/^0+$/.test(set)))
-    const shown = (bad.length > 0 ? bad : processes.slice(0, 1)).map(p => `${p.name}(${p.pid}) Uid ${p.uid}, CapEff ${p.caps[2]}, CapBnd ${p.caps[3]}, NoNewPrivs ${p.noNewPrivs}`)
+    const bad = processes.filter(
+      p => p.uid === 0 || p.noNewPrivs !== 1 || p.caps.some(set => !/^0+$/.test(set)),
+    )
+    const shown = (bad.length > 0 ? bad : processes.slice(0, 1)).map(
+      p =>
+        `${p.name}(${p.pid}) Uid ${p.uid}, CapEff ${p.caps[2]}, CapBnd ${p.caps[3]}, NoNewPrivs ${p.noNewPrivs}`,
+    )
     if (processes.length === 0) return unknown('/proc of the container shows no process')
     return passIf(bad.length === 0, `/proc/*/status of ${processes.length} processes: ${shown.join('; ')}`)
   },
-  sabotage: world => ({ ...world, processes: async () => [{ pid: 1, name: 'node', uid: 0, caps: ['0', '0', '00000000a80425fb', '0', '0'], noNewPrivs: 0, seccomp: 2 }] }),
+  sabotage: world => ({
+    ...world,
+    processes: async () => [
+      {
+        pid: 1,
+        name: 'node',
+        uid: 0,
+        caps: ['0', '0', '00000000a80425fb', '0', '0'],
+        noNewPrivs: 0,
+        seccomp: 2,
+      },
+    ],
+  }),
 }

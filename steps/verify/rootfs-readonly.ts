@@ -1,7 +1,7 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf, unknown } from './judge.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { parseJson } from '../../src/json.ts'
+import type { Check } from '../../src/procedure/step.ts'
+import { passIf, unknown } from './judge.ts'
 import type { World } from './world.ts'
 
 /** Tried as the agent would. /tmp is tried too: a test in which every write fails might be failing for another reason. */
@@ -11,7 +11,8 @@ export const rootfsReadonly: Check<World> = {
   line: 5,
   threat: 'filesystem access',
   severity: 'high',
-  remedy: 'Set read_only: true and the read-only mounts in docker-compose.yml, or run create-openclaw-secure . again.',
+  remedy:
+    'Set read_only: true and the read-only mounts in docker-compose.yml, or run create-openclaw-secure . again.',
   refs: { seed: '3. Sandbox Isolation', cis: '5.13' },
   bySetup: true,
   async run(world) {
@@ -19,10 +20,18 @@ export const rootfsReadonly: Check<World> = {
     const seen = parseJson(stdout)
     if (code !== 0 || typeof seen !== 'object' || seen === null) return unknown('the write test did not run')
     const results = Object.entries(seen)
-    const good = results.every(([path, result]) => (path === '/tmp' ? result === 'written' : result !== 'written'))
-    return passIf(good, `tried to create a file: ${results.map(([path, result]) => `${path} ${result}`).join(', ')}`)
+    const good = results.every(([path, result]) =>
+      path === '/tmp' ? result === 'written' : result !== 'written',
+    )
+    return passIf(
+      good,
+      `tried to create a file: ${results.map(([path, result]) => `${path} ${result}`).join(', ')}`,
+    )
   },
-  sabotage: world => ({ ...world, inside: async () => ({ code: 0, stdout: '{"/":"written","/tmp":"written"}', stderr: '' }) }),
+  sabotage: world => ({
+    ...world,
+    inside: async () => ({ code: 0, stdout: '{"/":"written","/tmp":"written"}', stderr: '' }),
+  }),
 }
 
 const WRITE = `const fs=require('fs');const r={};for(const d of ['/','/usr/local','/var',process.cwd(),'${INSIDE.home}','${INSIDE.config}','${INSIDE.secrets}','/tmp']){const f=d+'/.ocs-write-test';try{fs.writeFileSync(f,'');fs.unlinkSync(f);r[d]='written'}catch(e){r[d]=e.code}}console.log(JSON.stringify(r))`

@@ -15,10 +15,23 @@ export const secretsAudit: Check<World> = {
   async run(world) {
     const { secrets } = await world.audits()
     const { plaintextCount, unresolvedRefCount } = secrets.summary
-    return passIf(secrets.status === 'clean', `openclaw secrets audit --json: ${secrets.status}, ${plaintextCount} plaintext, ${unresolvedRefCount} unresolved${secrets.findings.slice(0, 3).map(finding => `; ${finding.code}`).join('')}`)
+    return passIf(
+      secrets.status === 'clean',
+      `openclaw secrets audit --json: ${secrets.status}, ${plaintextCount} plaintext, ${unresolvedRefCount} unresolved${secrets.findings
+        .slice(0, 3)
+        .map(finding => `; ${finding.code}`)
+        .join('')}`,
+    )
   },
   sabotage: world => ({
     ...world,
-    audits: async () => ({ ...(await world.audits()), secrets: { status: 'findings', summary: { plaintextCount: 1, unresolvedRefCount: 0 }, findings: [{ code: 'PLAINTEXT_FOUND', message: '' }] } }),
+    audits: async () => ({
+      ...(await world.audits()),
+      secrets: {
+        status: 'findings',
+        summary: { plaintextCount: 1, unresolvedRefCount: 0 },
+        findings: [{ code: 'PLAINTEXT_FOUND', message: '' }],
+      },
+    }),
   }),
 }

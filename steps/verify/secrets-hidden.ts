@@ -16,7 +16,13 @@ export const secretsHidden: Check<World> = {
     const token = (await world.token()).expose()
     const { raw } = await world.container()
     const [proc, logs] = await Promise.all([world.searchProc(), world.logs()])
-    const files = ['docker-compose.yml', 'config/openclaw.json', 'deployment.yaml', 'README.md', '.secure/journal.jsonl']
+    const files = [
+      'docker-compose.yml',
+      'config/openclaw.json',
+      'deployment.yaml',
+      'README.md',
+      '.secure/journal.jsonl',
+    ]
     const texts = await Promise.all(files.map(file => world.text(inDeployment(world, file))))
     const found = [
       raw.includes(token) && 'docker inspect',
@@ -26,7 +32,10 @@ export const secretsHidden: Check<World> = {
       ...files.map((file, index) => texts[index]?.includes(token) === true && file),
     ].filter(place => place !== false)
     if (proc.searched === 0) return unknown('no process of the container could be read')
-    return passIf(found.length === 0, `searched for its value in docker inspect, the last 5000 log lines, ${proc.searched} processes and ${files.length} files: ${found.length === 0 ? 'nowhere' : `in ${found.join(', ')}`}`)
+    return passIf(
+      found.length === 0,
+      `searched for its value in docker inspect, the last 5000 log lines, ${proc.searched} processes and ${files.length} files: ${found.length === 0 ? 'nowhere' : `in ${found.join(', ')}`}`,
+    )
   },
   sabotage: world => ({ ...world, logs: async () => `token=${(await world.token()).expose()}` }),
 }

@@ -16,7 +16,10 @@ export const secretsUntracked: Check<World> = {
     const tracked = await world.tracked()
     if (tracked === 'no repository') return passIf(true, 'git ls-files: this folder is in no repository')
     const secret = tracked.filter(path => /^(secrets|state|\.secure|cases)\/|^proxy\/htpasswd$/.test(path))
-    return passIf(secret.length === 0, `git ls-files: ${secret.length === 0 ? `${tracked.length} files, none below secrets, state, .secure or cases` : secret.slice(0, 5).join(', ')}`)
+    return passIf(
+      secret.length === 0,
+      `git ls-files: ${secret.length === 0 ? `${tracked.length} files, none below secrets, state, .secure or cases` : secret.slice(0, 5).join(', ')}`,
+    )
   },
   sabotage: world => ({ ...world, tracked: async () => ['docker-compose.yml', 'secrets/gateway_token.x'] }),
 }

@@ -1,6 +1,6 @@
+import { AUTH_PATH } from '../../src/gateway/probe.ts'
 import type { Check } from '../../src/procedure/step.ts'
 import { passIf, unknown } from './judge.ts'
-import { AUTH_PATH } from '../../src/gateway/probe.ts'
 import type { World } from './world.ts'
 
 /** The negative half matters more: a gateway that takes any token looks healthy. The wrong one is tried where it cannot lock anybody out. */
@@ -14,9 +14,14 @@ export const tokenAccepted: Check<World> = {
   refs: { seed: '1. Gateway Authentication', openclaw: 'gateway.http.no_auth' },
   bySetup: true,
   async run(world) {
-    const [none, wrong, right] = await Promise.all([world.askHost('none'), world.askWrong(), world.askHost('right')])
+    const [none, wrong, right] = await Promise.all([
+      world.askHost('none'),
+      world.askWrong(),
+      world.askHost('right'),
+    ])
     const evidence = `GET ${AUTH_PATH}: no token ${none ?? 'no answer'}, a wrong token ${wrong ?? 'no answer'} (from loopback inside), the stored token ${right ?? 'no answer'}`
-    if (none === undefined || wrong === undefined || right === undefined || right === 429) return unknown(evidence)
+    if (none === undefined || wrong === undefined || right === undefined || right === 429)
+      return unknown(evidence)
     return passIf(none === 401 && wrong === 401 && right === 404, evidence)
   },
   sabotage: world => ({ ...world, askHost: async () => 404 }),

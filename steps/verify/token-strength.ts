@@ -1,6 +1,6 @@
 import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
 import { Secret, weaknessOf } from '../../src/secret.ts'
+import { passIf } from './judge.ts'
 import type { World } from './world.ts'
 
 /** OpenClaw itself starts with "abc"; it only warns below 24 characters. */
@@ -16,7 +16,12 @@ export const tokenStrength: Check<World> = {
   async run(world) {
     const token = await world.token()
     const weakness = weaknessOf(token)
-    return passIf(weakness === undefined, weakness === undefined ? `${token.length} characters, fingerprint ${token.fingerprint('gateway_token')}` : `the token is weak: ${weakness}`)
+    return passIf(
+      weakness === undefined,
+      weakness === undefined
+        ? `${token.length} characters, fingerprint ${token.fingerprint('gateway_token')}`
+        : `the token is weak: ${weakness}`,
+    )
   },
   sabotage: world => ({ ...world, token: async () => new Secret('abc') }),
 }

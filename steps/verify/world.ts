@@ -46,7 +46,9 @@ export interface World {
   layout: Layout
   answers: Answers
   token(): Promise<Secret>
-  file(path: string): { mode: number; uid: number; links: number; kind: 'file' | 'folder' | 'other' } | undefined
+  file(
+    path: string,
+  ): { mode: number; uid: number; links: number; kind: 'file' | 'folder' | 'other' } | undefined
   text(path: string): Promise<string>
   policy(): Promise<Record<string, unknown>>
   composition(): Promise<Record<string, unknown>>
@@ -84,17 +86,34 @@ export function realWorld(sources: WorldSources): World {
   const container = once(async () => {
     const id = await compose.containerId()
     const found = id === undefined ? undefined : await docker.container(id)
-    if (found === undefined) throw new ToolError('no_container', 'there is no gateway container', 'Start it: create-openclaw-secure .')
-    if (!found.State.Running) throw new ToolError('gateway_stopped', `the gateway container is ${found.State.Status}`, 'Start it: create-openclaw-secure .')
-    if (found.State.Paused) throw new ToolError('gateway_paused', 'the gateway container is paused', 'docker unpause it, unless an incident is being looked into.')
+    if (found === undefined)
+      throw new ToolError(
+        'no_container',
+        'there is no gateway container',
+        'Start it: create-openclaw-secure .',
+      )
+    if (!found.State.Running)
+      throw new ToolError(
+        'gateway_stopped',
+        `the gateway container is ${found.State.Status}`,
+        'Start it: create-openclaw-secure .',
+      )
+    if (found.State.Paused)
+      throw new ToolError(
+        'gateway_paused',
+        'the gateway container is paused',
+        'docker unpause it, unless an incident is being looked into.',
+      )
     return found
   })
   const token = once(async () => {
     const value = (await store.load(GATEWAY_TOKEN))?.current?.value
-    if (value === undefined) throw new ToolError('no_token', 'the store has no gateway token', 'Run create-openclaw-secure . again.')
+    if (value === undefined)
+      throw new ToolError('no_token', 'the store has no gateway token', 'Run create-openclaw-secure . again.')
     return value
   })
-  const inside = async (script: string) => docker.exec((await container()).Id, ['node', '-e', script], { deadline: 30_000 })
+  const inside = async (script: string) =>
+    docker.exec((await container()).Id, ['node', '-e', script], { deadline: 30_000 })
   return {
     layout,
     answers,
@@ -113,7 +132,11 @@ export function realWorld(sources: WorldSources): World {
       const { code, stdout, stderr } = await run('git', ['-C', layout.root, 'ls-files'], { deadline: 15_000 })
       if (code === 0) return stdout.split('\n').filter(line => line !== '')
       if (/not a git repository/i.test(stderr)) return 'no repository'
-      throw new ToolError('git_unknown', `git could not say: ${stderr.trim().split('\n')[0] ?? ''}`, 'Run git ls-files in the deployment folder.')
+      throw new ToolError(
+        'git_unknown',
+        `git could not say: ${stderr.trim().split('\n')[0] ?? ''}`,
+        'Run git ls-files in the deployment folder.',
+      )
     }),
     engine: once(() => docker.info()),
     container,
@@ -121,12 +144,21 @@ export function realWorld(sources: WorldSources): World {
     cgroup: once(async () => readCgroup(await inside(CGROUP))),
     inside,
     searchProc: once(async () => {
-      const { code, stdout } = await docker.exec((await container()).Id, ['node', '-e', SEARCH_PROC], { input: await token(), deadline: 30_000 })
-      if (code !== 0) throw new ToolError('exec_failed', 'the search in /proc of the container failed', 'Run the command again.')
+      const { code, stdout } = await docker.exec((await container()).Id, ['node', '-e', SEARCH_PROC], {
+        input: await token(),
+        deadline: 30_000,
+      })
+      if (code !== 0)
+        throw new ToolError(
+          'exec_failed',
+          'the search in /proc of the container failed',
+          'Run the command again.',
+        )
       return JSON.parse(stdout)
     }),
     audits: once(async () => audits(docker, (await container()).Id)),
-    askHost: async which => askFromHost(answers.port, AUTH_PATH, which === 'right' ? await token() : undefined),
+    askHost: async which =>
+      askFromHost(answers.port, AUTH_PATH, which === 'right' ? await token() : undefined),
     askWrong: once(async () => askFromInside(docker, (await container()).Id, sources.wrongToken)),
     addresses: () =>
       Object.values(networkInterfaces())
@@ -147,11 +179,18 @@ export function inDeployment(world: Pick<World, 'layout'>, path: string): string
 
 /** A value deep inside parsed YAML or JSON; undefined where the path ends early. */
 export function at(tree: unknown, ...path: string[]): unknown {
-  return path.reduce<unknown>((node, key) => (typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined), tree)
+  return path.reduce<unknown>(
+    (node, key) => (typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined),
+    tree,
+  )
 }
 
 /** A copy of a tree with one value changed: what sabotage is made of. */
-export function altered(tree: Record<string, unknown>, path: readonly [string, ...string[]], value: unknown): Record<string, unknown> {
+export function altered(
+  tree: Record<string, unknown>,
+  path: readonly [string, ...string[]],
+  value: unknown,
+): Record<string, unknown> {
   const [key, ...rest] = path
   const [next, ...further] = rest
   const inner = tree[key]
@@ -177,17 +216,26 @@ function reach(address: string, port: number): Promise<'open' | 'refused' | 'sil
     }
     socket.once('connect', () => end('open'))
     socket.once('timeout', () => end('silent'))
-    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED' ? 'refused' : 'silent'))
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      end(error.code === 'ECONNREFUSED' ? 'refused' : 'silent'),
+    )
   })
 }
 
-const PROCESSES = `const fs=require('fs');for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n))){try{console.log(JSON.stringify([p,fs.readFileSync('/proc/'+p+'/status','utf8')]))}catch{}}`
+// Three looks within a second, and only who is there in all three counts, as it was last: what Docker is just putting
+// into the container (another check's exec, the health check) has its restrictions only a moment later.
+const PROCESSES = `const fs=require('fs');const look=()=>{const m=new Map();for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n)))try{m.set(p,fs.readFileSync('/proc/'+p+'/status','utf8'))}catch{}return m};const a=look();setTimeout(()=>{const b=look();setTimeout(()=>{for(const [p,s] of look())if(a.has(p)&&b.has(p))console.log(JSON.stringify([p,s]))},600)},300)`
 const CGROUP = `const fs=require('fs');const r=(...p)=>{for(const f of p){try{return fs.readFileSync(f,'utf8').trim()}catch{}}return null};const c='/sys/fs/cgroup/';console.log(JSON.stringify({v2:r(c+'cgroup.controllers')!==null,memory:r(c+'memory.max',c+'memory/memory.limit_in_bytes'),pids:r(c+'pids.max',c+'pids/pids.max'),max:r(c+'cpu.max'),quota:r(c+'cpu/cpu.cfs_quota_us',c+'cpu,cpuacct/cpu.cfs_quota_us'),period:r(c+'cpu/cpu.cfs_period_us',c+'cpu,cpuacct/cpu.cfs_period_us')}))`
 // The token comes through stdin and is looked for in every process that this user may read.
 const SEARCH_PROC = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{const fs=require('fs');const n={environ:0,cmdline:0,searched:0};for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n)))for(const f of ['environ','cmdline'])try{if(fs.readFileSync('/proc/'+p+'/'+f,'latin1').includes(t))n[f]++;if(f==='environ')n.searched++}catch{}console.log(JSON.stringify(n))})`
 
 function readProcesses({ code, stdout }: Finished): ProcessFacts[] {
-  if (code !== 0) throw new ToolError('exec_failed', 'the container’s processes could not be listed', 'Run the command again.')
+  if (code !== 0)
+    throw new ToolError(
+      'exec_failed',
+      'the container’s processes could not be listed',
+      'Run the command again.',
+    )
   return stdout
     .split('\n')
     .filter(line => line !== '')
@@ -206,11 +254,21 @@ function readProcesses({ code, stdout }: Finished): ProcessFacts[] {
 }
 
 function readCgroup({ code, stdout }: Finished): CgroupLimits {
-  if (code !== 0) throw new ToolError('exec_failed', 'the container’s control groups could not be read', 'Run the command again.')
-  const { v2, memory, pids, max, quota, period } = JSON.parse(stdout) as Record<string, string | null> & { v2: boolean }
+  if (code !== 0)
+    throw new ToolError(
+      'exec_failed',
+      'the container’s control groups could not be read',
+      'Run the command again.',
+    )
+  const { v2, memory, pids, max, quota, period } = JSON.parse(stdout) as Record<string, string | null> & {
+    v2: boolean
+  }
   // v1 writes "no limit" as a number near 2^63.
-  const limit = (text: string | null | undefined) => (text === null || text === undefined || text === 'max' || Number(text) > 2 ** 60 ? undefined : Number(text))
-  const [allowed, every] = v2 ? (max ?? 'max').split(' ') : [quota === '-1' ? 'max' : (quota ?? 'max'), period ?? '100000']
+  const limit = (text: string | null | undefined) =>
+    text === null || text === undefined || text === 'max' || Number(text) > 2 ** 60 ? undefined : Number(text)
+  const [allowed, every] = v2
+    ? (max ?? 'max').split(' ')
+    : [quota === '-1' ? 'max' : (quota ?? 'max'), period ?? '100000']
   return {
     version: v2 ? 2 : 1,
     memory: limit(memory),

@@ -18,7 +18,12 @@ const execute = promisify(execFile)
 export const BIN = resolve(import.meta.dirname, '../../bin/create-openclaw-secure.js')
 export const BASE_IMAGE = 'openclaw-live/base:bookworm-node24'
 /** The gateway image that `test/live/up` has built with the product's own Dockerfile. */
-export const IMAGE = imageLabel({ image: 'build', version: OPENCLAW_VERSION, imageReference: '', baseImage: BASE_IMAGE })
+export const IMAGE = imageLabel({
+  image: 'build',
+  version: OPENCLAW_VERSION,
+  imageReference: '',
+  baseImage: BASE_IMAGE,
+})
 
 export interface Ran {
   code: number
@@ -27,16 +32,29 @@ export interface Ran {
 }
 
 /** Runs any program to its end; a non-zero code is an answer. */
-export async function sh(file: string, args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string; timeout?: number } = {}): Promise<Ran> {
+export async function sh(
+  file: string,
+  args: readonly string[],
+  options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string; timeout?: number } = {},
+): Promise<Ran> {
   const { input, ...rest } = options
-  const child = execute(file, [...args], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, timeout: 180_000, ...rest })
+  const child = execute(file, [...args], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 180_000,
+    ...rest,
+  })
   child.child.stdin?.end(input ?? '')
   try {
     const { stdout, stderr } = await child
     return { code: 0, stdout, stderr }
   } catch (error) {
     const failed = error as { code?: number | string; stdout?: string; stderr?: string }
-    return { code: typeof failed.code === 'number' ? failed.code : -1, stdout: failed.stdout ?? '', stderr: failed.stderr ?? '' }
+    return {
+      code: typeof failed.code === 'number' ? failed.code : -1,
+      stdout: failed.stdout ?? '',
+      stderr: failed.stderr ?? '',
+    }
   }
 }
 
@@ -62,14 +80,27 @@ export function freePort(): Promise<number> {
     server.once('error', fail)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => (typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port'))))
+      server.close(() =>
+        typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port')),
+      )
     })
   })
 }
 
 /** The arguments of an ordinary hardened deployment on the live environment. */
 export async function usual(folder: string, port?: number): Promise<string[]> {
-  return [folder, '--yes', '--build', '--base-image', BASE_IMAGE, '--port', String(port ?? (await freePort())), '--firewall', '--contact', 'Test, +1 555 0100']
+  return [
+    folder,
+    '--yes',
+    '--build',
+    '--base-image',
+    BASE_IMAGE,
+    '--port',
+    String(port ?? (await freePort())),
+    '--firewall',
+    '--contact',
+    'Test, +1 555 0100',
+  ]
 }
 
 /** The value of the delivered gateway token. Tests know it, and search for it. */
@@ -81,13 +112,23 @@ export function tokenOf(folder: string): string {
 
 /** The gateway's container id. */
 export async function containerOf(folder: string): Promise<string> {
-  const { stdout } = await sh('docker', ['ps', '--all', '--quiet', '--no-trunc', '--filter', `label=com.docker.compose.project=${basename(folder)}`])
+  const { stdout } = await sh('docker', [
+    'ps',
+    '--all',
+    '--quiet',
+    '--no-trunc',
+    '--filter',
+    `label=com.docker.compose.project=${basename(folder)}`,
+  ])
   return stdout.trim()
 }
 
 /** HTTP status of the auth path: 401 or 404. */
 export async function authStatus(port: number, token?: string): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${port}/api/channels/x`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })
+  const response = await fetch(
+    `http://127.0.0.1:${port}/api/channels/x`,
+    token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } },
+  )
   return response.status
 }
 
@@ -98,7 +139,10 @@ export function fingerprints(folder: string, below = ''): Record<string, string>
     const path = below === '' ? entry.name : `${below}/${entry.name}`
     if (path === 'state') continue
     if (entry.isDirectory()) Object.assign(found, fingerprints(folder, path))
-    else found[path] = createHash('sha256').update(readFileSync(resolve(folder, path))).digest('hex')
+    else
+      found[path] = createHash('sha256')
+        .update(readFileSync(resolve(folder, path)))
+        .digest('hex')
   }
   return found
 }
@@ -106,10 +150,33 @@ export function fingerprints(folder: string, below = ''): Record<string, string>
 /** Removes container, network, firewall rule and folder of a deployment. */
 export async function remove(folder: string): Promise<void> {
   const name = basename(folder)
-  const { stdout } = await sh('docker', ['ps', '--all', '--quiet', '--filter', `label=com.docker.compose.project=${name}`])
-  for (const id of stdout.split('\n').filter(line => line !== '')) await sh('docker', ['rm', '--force', '--volumes', id])
+  const { stdout } = await sh('docker', [
+    'ps',
+    '--all',
+    '--quiet',
+    '--filter',
+    `label=com.docker.compose.project=${name}`,
+  ])
+  for (const id of stdout.split('\n').filter(line => line !== ''))
+    await sh('docker', ['rm', '--force', '--volumes', id])
   await sh('docker', ['network', 'rm', `${name}_gateway`])
   const { bridge } = bridgeNetwork(name)
-  await sh('iptables', ['--wait', '5', '-D', 'DOCKER-USER', '-o', bridge, '!', '-i', bridge, '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP'])
+  await sh('iptables', [
+    '--wait',
+    '5',
+    '-D',
+    'DOCKER-USER',
+    '-o',
+    bridge,
+    '!',
+    '-i',
+    bridge,
+    '-m',
+    'conntrack',
+    '--ctstate',
+    'NEW',
+    '-j',
+    'DROP',
+  ])
   rmSync(resolve(folder, '..'), { recursive: true, force: true })
 }

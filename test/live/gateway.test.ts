@@ -1,0 +1,311 @@
+/**
+ * One hardened deployment, made by the real wizard on the real engine, and everything that has to be true of it.
+ * Each test names the threat it stands for.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  type Ran,
+  remove,
+  sh,
+  tokenOf,
+  usual,
+} from './harness.ts'
+
+const folder = freshFolder('gateway')
+let port = 0
+let container = ''
+let token = ''
+let ran: Ran = { code: -1, stdout: '', stderr: '' }
+/** What a watcher saw in /proc while setup ran: every environment and command line, as often as it could look. */
+let watched = { looks: 0, text: '' }
+
+beforeAll(async () => {
+  port = await freePort()
+  const watcher = watchProcesses()
+  ran = await cli([...(await usual(folder, port)), '--json'])
+  watched = watcher.stop()
+  expect(ran.stderr + ran.stdout, 'setup itself').toContain('The gateway runs at')
+  container = await containerOf(folder)
+  token = tokenOf(folder)
+})
+
+afterAll(() => remove(folder))
+
+const inside = (script: string) => sh('docker', ['exec', container, 'sh', '-c', script])
+const openclaw = async (...args: string[]) =>
+  sh('docker', ['exec', container, 'node', 'openclaw.mjs', ...args])
+const inspect = async () => JSON.parse((await sh('docker', ['inspect', container])).stdout)[0]
+
+describe('a fresh deployment', () => {
+  it('ends setup with code 0 and a JSON envelope whose setup checks all pass', () => {
+    expect(ran.code, ran.stderr).toBe(0)
+    const envelope = JSON.parse(ran.stdout)
+    expect(envelope).toMatchObject({
+      tool: 'create-openclaw-secure',
+      schema: 1,
+      command: 'setup',
+      summary: { unknown: 0 },
+    })
+    const red = envelope.findings.filter((finding: { verdict: string }) => finding.verdict !== 'pass')
+    expect(red.map((finding: { check: string }) => finding.check)).toEqual([
+      'monitor.configured',
+      'backup.restored',
+    ])
+  })
+
+  it('takes the right token and refuses a wrong one and none (credential leakage)', async () => {
+    expect(await authStatus(port, token)).toBe(404)
+    expect(await authStatus(port, `${token.slice(0, -1)}x`)).toBe(401)
+    expect(await authStatus(port)).toBe(401)
+  })
+
+  it('answers on 127.0.0.1 and on no other address of the machine (network exfiltration)', async () => {
+    const others = Object.values(networkInterfaces())
+      .flatMap(addresses => addresses ?? [])
+      .filter(address => !address.internal && address.family === 'IPv4')
+    expect(others.length).toBeGreaterThan(0)
+    for (const { address } of others)
+      await expect(fetch(`http://${address}:${port}/healthz`), address).rejects.toThrow()
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
+  })
+
+  it('satisfies OpenClaw’s own judges', async () => {
+    const [validation, audit, secrets] = await Promise.all([
+      openclaw('config', 'validate', '--json'),
+      openclaw('security', 'audit', '--json'),
+      openclaw('secrets', 'audit', '--check'),
+    ])
+    expect(JSON.parse(validation.stdout)).toMatchObject({ valid: true })
+    expect(JSON.parse(audit.stdout).summary).toMatchObject({ critical: 0, warn: 0 })
+    expect(secrets.code, secrets.stderr).toBe(0)
+  })
+
+  it('has no capability, no new privileges and a seccomp filter in every process (privilege escalation)', async () => {
+    const { stdout } = await inside('cat /proc/[0-9]*/status')
+    for (const [field, value] of [
+      ['CapEff', '0000000000000000'],
+      ['CapBnd', '0000000000000000'],
+      ['NoNewPrivs', '1'],
+      ['Seccomp', '2'],
+    ] as const) {
+      const seen = [...stdout.matchAll(new RegExp(`^${field}:\\s*(\\S+)`, 'gm'))].map(match => match[1])
+      expect(seen.length, field).toBeGreaterThan(3)
+      expect(new Set(seen), field).toEqual(new Set([value]))
+    }
+  })
+
+  it('cannot write to its image, its policy or its secrets, and can to its state (filesystem access)', async () => {
+    const tries = await inside(
+      'for d in / /usr /app /etc/openclaw /run/secrets; do touch $d/x 2>/dev/null && echo "wrote $d"; done; touch ~/.openclaw/x && rm ~/.openclaw/x && echo state',
+    )
+    expect(tries.stdout.trim()).toBe('state')
+  })
+
+  it('has the memory, process and CPU limits and the log rotation that were rendered (resource exhaustion)', async () => {
+    const { HostConfig } = await inspect()
+    expect(HostConfig).toMatchObject({
+      Memory: 2 * 1024 ** 3,
+      MemorySwap: 2 * 1024 ** 3,
+      PidsLimit: 256,
+      NanoCpus: 2e9,
+      ReadonlyRootfs: true,
+    })
+    expect(HostConfig.LogConfig).toEqual({
+      Type: 'json-file',
+      Config: { 'max-size': '10m', 'max-file': '5' },
+    })
+    const limit = await inside('cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null')
+    expect(limit.stdout.trim()).toBe('256')
+  })
+
+  it('stays up through a fork bomb and keeps answering (resource exhaustion)', async () => {
+    const bomb = inside('i=0; while [ $i -lt 400 ]; do sleep 4 & i=$((i+1)); done 2>/dev/null; wait')
+    await new Promise(done => setTimeout(done, 1500))
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
+    await bomb
+    expect(await authStatus(port, token)).toBe(404)
+  })
+})
+
+describe('the token', () => {
+  it('is in no environment and no command line of any process during setup (credential leakage)', () => {
+    expect(watched.looks).toBeGreaterThan(50)
+    expect(watched.text).toContain('docker')
+    expect(watched.text).not.toContain(token)
+  })
+
+  it('is in no environment and no command line of any process afterwards', () => {
+    const { text } = lookAtProcesses()
+    expect(text).not.toContain(token)
+  })
+
+  it('is not in docker inspect, the image, the logs, or what setup printed', async () => {
+    const { Image } = await inspect()
+    for (const args of [
+      ['inspect', container],
+      ['image', 'history', '--no-trunc', Image],
+      ['image', 'inspect', Image],
+      ['logs', container],
+    ]) {
+      const { stdout, stderr } = await sh('docker', args)
+      expect(stdout + stderr, args.join(' ')).not.toContain(token)
+    }
+    expect(ran.stdout + ran.stderr).not.toContain(token)
+  })
+
+  it('is in no file of the deployment but its own', () => {
+    const holders = filesBelow(folder).filter(path => readFileSync(path, 'latin1').includes(token))
+    expect(holders).toEqual([resolve(folder, 'secrets', readdirSync(resolve(folder, 'secrets'))[0] ?? '')])
+    const file = statSync(holders[0] ?? '')
+    expect([file.mode & 0o7777, file.uid, file.nlink]).toEqual([0o400, 1000, 1])
+  })
+
+  it('cannot be read by another user of the machine', async () => {
+    const { code } = await sh('setpriv', [
+      '--reuid',
+      '65534',
+      '--regid',
+      '65534',
+      '--clear-groups',
+      'cat',
+      `${folder}/secrets/${readdirSync(`${folder}/secrets`)[0]}`,
+    ])
+    expect(code).not.toBe(0)
+  })
+})
+
+describe('running setup again', () => {
+  it('changes nothing: no file, no modification time, no container', async () => {
+    const before = { files: times(folder), container: await inspect() }
+    const again = await cli([folder, '--yes'])
+    expect(again.code, again.stderr).toBe(0)
+    expect(again.stderr).toContain('Nothing had to be changed.')
+    expect(times(folder)).toEqual(before.files)
+    expect((await inspect()).State.StartedAt).toBe(before.container.State.StartedAt)
+  })
+
+  it('applies an edit of deployment.yaml and keeps the token', async () => {
+    const path = resolve(folder, 'deployment.yaml')
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(path, readFileSync(path, 'utf8').replace('pids: 256', 'pids: 300 # a note of mine'))
+    const again = await cli([folder, '--yes'])
+    expect(again.code, again.stderr).toBe(0)
+    container = await containerOf(folder)
+    expect((await inspect()).HostConfig.PidsLimit).toBe(300)
+    expect(await authStatus(port, token)).toBe(404)
+    expect(readFileSync(path, 'utf8')).toContain('# a note of mine')
+  })
+
+  it('comes back within 30 s after SIGKILL and a new container: the state’s owner lease does not lock it out', async () => {
+    await sh('docker', ['kill', '--signal', 'KILL', container])
+    await sh('docker', ['rm', '--force', container])
+    const began = Date.now()
+    const again = await cli([folder, '--yes', '--quiet'])
+    const { stdout } = await sh('docker', [
+      'inspect',
+      '--format',
+      '{{.State.StartedAt}}',
+      await containerOf(folder),
+    ])
+    expect(again.code, again.stderr).toBe(0)
+    // Setup goes on to verify; what counts is when the gateway was ready, which is at most when setup proved the token.
+    expect(new Date(stdout.trim()).getTime()).toBeGreaterThan(began - 1000)
+    const log = readFileSync(resolve(folder, '.secure/journal.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    const launched = log.findLast(event => event.step === 'gateway.launch' && event.event === 'step-done')
+    expect(new Date(launched.at).getTime() - new Date(stdout.trim()).getTime()).toBeLessThan(30_000)
+    expect(await authStatus(port, token)).toBe(404)
+  })
+})
+
+describe('looking at it', () => {
+  it('verify exits 1 for what is not set up yet, and every other line is green', async () => {
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--format', 'json'])
+    expect(code).toBe(1)
+    const { checklist } = JSON.parse(stdout)
+    expect(
+      checklist
+        .filter((line: { verdict: string }) => line.verdict !== 'pass')
+        .map((line: { number: number }) => line.number),
+    ).toEqual([8, 9])
+  })
+
+  it('verify says unknown, never pass, when the engine cannot be reached', async () => {
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--format', 'json'], {
+      env: { ...process.env, DOCKER_HOST: 'unix:///nonexistent.sock' },
+    })
+    expect(code).toBe(1)
+    const { findings } = JSON.parse(stdout)
+    const live = findings.filter((finding: { check: string }) =>
+      ['ports.published', 'privileges.none', 'limits.enforced', 'secrets.audit'].includes(finding.check),
+    )
+    expect(live.map((finding: { verdict: string }) => finding.verdict)).toEqual([
+      'unknown',
+      'unknown',
+      'unknown',
+      'unknown',
+    ])
+  })
+
+  it('status tells what runs, the token’s fingerprint and age, and never the token', async () => {
+    const { code, stdout } = await cli(['status', '--dir', folder])
+    expect(code, stdout).toBe(0)
+    expect(stdout).toMatch(/gateway +running since .*ready/)
+    expect(stdout).toMatch(/token +fingerprint [0-9a-f]{16}, 0 days old/)
+    expect(stdout).not.toContain(token)
+  })
+})
+
+/** All files below a folder, `state/` included: the token may not be there either. */
+function filesBelow(path: string): string[] {
+  return readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile())
+    .map(entry => resolve(entry.parentPath, entry.name))
+}
+
+/** Path to modification time of everything but the gateway's own state. */
+function times(path: string): Record<string, number> {
+  const entries = readdirSync(path, { withFileTypes: true, recursive: true }).map(entry =>
+    resolve(entry.parentPath, entry.name),
+  )
+  const ours = [path, ...entries].filter(entry => !entry.startsWith(resolve(path, 'state')))
+  return Object.fromEntries(ours.map(entry => [entry, statSync(entry).mtimeMs]))
+}
+
+function lookAtProcesses(): { text: string } {
+  let text = ''
+  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name)))
+    for (const file of ['environ', 'cmdline'])
+      try {
+        text += readFileSync(`/proc/${pid}/${file}`, 'latin1')
+      } catch {
+        // It ended while we looked.
+      }
+  return { text }
+}
+
+/** Reads /proc again and again from a process of its own, since this one is busy waiting. */
+function watchProcesses() {
+  const seen = new Set<string>()
+  let looks = 0
+  const timer = setInterval(() => {
+    looks += 1
+    for (const part of lookAtProcesses().text.split('\0')) seen.add(part)
+  }, 20)
+  return {
+    stop() {
+      clearInterval(timer)
+      return { looks, text: [...seen].join('\n') }
+    },
+  }
+}
