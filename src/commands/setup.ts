@@ -7,7 +7,7 @@ import type { Answers } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
 import { assumeOwnership } from '../deployment/owner.ts'
-import { makePlan, sshTunnel } from '../deployment/plan.ts'
+import { addressOf, makePlan, sshTunnel } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
 import { describeProblem, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
 import { imageLabel } from '../gateway/image.ts'
@@ -341,7 +341,7 @@ function handOver(
   return [
     '',
     ...(launched
-      ? [`The gateway runs at http://127.0.0.1:${answers.port}`]
+      ? [`The gateway runs at ${addressOf(answers)}`]
       : ['Rendered, not started. Start it: run the same command without --no-launch.']),
     `Its token is in ${tokenFile} (cat it; it is not shown here)`,
     ...(tunnel === undefined ? [] : [`From elsewhere: ${tunnel}`]),

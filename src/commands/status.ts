@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { bornAt } from '../../steps/setup/secrets.ts'
+import { addressOf } from '../deployment/plan.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
@@ -31,7 +32,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   try {
     const id = await composeOf(session, answers.name).containerId()
     const container = id === undefined ? undefined : await docker.container(id)
-    const ready = container?.State.Running === true ? await askFromHost(answers.port, '/readyz') : undefined
+    const ready = container?.State.Running === true ? await askFromHost(answers, '/readyz') : undefined
     running = ready === 200
     gateway =
       container === undefined
@@ -68,7 +69,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const rows: [string, string][] = [
     ['deployment', `${answers.name} in ${session.layout.root}`],
     ['gateway', gateway],
-    ['address', `http://127.0.0.1:${answers.port}`],
+    ['address', addressOf(answers)],
     ['image', image],
     [
       'token',

@@ -104,7 +104,7 @@ export function makePlan(input: PlanInput): Plan {
           'README.md.hbs',
           {
             name: answers.name,
-            port: answers.port,
+            address: addressOf(answers),
             built: answers.image === 'build',
             proxied,
             tunnel: sshTunnel(answers) ?? '',
@@ -157,6 +157,11 @@ export function directoriesOf(layout: Layout, proxied: boolean): PlannedDirector
     { path: at(layout.secrets), mode: 0o700, owner: 'gateway' },
     { path: at(layout.state), mode: 0o700, owner: 'gateway' },
   ]
+}
+
+/** Where a browser finds the gateway. Behind a proxy the port on 127.0.0.1 answers nobody but the proxy. */
+export function addressOf(answers: Pick<Answers, 'access' | 'port' | 'proxyHost'>): string {
+  return answers.access === 'proxy' ? `https://${answers.proxyHost}` : `http://127.0.0.1:${answers.port}`
 }
 
 /** The exact `ssh -L` line, or undefined when the person did not ask for a tunnel. */

@@ -26,6 +26,8 @@ export class Compose {
   ): Promise<Finished> {
     const fixed = [
       'compose',
+      '--ansi',
+      'never',
       '--project-name',
       this.#project,
       '--project-directory',

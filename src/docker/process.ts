@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { Exit, ToolError } from '../errors.ts'
 import type { Redactor, Secret } from '../secret.ts'
 
@@ -64,7 +65,7 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
     if (options.onLine !== undefined) {
       const onLine = options.onLine
       for (const stream of [child.stdout, child.stderr])
-        forwardLines(stream, line => onLine(redactor.clean(line)))
+        forwardLines(stream, line => onLine(redactor.clean(stripVTControlCharacters(line))))
     }
     const result = await child
     if (result.isCanceled) options.signal?.throwIfAborted()

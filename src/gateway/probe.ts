@@ -1,5 +1,7 @@
 import { request } from 'node:http'
+import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
+import type { Answers } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
 import type { Docker } from '../docker/engine.ts'
 import { parseJson } from '../json.ts'
@@ -14,20 +16,29 @@ export const AUTH_PATH = '/api/channels/x'
 /** What an HTTP request came back with; undefined when nothing answered. */
 export type Status = number | undefined
 
-/** Asks the gateway through its published port, as a person on this machine would. */
-export function askFromHost(
-  port: number,
-  path: string,
-  token?: Secret,
-  host = '127.0.0.1',
-  timeout = 5000,
-): Promise<Status> {
+/** How the gateway is reached from this machine. */
+export type Door = Pick<Answers, 'port' | 'access'>
+
+/**
+ * Behind a proxy OpenClaw refuses whoever does not say for whom he asks (403), and takes a loopback address for a lie.
+ * We ask for nobody: an address that documentation owns (RFC 5737).
+ */
+const FOR_NOBODY = { 'x-forwarded-for': '192.0.2.1' }
+
+/** Asks the gateway through its published port, as a person on this machine, or the proxy, would. */
+export function askFromHost(door: Door, path: string, token?: Secret, timeout = 5000): Promise<Status> {
   return new Promise(resolve => {
-    const headers = token === undefined ? {} : { authorization: `Bearer ${token.expose()}` }
-    const call = request({ host, port, path, headers, timeout, agent: false }, response => {
-      response.resume()
-      resolve(response.statusCode)
-    })
+    const headers = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token.expose()}` }),
+      ...(door.access === 'proxy' ? FOR_NOBODY : {}),
+    }
+    const call = request(
+      { host: '127.0.0.1', port: door.port, path, headers, timeout, agent: false },
+      response => {
+        response.resume()
+        resolve(response.statusCode)
+      },
+    )
     call.on('timeout', () => call.destroy())
     call.on('error', () => resolve(undefined))
     call.end()
@@ -52,12 +63,14 @@ const LogLine = z.object({ level: z.optional(z.string()), message: z.string() })
 
 /** The gateway's own words about why it does not start: its last complaint, from its JSON console log. */
 export function reasonInLog(log: string): string {
-  const lines = log.split('\n').map(line => {
-    const parsed = LogLine.safeParse(parseJson(line))
-    return parsed.success
-      ? { level: parsed.data.level ?? '', text: parsed.data.message }
-      : { level: '', text: line }
-  })
+  const lines = stripVTControlCharacters(log)
+    .split('\n')
+    .map(line => {
+      const parsed = LogLine.safeParse(parseJson(line))
+      return parsed.success
+        ? { level: parsed.data.level ?? '', text: parsed.data.message }
+        : { level: '', text: line }
+    })
   const telling =
     /failed|invalid|blocked|refusing|cannot|unable|EACCES|EROFS|ENOSPC|error|unavailable|out of memory/i
   const complaint =

@@ -52,8 +52,8 @@ export const proveToken: Step<Needs> = {
   async run({ answers, store }) {
     const token = (await store.load(GATEWAY_TOKEN))?.current?.value
     if (token === undefined) throw new Error('the store lost the gateway token')
-    const without = await askFromHost(answers.port, AUTH_PATH)
-    const right = await askFromHost(answers.port, AUTH_PATH, token)
+    const without = await askFromHost(answers, AUTH_PATH)
+    const right = await askFromHost(answers, AUTH_PATH, token)
     const saw = `GET ${AUTH_PATH}: ${without ?? 'no answer'} without a token, ${right ?? 'no answer'} with it`
     if (without === 401 && right === 404) return { saw }
     throw new ToolError(
@@ -73,7 +73,7 @@ async function isRunningAsPlanned({ answers, compose, docker, found }: Needs): P
   if (container?.State.Running !== true || container.State.Paused) return false
   if (container.Config.Labels?.['com.docker.compose.config-hash'] !== (await compose.configHash()))
     return false
-  if ((await askFromHost(answers.port, '/startupz')) !== 200) return false
+  if ((await askFromHost(answers, '/startupz')) !== 200) return false
   found.container = id
   return true
 }
@@ -93,12 +93,13 @@ async function untilReady({ answers, compose, docker }: Needs, id: string, deadl
           : 'Correct the cause and run the same command again; all files and secrets are kept.',
       )
     }
-    if ((await askFromHost(answers.port, '/startupz', undefined, '127.0.0.1', 2000)) === 200) return
+    const answer = await askFromHost(answers, '/startupz', undefined, 2000)
+    if (answer === 200) return
     if (Date.now() > deadline) {
       const reason = reasonInLog(await compose.logs(200))
       throw new ToolError(
         'gateway_not_ready',
-        `the gateway did not become ready in time: ${reason}`,
+        `the gateway did not become ready in time (GET /startupz: ${answer ?? 'no answer'}): ${reason}`,
         'Is the machine very busy? Raise --start-timeout. All files and secrets are kept: run the same command again.',
       )
     }

@@ -157,8 +157,7 @@ export function realWorld(sources: WorldSources): World {
       return JSON.parse(stdout)
     }),
     audits: once(async () => audits(docker, (await container()).Id)),
-    askHost: async which =>
-      askFromHost(answers.port, AUTH_PATH, which === 'right' ? await token() : undefined),
+    askHost: async which => askFromHost(answers, AUTH_PATH, which === 'right' ? await token() : undefined),
     askWrong: once(async () => askFromInside(docker, (await container()).Id, sources.wrongToken)),
     addresses: () =>
       Object.values(networkInterfaces())
