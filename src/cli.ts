@@ -26,8 +26,9 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
   process.on('SIGHUP', interrupt)
-  // A reader that goes away (`| head`) is not an error of ours.
+  // A reader that goes away (`| head`, a terminal that is closed) is not an error of ours.
   process.stdout.on('error', () => {})
+  process.stderr.on('error', () => {})
 
   // The variables are read here and nowhere else; what is not ours goes to nobody but the children that need it.
   const program: Program = {
@@ -70,6 +71,12 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .configureOutput({ writeOut: text => program.stdout.write(text), writeErr: () => {} })
     .showSuggestionAfterError(true)
     .enablePositionalOptions()
+    // The prompts ask Node for colours, and Node asks the environment: before they are loaded, so this is the place.
+    .hook('preAction', (_, command) => {
+      if (command.opts().color !== false) return
+      program.env.NO_COLOR = '1'
+      delete program.env.FORCE_COLOR
+    })
 
   const setup = root
     .command('setup [directory]', { isDefault: true })

@@ -76,7 +76,7 @@ export async function openSession(
       : terminal && !accessible
         ? await terminalProgress(stderr)
         : plainProgress(stderr),
-    colour: options.color !== false && !isSet(env.NO_COLOR) && env.TERM !== 'dumb' && stderr.isTTY === true,
+    colour: options.color !== false && !accessible && !isSet(env.NO_COLOR) && stderr.isTTY === true,
     interactive: terminal && options.yes !== true,
     accessible,
     saved: readIfPresent(layout.answers),

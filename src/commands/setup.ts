@@ -20,7 +20,7 @@ import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
 import { asArguments, crossCheck, fillIn, type Gathered, gather, missing } from '../wizard/gather.ts'
 import type { AnswerId, Place } from '../wizard/questions.ts'
-import { type BroughtSecrets, readSecrets } from '../wizard/secrets.ts'
+import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
 import {
   composeOf,
   type GlobalOptions,
@@ -155,7 +155,8 @@ async function askEverything(
   look: (answers: Answers) => Promise<Problem[]>,
 ): Promise<{ answers: Answers; brought: BroughtSecrets }> {
   const { askSecret, converse } = await import('../wizard/converse.ts')
-  const talk = { input: program.stdin, output: program.stderr, accessible: session.accessible }
+  const { accessible } = session
+  const talk = { input: program.stdin, output: program.stderr, accessible, signal: program.signal }
   if (gathered.problems.length > 0) throw new UsageError(gathered.problems)
   const flags = {
     providerKeys: options.providerKey ?? [],
@@ -169,7 +170,10 @@ async function askEverything(
   for (const provider of answers.providers) {
     const name = keySecretOf(provider)
     if (!brought.has(name) && (await store.load(name))?.current === undefined)
-      brought.set(name, session.redactor.learn(await askSecret(talk, `API key of ${provider.id}`)))
+      brought.set(
+        name,
+        session.redactor.learn(await askSecret(talk, `API key of ${provider.id}`, unusableKey)),
+      )
   }
   return { answers, brought }
 }

@@ -70,7 +70,7 @@ export async function verifyDeployment(
     compose: composeOf(session, answers.name),
     run: session.run,
     store,
-    journal: session.journal.read(),
+    journal: session.journal,
     wrongToken: session.redactor.learn(generateToken()),
   })
   const findings = await judge(chosen, world, text => session.redactor.clean(text))

@@ -22,7 +22,7 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
         command: ['node', 'openclaw.mjs', 'gateway', '--bind', 'lan', '--port', String(INSIDE.port)],
         user: `${user.uid}:${user.gid}`,
         init: true,
-        restart: 'on-failure:5',
+        restart: 'unless-stopped',
         stop_grace_period: '60s',
         read_only: true,
         cap_drop: ['ALL'],

@@ -26,8 +26,11 @@ export interface FileOwner {
   gid: number
 }
 
-/** Marks our unfinished files: `.NAME.xxxxxxxx.ocs-tmp`. A killed run leaves at most these; {@link sweep} removes them. */
-const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$/
+/**
+ * Marks what we have not finished: `.NAME.xxxxxxxx.ocs-tmp` files and `.ocs-PURPOSE-xxxxxx` folders. A killed run leaves
+ * at most these; {@link sweep} removes them.
+ */
+const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$|^\.ocs-[a-z]+-\w{6}$/
 
 /**
  * Replaces a file as one step: whoever reads sees the old bytes or the new ones, and after a power cut too. The
@@ -110,7 +113,15 @@ export function sweep(directories: readonly string[]): void {
   for (const directory of directories) {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue
     for (const name of readdirSync(directory))
-      if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { force: true })
+      if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { recursive: true, force: true })
+  }
+}
+
+/** The nearest folder at or above a path that holds a `.git`; undefined when there is none. */
+export function repositoryAbove(path: string): string | undefined {
+  for (let folder = path; ; folder = dirname(folder)) {
+    if (lookAt(resolve(folder, '.git')) !== undefined) return folder
+    if (dirname(folder) === folder) return undefined
   }
 }
 

@@ -1,6 +1,6 @@
 import { relative } from 'node:path'
 import { dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
-import { type DeliveredSecret, GATEWAY_TOKEN, gatewayPolicy, secretFileName } from '../gateway/policy.ts'
+import { type DeliveredSecret, gatewayPolicy } from '../gateway/policy.ts'
 import type { Answers } from './answers.ts'
 import { composition } from './composition.ts'
 import type { Layout } from './layout.ts'
@@ -14,6 +14,8 @@ export interface PlannedFile {
   /** `gateway`: owned by the user the container runs as. */
   owner: 'person' | 'gateway'
   content: string
+  /** Made to be adapted: once edited, it is left alone. */
+  adaptable?: true
 }
 
 export interface PlannedDirectory {
@@ -50,18 +52,20 @@ export function makePlan(input: PlanInput): Plan {
   const compose = composition(answers, image.pinned, user, seccomp)
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
-  const token = secrets.find(secret => secret.name === GATEWAY_TOKEN)
-  const person = (path: string, content: string, mode = 0o644): PlannedFile => ({
+  const person = (path: string, content: string): PlannedFile => ({
     path,
-    mode,
+    mode: 0o644,
     owner: 'person',
     content,
+  })
+  const adaptable = (path: string, content: string): PlannedFile => ({
+    ...person(path, content),
+    adaptable: true,
   })
 
   return {
     directories: directoriesOf(layout, proxied),
     files: [
-      person('.gitignore', verbatim('gitignore.hbs')),
       person('deployment.yaml', input.written),
       person('seccomp-profile.json', seccomp),
       ...(answers.image === 'build' ? [person('Dockerfile', dockerfile(answers))] : []),
@@ -98,7 +102,7 @@ export function makePlan(input: PlanInput): Plan {
             ),
           ]
         : []),
-      person(
+      adaptable(
         'README.md',
         render(
           'README.md.hbs',
@@ -108,14 +112,13 @@ export function makePlan(input: PlanInput): Plan {
             built: answers.image === 'build',
             proxied,
             tunnel: sshTunnel(answers) ?? '',
-            tokenFile: token === undefined ? '' : `secrets/${secretFileName(token)}`,
             passwordFile: '.secure/store/proxy_password.*',
             reader: ownership.by === 'same' ? 'yourself' : 'root',
           },
           'text',
         ),
       ),
-      person(
+      adaptable(
         'runbooks/README.md',
         render(
           'runbooks.md.hbs',

@@ -56,7 +56,7 @@ export class Compose {
 
   /** Stops the containers and keeps them, their logs and their layer. */
   async stop(): Promise<void> {
-    await this.call(['stop', '--timeout', '30'], { deadline: 60_000 })
+    await this.call(['stop'], { deadline: 90_000 })
   }
 
   /** Id of the gateway's container, running or not; undefined when there is none. */

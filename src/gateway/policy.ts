@@ -2,6 +2,7 @@ import type { Answers, Posture, Provider } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
 import { bridgeNetwork } from '../deployment/network.ts'
+import { Exit, ToolError } from '../errors.ts'
 
 /** A secret as the gateway finds it: its name and the versioned file that holds its present value. */
 export interface DeliveredSecret {
@@ -31,7 +32,7 @@ interface Tools {
  * Which tools the model gets, per posture. OpenClaw has no list of forbidden commands: a tool that is denied does not
  * exist for the model, which is stronger. `deny` wins over everything else (OpenClaw, "Tools: profiles and groups").
  */
-const TOOLS: Record<Posture, Tools> = {
+const TOOLS: Record<Exclude<Posture, 'coding'>, Tools> = {
   chat: {
     profile: 'messaging',
     deny: [
@@ -57,17 +58,21 @@ const TOOLS: Record<Posture, Tools> = {
       'apply_patch',
     ],
   },
-  coding: {
-    profile: 'coding',
-    deny: ['group:automation', 'group:ui', 'group:nodes', 'sessions_spawn', 'sessions_send'],
-  },
 }
 
 /**
  * The gateway's configuration as OpenClaw 2026.9.6 enforces it. Every key exists there: unknown ones keep the gateway
  * from starting. Why each is set as it is stands beside it in `templates/openclaw.json.hbs`.
+ * Errors: `no_sandbox` for the posture that needs one, which the questions refuse before it gets here.
  */
 export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecret[]) {
+  if (answers.posture === 'coding')
+    throw new ToolError(
+      'no_sandbox',
+      'coding needs the agent sandbox, which this version does not have yet',
+      'Choose --agent chat or workspace.',
+      Exit.usage,
+    )
   const tools = TOOLS[answers.posture]
   const ref = (name: string) => ({ source: 'file', provider: name, id: 'value' })
   const origins = [`http://127.0.0.1:${answers.port}`, `http://localhost:${answers.port}`]

@@ -91,11 +91,6 @@ export async function askSecret(
   return new Secret(typed.trim())
 }
 
-/** A yes-or-no question outside the registry. Errors: `Cancelled`. */
-export async function confirm(talk: Talk, message: string): Promise<boolean> {
-  return (await voiceOn(talk).choose(message, YES_NO, 'no')) === 'yes'
-}
-
 /** Asks one question until the answer is possible, or the person wants to go back. */
 async function ask(
   voice: Voice,
@@ -289,12 +284,13 @@ function plainVoice(talk: Talk): Voice {
       }
     },
     async secret(message, refuse) {
-      for (;;) {
-        const text = await line(talk, `\n${message} (it is not shown)\n> `, true)
+      // What went wrong is said with the next question: until that is put, the terminal shows what is typed.
+      for (let refusal = ''; ; ) {
+        const text = await line(talk, `${refusal}\n${message} (it is not shown)\n> `, true)
+        const wrong = refuse(text)
         say('')
-        const refusal = refuse(text)
-        if (refusal === undefined) return text
-        say(refusal)
+        if (wrong === undefined) return text
+        refusal = `${wrong}\n`
       }
     },
     note: (title, body) => say(`\n${title}\n${body}`),

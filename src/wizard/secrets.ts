@@ -101,6 +101,7 @@ async function readAll(stdin: AsyncIterable<Uint8Array | string>): Promise<strin
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function unusableKey(key: Secret): string | undefined {
+/** Why a provider's key cannot be one, or undefined when it can. */
+export function unusableKey(key: Secret): string | undefined {
   return /^[\x21-\x7e]{1,4096}$/.test(key.expose()) ? undefined : 'one line of printable ASCII without spaces'
 }

@@ -41,8 +41,6 @@ export interface SetupContext {
 /** Filled in by the steps, in their order. */
 export interface Found {
   image?: GatewayImage
-  /** The engine's own identity, or 'none' when nothing is launched. */
-  engine?: string
   ownership?: Ownership
   secrets?: DeliveredSecret[]
   plan?: Plan

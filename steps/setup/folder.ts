@@ -11,9 +11,8 @@ import { directoriesOf, type PlannedDirectory } from '../../src/deployment/plan.
 import { verbatim } from '../../src/deployment/render.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
-import { ownershipFacts } from './owner.ts'
 
-type Needs = Pick<SetupContext, 'answers' | 'layout' | 'person' | 'written' | 'found'>
+type Needs = Pick<SetupContext, 'answers' | 'layout' | 'written' | 'found'>
 
 /**
  * The folder and its parts, with the answers and the ignore rules in it before any secret is: from here on a run that
@@ -25,13 +24,13 @@ export const createFolder: Step<Needs> = {
   effect: 'writes',
   skip: ctx => (isComplete(ctx) ? 'it is there' : undefined),
   async run(ctx) {
-    const { layout, person, found } = ctx
+    const { layout, found } = ctx
     const ownership = must(found, 'ownership')
     for (const directory of planned(ctx))
       ensureDirectory(resolve(layout.root, directory.path), directory.mode, ownerOf(directory, ownership))
     for (const { path, content } of early(ctx))
       if (readIfPresent(path) !== content) writeAtomic(path, content, 0o644)
-    return { saw: layout.root, facts: ownershipFacts(ownership, must(found, 'engine'), person.uid) }
+    return { saw: layout.root }
   },
 }
 
@@ -48,10 +47,20 @@ function planned({ answers, layout }: Needs): PlannedDirectory[] {
 }
 
 function early({ layout, written }: Needs): { path: string; content: string }[] {
+  const ignore = resolve(layout.root, '.gitignore')
   return [
-    { path: resolve(layout.root, '.gitignore'), content: verbatim('gitignore.hbs') },
+    { path: ignore, content: withOurRules(readIfPresent(ignore)) },
     { path: layout.answers, content: written },
   ]
+}
+
+/** Somebody's own ignore file with every rule of ours in it. */
+function withOurRules(present: string | undefined): string {
+  const ours = verbatim('gitignore.hbs')
+  if (present === undefined) return ours
+  const has = new Set(present.split('\n').map(line => line.trim()))
+  const missing = ours.split('\n').filter(line => line !== '' && !has.has(line))
+  return missing.length === 0 ? present : `${present.replace(/\n?$/, '\n')}${missing.join('\n')}\n`
 }
 
 function isComplete(ctx: Needs): boolean {

@@ -3,6 +3,7 @@ import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import type { Step } from '../../src/procedure/step.ts'
+import { checkedFacts } from './check.ts'
 import type { SetupContext } from './context.ts'
 
 type Needs = Pick<
@@ -34,7 +35,7 @@ export const launchGateway: Step<Needs> = {
     found.container = id
     return {
       saw: `container ${id.slice(0, 12)} answers on 127.0.0.1:${answers.port} after ${seconds(Date.now() - began)}`,
-      facts: { container: id },
+      facts: { container: id, ...checkedFacts(found) },
     }
   },
   async undo({ compose }) {
@@ -53,7 +54,12 @@ export const proveToken: Step<Needs> = {
     const token = (await store.load(GATEWAY_TOKEN))?.current?.value
     if (token === undefined) throw new Error('the store lost the gateway token')
     const without = await askFromHost(answers, AUTH_PATH)
-    const right = await askFromHost(answers, AUTH_PATH, token)
+    let right = await askFromHost(answers, AUTH_PATH, token)
+    // A running gateway takes up a new token by itself, in about a second. Few tries: wrong ones are counted.
+    for (let tries = 0; right === 401 && tries < 5; tries++) {
+      await sleep(1000)
+      right = await askFromHost(answers, AUTH_PATH, token)
+    }
     const saw = `GET ${AUTH_PATH}: ${without ?? 'no answer'} without a token, ${right ?? 'no answer'} with it`
     if (without === 401 && right === 404) return { saw }
     throw new ToolError(

@@ -1,6 +1,5 @@
-import { dirname } from 'node:path'
-import { lookAt } from '../../src/deployment/files.ts'
 import { assumeOwnership, type Ownership, probeOwnership } from '../../src/deployment/owner.ts'
+import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
 
@@ -13,52 +12,54 @@ type Needs = Pick<SetupContext, 'docker' | 'layout' | 'person' | 'launch' | 'jou
 export const findOwner: Step<Needs> = {
   id: 'owner.probe',
   title: 'Find out how the engine maps users',
-  effect: 'reads',
-  async run({ docker, layout, person, launch, journal, found }) {
-    const engine = launch ? (await docker.info()).ID : 'none'
-    const known = recorded(journal.read(), engine, person.uid)
-    found.engine = engine
-    found.ownership =
-      known ??
-      (launch
-        ? await probeOwnership(docker, must(found, 'image').pinned, person, nearestFolder(layout.root))
-        : assumeOwnership(person))
-    const { user, host, by } = found.ownership
-    const how = by === 'same' ? 'that is you' : `user ${host.uid} of this machine`
+  // It leaves nothing behind, but a killed one does, and what it finds is worth remembering.
+  effect: 'writes',
+  async skip({ docker, person, launch, journal, found }) {
+    const { ID } = launch ? await docker.info() : { ID: '' }
+    const known = launch ? recordedOwnership(journal.read(), ID, person.uid) : assumeOwnership(person)
+    if (known === undefined) return undefined
+    found.ownership = known
+    return `${describe(known)}${launch ? ', as found before' : ''}`
+  },
+  async run({ docker, layout, person, found }) {
+    const { ID } = await docker.info()
+    const ownership = await probeOwnership(docker, must(found, 'image').pinned, person, layout.own)
+    found.ownership = ownership
+    const { user, host, by } = ownership
     return {
-      saw: `the gateway runs as ${user.uid}:${user.gid}, ${how}${known === undefined ? '' : ' (found before)'}`,
+      saw: describe(ownership),
+      facts: {
+        engine: ID,
+        person: person.uid,
+        uid: user.uid,
+        gid: user.gid,
+        hostUid: host.uid,
+        hostGid: host.gid,
+        by,
+      },
     }
   },
 }
 
-/** The facts that folder.create writes into the journal, and {@link recorded} reads back. */
-export function ownershipFacts(ownership: Ownership, engine: string, person: number): Record<string, string> {
-  const { user, host, by } = ownership
-  return { engine, person: String(person), owner: [user.uid, user.gid, host.uid, host.gid, by].join(' ') }
-}
-
-function recorded(
-  events: ReturnType<SetupContext['journal']['read']>,
+/** What the journal remembers of this engine and person; undefined when nothing was found yet. */
+export function recordedOwnership(
+  events: readonly JournalEvent[],
   engine: string,
   person: number,
 ): Ownership | undefined {
-  if (engine === 'none') return undefined
-  const facts = events.findLast(event => event.event === 'step-done' && event.step === 'folder.create')?.facts
-  if (facts?.engine !== engine || facts.person !== String(person)) return undefined
-  const match = /^(\d+) (\d+) (\d+) (\d+) (same|chown)$/.exec(String(facts.owner))
-  if (match === null) return undefined
-  const [uid, gid, hostUid, hostGid] = match.slice(1, 5).map(Number)
-  if (uid === undefined || gid === undefined || hostUid === undefined || hostGid === undefined)
+  const facts = events.findLast(event => event.event === 'step-done' && event.step === findOwner.id)?.facts
+  if (facts === undefined || facts.engine !== engine || facts.person !== person) return undefined
+  const { uid, gid, hostUid, hostGid, by } = facts
+  if (
+    typeof uid !== 'number' ||
+    typeof gid !== 'number' ||
+    typeof hostUid !== 'number' ||
+    typeof hostGid !== 'number'
+  )
     return undefined
-  return {
-    user: { uid, gid },
-    host: { uid: hostUid, gid: hostGid },
-    by: match[5] === 'same' ? 'same' : 'chown',
-  }
+  return { user: { uid, gid }, host: { uid: hostUid, gid: hostGid }, by: by === 'same' ? 'same' : 'chown' }
 }
 
-function nearestFolder(path: string): string {
-  let folder = path
-  while (lookAt(folder)?.isDirectory() !== true) folder = dirname(folder)
-  return folder
+function describe({ user, host, by }: Ownership): string {
+  return `the gateway runs as ${user.uid}:${user.gid}, ${by === 'same' ? 'that is you' : `user ${host.uid} of this machine`}`
 }

@@ -23,7 +23,9 @@ export const planFiles: Step<Needs> = {
       secrets: must(found, 'secrets'),
     })
     const { files } = must(found, 'plan')
-    const edited = files.filter(file => isEdited(layout.root, layout.base, file)).map(file => file.path)
+    const edited = files
+      .filter(file => file.adaptable !== true && isEdited(layout.root, layout.base, file))
+      .map(file => file.path)
     if (edited.length > 0)
       throw new ToolError(
         'edited',
@@ -35,11 +37,12 @@ export const planFiles: Step<Needs> = {
   },
 }
 
-/** Whether a file on the disk already is as planned: bytes, mode and, where we can tell, owner. */
+/** Whether a file on the disk already is as planned: bytes, mode and owner; or is somebody's own by now. */
 export function isAsPlanned(file: PlannedFile, { layout, found }: Needs): boolean {
   const path = resolve(layout.root, file.path)
   const there = lookAt(path)
   const owner = ownerOf(file, must(found, 'ownership'))
+  if (file.adaptable === true && isEdited(layout.root, layout.base, file)) return true
   return (
     there?.isFile() === true &&
     (Number(there.mode) & 0o7777) === file.mode &&

@@ -4,7 +4,7 @@ import { availableParallelism, freemem } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { coerce, gte } from 'semver'
 import type { Answers } from '../../src/deployment/answers.ts'
-import { lookAt } from '../../src/deployment/files.ts'
+import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
 import type { Docker, EngineInfo } from '../../src/docker/engine.ts'
@@ -167,11 +167,8 @@ function lookAtFolder({ root, own, answers }: Layout): Notice[] {
 
 /** Secrets must be ignored by git and never have been added: an ignored file that is tracked is still committed. */
 async function lookAtGit({ run, layout }: Machine): Promise<Notice[]> {
-  let folder = layout.root
-  while (lookAt(resolve(folder, '.git')) === undefined) {
-    if (dirname(folder) === folder) return []
-    folder = dirname(folder)
-  }
+  const folder = repositoryAbove(layout.root)
+  if (folder === undefined) return []
   if (lookAt(layout.root) === undefined)
     return [
       pass('git', `inside the repository ${folder}; the deployment's own .gitignore keeps its secrets out`),

@@ -8,6 +8,7 @@ import { filesScoped } from './files-scoped.ts'
 import { hostClosed } from './host-closed.ts'
 import { imagePinned } from './image-pinned.ts'
 import { incidentDocumented } from './incident-documented.ts'
+import { journalIntact } from './journal-intact.ts'
 import { limitsEnforced } from './limits-enforced.ts'
 import { limitsLogs } from './limits-logs.ts'
 import { monitorConfigured } from './monitor-configured.ts'
@@ -50,6 +51,7 @@ export const checks: readonly Check<World>[] = [
   auditLedger,
   auditLogKept,
   auditJudge,
+  journalIntact,
   monitorConfigured,
   backupRestored,
   incidentDocumented,

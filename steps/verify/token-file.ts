@@ -14,31 +14,29 @@ export const tokenFile: Check<World> = {
   refs: { seed: '5. Secrets Management', openclaw: 'SecretRef file provider' },
   bySetup: true,
   async run(world) {
+    const { secrets } = world.layout
     const providers = Object.values(record(at(await world.policy(), 'secrets', 'providers')))
-    const paths = providers
-      .map(provider => String(at(provider, 'path') ?? ''))
+    const paths = providers.map(provider => String(at(provider, 'path') ?? ''))
+    const named = paths
       .filter(path => path.startsWith(`${INSIDE.secrets}/`))
-    const seen = paths.map(path => {
-      const name = path.slice(INSIDE.secrets.length + 1)
-      const file = world.file(`${world.layout.secrets}/${name}`)
-      const good = file?.kind === 'file' && file.links === 1 && file.mode === 0o400
-      return {
-        good,
-        text: `${name}: ${file === undefined ? 'not there' : `${file.kind}, 0${file.mode.toString(8)}, user ${file.uid}, ${file.links} link`}`,
-        uid: file?.uid,
-      }
+      .map(path => path.slice(INSIDE.secrets.length + 1))
+    // What lies there unnamed is just as readable for the container.
+    const names = [...new Set([...named, ...world.names(secrets)])].sort()
+    const folder = world.file(secrets)
+    const seen = names.map(name => {
+      const file = world.file(`${secrets}/${name}`)
+      const good =
+        file?.kind === 'file' && file.links === 1 && file.mode === 0o400 && file.uid === folder?.uid
+      const what =
+        file === undefined
+          ? 'not there'
+          : `${file.kind}, 0${file.mode.toString(8)}, user ${file.uid}, ${file.links} link`
+      return { good, text: `${name}: ${what}` }
     })
-    const folder = world.file(world.layout.secrets)
-    const owners = new Set(seen.map(file => file.uid))
-    const good =
-      seen.length > 0 &&
-      seen.every(file => file.good) &&
-      owners.size === 1 &&
-      folder?.mode === 0o700 &&
-      owners.has(folder.uid)
+    const good = named.length > 0 && seen.every(file => file.good) && folder?.mode === 0o700
     return passIf(
       good,
-      `${seen.map(file => file.text).join('; ')}; the folder 0${folder?.mode.toString(8) ?? '?'}`,
+      `${seen.map(file => file.text).join('; ')}; the folder 0${folder?.mode.toString(8) ?? '?'}, user ${folder?.uid ?? '?'}`,
     )
   },
   sabotage: world => ({

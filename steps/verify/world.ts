@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { Answers } from '../../src/deployment/answers.ts'
-import { lookAt } from '../../src/deployment/files.ts'
+import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
 import { parseCommentedJson } from '../../src/deployment/render.ts'
@@ -16,7 +16,7 @@ import { ToolError } from '../../src/errors.ts'
 import { audits, type SecretsAudit, type SecurityAudit } from '../../src/gateway/judges.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside, type Status } from '../../src/gateway/probe.ts'
-import type { JournalEvent } from '../../src/procedure/journal.ts'
+import type { ChainState, Journal, JournalEvent } from '../../src/procedure/journal.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 
@@ -50,9 +50,11 @@ export interface World {
     path: string,
   ): { mode: number; uid: number; links: number; kind: 'file' | 'folder' | 'other' } | undefined
   text(path: string): Promise<string>
+  names(folder: string): string[]
   policy(): Promise<Record<string, unknown>>
   composition(): Promise<Record<string, unknown>>
   journal(): JournalEvent[]
+  chain(): ChainState
   tracked(): Promise<string[] | 'no repository'>
   engine(): Promise<EngineInfo>
   container(): Promise<ContainerFacts>
@@ -76,7 +78,7 @@ export interface WorldSources {
   compose: Compose
   run: ProcessRunner
   store: SecretStore
-  journal: JournalEvent[]
+  journal: Journal
   wrongToken: Secret
 }
 
@@ -125,13 +127,16 @@ export function realWorld(sources: WorldSources): World {
       return { mode: Number(found.mode) & 0o7777, uid: Number(found.uid), links: Number(found.nlink), kind }
     },
     text: async path => readFileSync(path, 'utf8'),
+    names: folder => readdirSync(folder),
     policy: once(async () => record(parseCommentedJson(readFileSync(layout.configFile, 'utf8')))),
     composition: once(async () => record(parse(readFileSync(layout.compose, 'utf8')))),
-    journal: () => sources.journal,
+    journal: () => sources.journal.read(),
+    chain: () => sources.journal.verifyChain(),
     tracked: once(async () => {
+      // Looked for here first: a machine without git has no repository either.
+      if (repositoryAbove(layout.root) === undefined) return 'no repository'
       const { code, stdout, stderr } = await run('git', ['-C', layout.root, 'ls-files'], { deadline: 15_000 })
       if (code === 0) return stdout.split('\n').filter(line => line !== '')
-      if (/not a git repository/i.test(stderr)) return 'no repository'
       throw new ToolError(
         'git_unknown',
         `git could not say: ${stderr.trim().split('\n')[0] ?? ''}`,

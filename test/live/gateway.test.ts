@@ -2,7 +2,7 @@
  * One hardened deployment, made by the real wizard on the real engine, and everything that has to be true of it.
  * Each test names the threat it stands for.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -194,7 +194,6 @@ describe('running setup again', () => {
 
   it('applies an edit of deployment.yaml and keeps the token', async () => {
     const path = resolve(folder, 'deployment.yaml')
-    const { writeFileSync } = await import('node:fs')
     writeFileSync(path, readFileSync(path, 'utf8').replace('pids: 256', 'pids: 300 # a note of mine'))
     const again = await cli([folder, '--yes'])
     expect(again.code, again.stderr).toBe(0)
@@ -202,6 +201,19 @@ describe('running setup again', () => {
     expect((await inspect()).HostConfig.PidsLimit).toBe(300)
     expect(await authStatus(port, token)).toBe(404)
     expect(readFileSync(path, 'utf8')).toContain('# a note of mine')
+  })
+
+  it('makes a new token as the runbook says, without a restart, and the old one is dead (credential leakage)', async () => {
+    const before = await inspect()
+    rmSync(resolve(folder, '.secure/store/gateway_token.json'))
+    rmSync(resolve(folder, 'secrets', readdirSync(resolve(folder, 'secrets'))[0] ?? ''))
+    const again = await cli([folder, '--yes'])
+    expect(again.code, again.stderr).toBe(0)
+    expect(tokenOf(folder)).not.toBe(token)
+    expect(await authStatus(port, token)).toBe(401)
+    token = tokenOf(folder)
+    expect(await authStatus(port, token)).toBe(404)
+    expect((await inspect()).State.StartedAt).toBe(before.State.StartedAt)
   })
 
   it('comes back within 30 s after SIGKILL and a new container: the state’s owner lease does not lock it out', async () => {

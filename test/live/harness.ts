@@ -44,6 +44,8 @@ export async function sh(
     timeout: 180_000,
     ...rest,
   })
+  // A program that ends without reading its input is no error of the test.
+  child.child.stdin?.on('error', () => {})
   child.child.stdin?.end(input ?? '')
   try {
     const { stdout, stderr } = await child

@@ -1,0 +1,181 @@
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { Redactor, Secret } from '../../src/secret.ts'
+import { DockerSecretFiles } from '../../src/stores/docker.ts'
+import { scratch, some, thrown } from '../unit/support.ts'
+import { storeContract } from './store.ts'
+
+const NAME = 'gateway_token'
+const VALUE = `value-${'x9Qz'.repeat(15)}`
+const OLD = `older-${'k3Jw'.repeat(15)}`
+
+function place(owner?: { uid: number; gid: number }) {
+  const folder = scratch()
+  const [documents, values] = [join(folder, 'store'), join(folder, 'secrets')]
+  fs.mkdirSync(documents)
+  fs.mkdirSync(values)
+  const redactor = new Redactor()
+  const open = () => new DockerSecretFiles({ documents, valuesOf: () => values, ownerOf: () => owner, redactor })
+  const names = () => fs.readdirSync(values).sort()
+  const path = (rotationId: string) => join(values, `${NAME}.${rotationId}`)
+  return { documents, values, redactor, open, names, path, document: join(documents, `${NAME}.json`) }
+}
+
+/** A place with VALUE current and OLD previous, and the revision it is at. */
+async function filled() {
+  const here = place()
+  const store = here.open()
+  const one = await store.commit(NAME, 'one-1', await store.stage(NAME, { rotationId: 'one-1', value: new Secret(OLD) }, 0))
+  const revision = await store.commit(NAME, 'two-2', await store.stage(NAME, { rotationId: 'two-2', value: new Secret(VALUE) }, one))
+  return { ...here, store, revision }
+}
+
+storeContract('Docker secret files', async () => place())
+
+describe('a value of the Docker store', () => {
+  it('is a file of its own, named by its rotation id, 0400, one link, never shared with its predecessor', async () => {
+    const { names, path } = await filled()
+    expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
+    for (const rotationId of ['one-1', 'two-2']) {
+      const { mode, nlink } = fs.lstatSync(path(rotationId))
+      expect([(mode & 0o7777).toString(8), nlink]).toEqual(['400', 1])
+    }
+    expect(fs.readFileSync(path('two-2'), 'utf8')).toBe(VALUE)
+  })
+
+  it('is in no document: those only name it', async () => {
+    const { document } = await filled()
+    const text = fs.readFileSync(document, 'utf8')
+    expect(text).not.toContain(VALUE)
+    expect((fs.statSync(document).mode & 0o7777).toString(8)).toBe('600')
+    expect(JSON.parse(text)).toEqual({ version: 1, revision: 4, current: 'two-2', previous: 'one-1' })
+  })
+
+  it.runIf(process.getuid?.() === 0)('belongs to the gateway’s user', async () => {
+    const { open, path } = place({ uid: 12_345, gid: 23_456 })
+    await open().stage(NAME, { rotationId: 'one-1', value: new Secret(VALUE) }, 0)
+    expect(fs.statSync(path('one-1'))).toMatchObject({ uid: 12_345, gid: 23_456 })
+  })
+
+  it('is learnt by the redactor when it is loaded', async () => {
+    const { open, redactor } = await filled()
+    await open().load(NAME)
+    expect(redactor.clean(`${VALUE} ${OLD}`)).toBe('[secret] [secret]')
+  })
+
+  it('is gone from the disk when it is retired, rolled back, replaced or destroyed', async () => {
+    const { names, revision, store } = await filled()
+    const retired = await store.retire(NAME, revision)
+    expect(names()).toEqual([`${NAME}.two-2`])
+    const staged = await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, retired)
+    const replaced = await store.stage(NAME, { rotationId: 'four-4', value: new Secret('y') }, staged)
+    expect(names()).toEqual([`${NAME}.four-4`, `${NAME}.two-2`])
+    await store.rollback(NAME, 'four-4', replaced)
+    expect(names()).toEqual([`${NAME}.two-2`])
+    await store.destroy(NAME)
+    expect(names()).toEqual([])
+  })
+
+  it('that lost a race is not left on the disk', async () => {
+    const { names, open, revision, store } = await filled()
+    await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision)
+    await thrown(() => open().stage(NAME, { rotationId: 'four-4', value: new Secret('y') }, revision))
+    expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.three-3`, `${NAME}.two-2`])
+  })
+})
+
+describe('a Docker store somebody tampered with', () => {
+  const damages: Record<string, (path: string) => void> = {
+    'removed': path => fs.rmSync(path),
+    'replaced by a link': path => {
+      fs.renameSync(path, `${path}.moved`)
+      fs.symlinkSync(`${path}.moved`, path)
+    },
+    'replaced by a link that leads nowhere': path => {
+      fs.rmSync(path)
+      fs.symlinkSync('/nowhere', path)
+    },
+    'given a second name': path => fs.linkSync(path, `${path}.copy`),
+    'replaced by a folder': path => {
+      fs.rmSync(path)
+      fs.mkdirSync(path)
+    },
+  }
+  for (const [what, damage] of Object.entries(damages))
+    it(`says store_corrupt when a value was ${what}, with its path and without any value`, async () => {
+      const { open, path } = await filled()
+      damage(path('two-2'))
+      const error = await thrown(() => open().load(NAME))
+      expect(error).toMatchObject({ code: 'store_corrupt', message: expect.stringContaining(path('two-2')) })
+      for (const value of [VALUE, OLD]) expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(value)
+    })
+
+  const documents: Record<string, string> = {
+    'empty': '',
+    'torn': '{"version":1,"revi',
+    'of another version': '{"version":2,"revision":1}',
+    'without a revision': '{"version":1,"current":"two-2"}',
+    'with a revision of nought': '{"version":1,"revision":0}',
+    'with a key too many': '{"version":1,"revision":4,"current":"two-2","x":1}',
+    'with an id that leads elsewhere': '{"version":1,"revision":4,"current":"../../../etc/passwd"}',
+    'not a mapping': '[]',
+  }
+  for (const [what, text] of Object.entries(documents))
+    it(`says store_corrupt when its document is ${what}, to every call, and keeps the values`, async () => {
+      const { document, names, store } = await filled()
+      fs.writeFileSync(document, text)
+      const calls = [store.load(NAME), store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, 4), store.commit(NAME, 'two-2', 4), store.retire(NAME, 4), store.destroy(NAME)]
+      for (const result of await Promise.allSettled(calls)) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store_corrupt' } })
+      expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
+    })
+})
+
+describe('a Docker store after a kill', () => {
+  it('between the new value and its document has the old state, and the next stage goes through', async () => {
+    const { open, path, revision } = await filled()
+    fs.writeFileSync(path('three-3'), 'half-written', { mode: 0o400 })
+    const store = open()
+    expect((await store.load(NAME))?.current?.value.expose()).toBe(VALUE)
+    await store.stage(NAME, { rotationId: 'three-3', value: new Secret('whole') }, revision)
+    expect((await store.load(NAME))?.pending?.value.expose()).toBe('whole')
+  })
+
+  it('leaves no value behind that no document names, once the next change is made', async () => {
+    const { names, open, path, revision } = await filled()
+    fs.writeFileSync(path('never-1'), 'staged by a run that was killed', { mode: 0o400 })
+    const store = open()
+    await store.commit(NAME, 'three-3', await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision))
+    expect(names()).toEqual([`${NAME}.three-3`, `${NAME}.two-2`])
+  })
+
+  const halfDone: Record<string, [call: (store: DockerSecretFiles, revision: number) => Promise<unknown>, left: string[]]> = {
+    retire: [(store, revision) => store.retire(NAME, revision), ['two-2']],
+    destroy: [store => store.destroy(NAME), []],
+  }
+  for (const [what, [call, left]] of Object.entries(halfDone))
+    it(`in the middle of ${what} has the value off the disk when ${what} is tried again`, async () => {
+      const { names, open, path, revision } = await filled()
+      const old = fs.readFileSync(path('one-1'))
+      await call(open(), revision)
+      // As if the kill had come after the document was written and before the file was removed.
+      fs.writeFileSync(path('one-1'), old, { mode: 0o400 })
+      await call(open(), revision)
+      expect(names()).toEqual(left.map(rotationId => `${NAME}.${rotationId}`))
+    })
+
+  it('never removes a value of another secret', async () => {
+    const { names, store, revision, values } = await filled()
+    for (const other of ['gateway_token_2.one-1', 'openai_api_key.one-1']) fs.writeFileSync(join(values, other), 'theirs')
+    await store.retire(NAME, revision)
+    await store.destroy(NAME)
+    expect(names()).toEqual(['gateway_token_2.one-1', 'openai_api_key.one-1'])
+  })
+
+  it('leaves unfinished files, which are no value to anybody', async () => {
+    const { values, open } = await filled()
+    fs.writeFileSync(join(values, `.${NAME}.two-2.0123abcd.ocs-tmp`), 'half')
+    expect(some(await open().load(NAME)).current?.value.expose()).toBe(VALUE)
+  })
+})

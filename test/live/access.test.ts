@@ -1,0 +1,264 @@
+/** The ways in: a neighbour on the network who must not get in, and the nginx that lets the right people in. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request as httpsRequest } from 'node:https'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { basename, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { cli, containerOf, freePort, freshFolder, remove, sh, tokenOf, usual } from './harness.ts'
+
+describe('a neighbour on the network (network exfiltration)', () => {
+  const folder = freshFolder('neighbour')
+  const space = `ocs-${process.pid}`
+  const { bridge } = bridgeNetwork(basename(folder))
+  let target = ''
+
+  const ip = (...args: string[]) => sh('ip', args)
+  /** curl from the neighbour's own network namespace: it has one route, through this machine. */
+  const fromNeighbour = () =>
+    sh('ip', [
+      'netns',
+      'exec',
+      space,
+      'curl',
+      '-s',
+      '-o',
+      '/dev/null',
+      '-m',
+      '4',
+      '-w',
+      '%{http_code}',
+      `http://${target}:18789/healthz`,
+    ])
+
+  beforeAll(async () => {
+    const setup = await cli((await usual(folder)).filter(argument => argument !== '--firewall'))
+    expect(setup.stderr).toContain('--firewall')
+    expect(setup.code, 'the open door is a failed check').toBe(1)
+    const { stdout } = await sh('docker', [
+      'inspect',
+      '--format',
+      '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}',
+      await containerOf(folder),
+    ])
+    target = stdout.trim()
+    await ip('netns', 'add', space)
+    await ip('link', 'add', `${space}h`, 'type', 'veth', 'peer', 'name', `${space}n`)
+    await ip('link', 'set', `${space}n`, 'netns', space)
+    await ip('address', 'add', '198.51.100.1/30', 'dev', `${space}h`)
+    await ip('link', 'set', `${space}h`, 'up')
+    await ip('-n', space, 'address', 'add', '198.51.100.2/30', 'dev', `${space}n`)
+    await ip('-n', space, 'link', 'set', `${space}n`, 'up')
+    await ip('-n', space, 'route', 'add', 'default', 'via', '198.51.100.1')
+  })
+
+  afterAll(async () => {
+    await ip('netns', 'delete', space)
+    await ip('link', 'delete', `${space}h`)
+    await remove(folder)
+  })
+
+  it('gets in on an engine before 28 while the rule is missing: the hole is real', async () => {
+    // The route through a new link takes a moment to come up.
+    await expect
+      .poll(async () => (await fromNeighbour()).stdout, { timeout: 20_000, interval: 500 })
+      .toBe('200')
+  })
+
+  it('is kept out by the rule that --firewall installs, while this machine still gets in', async () => {
+    const again = await cli([folder, '--yes', '--firewall'])
+    expect(again.code, again.stderr).toBe(0)
+    expect((await fromNeighbour()).stdout).toBe('000')
+    expect(
+      (await sh('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', `http://${target}:18789/healthz`]))
+        .stdout,
+    ).toBe('200')
+    expect((await sh('iptables', ['-S', 'DOCKER-USER'])).stdout).toContain(`! -i ${bridge} -o ${bridge}`)
+  })
+
+  it('is noticed by verify when somebody takes the rule away', async () => {
+    await sh('iptables', [
+      '-D',
+      'DOCKER-USER',
+      '-o',
+      bridge,
+      '!',
+      '-i',
+      bridge,
+      '-m',
+      'conntrack',
+      '--ctstate',
+      'NEW',
+      '-j',
+      'DROP',
+    ])
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--only', 'ports.neighbours'])
+    expect(code).toBe(1)
+    expect(stdout).toContain('missing')
+  })
+})
+
+describe('nginx in front (--access proxy)', () => {
+  const folder = freshFolder('proxy')
+  const name = basename(folder)
+  const nginx = mkdtempSync(resolve(tmpdir(), 'ocs-nginx-'))
+  const passwordFile = `/etc/nginx/${name}.htpasswd`
+  let tls = 0
+  let token = ''
+  let password = ''
+
+  beforeAll(async () => {
+    tls = await freePort()
+    const plain = await freePort()
+    const [certificate, key] = [resolve(nginx, 'cert.pem'), resolve(nginx, 'key.pem')]
+    await sh('openssl', [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=openclaw.example.org',
+      '-keyout',
+      key,
+      '-out',
+      certificate,
+    ])
+    const args = [
+      ...(await usual(folder)),
+      '--access',
+      'proxy',
+      '--proxy-host',
+      'openclaw.example.org',
+      '--proxy-certificate',
+      certificate,
+      '--proxy-key',
+      key,
+    ]
+    const setup = await cli(args)
+    expect(setup.code, setup.stderr).toBe(0)
+    token = tokenOf(folder)
+    const store = JSON.parse(readFileSync(resolve(folder, '.secure/store/proxy_password.json'), 'utf8'))
+    password = readFileSync(resolve(folder, `.secure/store/proxy_password.${store.current}`), 'utf8')
+    // As the deployment's README says, but for the ports, which may be taken on this machine.
+    await sh('install', ['-m', '0640', '-g', 'www-data', resolve(folder, 'proxy/htpasswd'), passwordFile])
+    const site = readFileSync(resolve(folder, 'proxy/nginx.conf'), 'utf8')
+      .replace(/listen (\[::\]:)?80;/g, `listen $1${plain};`)
+      .replace(/443 ssl/g, `${tls} ssl`)
+    writeFileSync(resolve(nginx, 'site.conf'), site)
+    writeFileSync(
+      resolve(nginx, 'nginx.conf'),
+      `user www-data;\npid ${nginx}/pid;\nevents {}\nhttp { include ${nginx}/site.conf; }\n`,
+    )
+    const started = await sh('nginx', ['-c', resolve(nginx, 'nginx.conf'), '-e', resolve(nginx, 'error.log')])
+    expect(started.code, started.stderr).toBe(0)
+  })
+
+  afterAll(async () => {
+    await sh('nginx', ['-c', resolve(nginx, 'nginx.conf'), '-e', resolve(nginx, 'error.log'), '-s', 'stop'])
+    for (const path of [
+      passwordFile,
+      nginx,
+      `/var/log/nginx/${name}.access.log`,
+      `/var/log/nginx/${name}.error.log`,
+    ])
+      rmSync(path, { recursive: true, force: true })
+    await remove(folder)
+  })
+
+  // Asked on the machine's network address, as others would: the gateway takes a loopback client behind a proxy for a lie.
+  const address = Object.values(networkInterfaces())
+    .flatMap(all => all ?? [])
+    .find(one => !one.internal && one.family === 'IPv4')?.address
+  const ask = (
+    path: string,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; upgraded: boolean }> =>
+    new Promise((done, fail) => {
+      const call = httpsRequest({
+        host: address,
+        port: tls,
+        path,
+        headers: { host: 'openclaw.example.org', ...headers },
+        rejectUnauthorized: false,
+        timeout: 8000,
+      })
+      call.on('response', response => {
+        response.resume()
+        done({ status: response.statusCode ?? 0, upgraded: false })
+      })
+      call.on('upgrade', (response, socket) => {
+        socket.destroy()
+        done({ status: response.statusCode ?? 0, upgraded: true })
+      })
+      call.on('error', fail)
+      call.end()
+    })
+  const basic = () => ({ authorization: `Basic ${Buffer.from(`openclaw:${password}`).toString('base64')}` })
+  const websocket = {
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    origin: 'https://openclaw.example.org',
+  }
+
+  it('asks for the password before anything of the gateway shows (credential leakage)', async () => {
+    expect((await ask('/')).status).toBe(401)
+    expect((await ask('/healthz')).status).toBe(401)
+    expect((await ask('/', { authorization: `Bearer ${token}` })).status).toBe(401)
+    expect((await ask('/', websocket)).status).toBe(401)
+  })
+
+  it('lets the password through to the gateway and does not hand it on', async () => {
+    expect((await ask('/healthz', basic())).status).toBe(200)
+  })
+
+  it('carries WebSockets', async () => {
+    expect(await ask('/', { ...basic(), ...websocket })).toEqual({ status: 101, upgraded: true })
+  })
+
+  it('keeps the password out of the container and out of everything but its own file', async () => {
+    const { stdout } = await sh('docker', [
+      'exec',
+      await containerOf(folder),
+      'sh',
+      '-c',
+      'ls /run/secrets; cat /run/secrets/*',
+    ])
+    expect(stdout).toContain('gateway_token')
+    expect(stdout).not.toContain('proxy_password')
+    expect(stdout).not.toContain(password)
+  })
+
+  it('leaves the port on 127.0.0.1 to the proxy alone', async () => {
+    const { stdout } = await sh('docker', ['port', await containerOf(folder)])
+    const port = /127\.0\.0\.1:(\d+)/.exec(stdout)?.[1]
+    const direct = await fetch(`http://127.0.0.1:${port}/api/channels/x`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect(direct.status).toBe(403)
+  })
+})
+
+describe('an SSH tunnel (--access ssh)', () => {
+  it('is handed over as the exact line to type', async () => {
+    const folder = freshFolder('ssh')
+    const { code, stderr } = await cli([
+      folder,
+      '--yes',
+      '--no-launch',
+      '--access',
+      'ssh',
+      '--ssh-target',
+      'me@box.example.org:2222',
+      '--port',
+      '18999',
+    ])
+    expect(code).toBe(0)
+    expect(stderr).toContain('ssh -N -L 18999:127.0.0.1:18999 -p 2222 me@box.example.org')
+    rmSync(resolve(folder, '..'), { recursive: true, force: true })
+  })
+})

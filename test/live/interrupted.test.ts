@@ -1,0 +1,208 @@
+/** Setup cut short: by Ctrl-C and by kill -9, at every step. Whatever happens, the same command finishes the work. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, describe, expect, it } from 'vitest'
+import { Journal } from '../../src/procedure/journal.ts'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  remove,
+  sh,
+  startCli,
+  tokenOf,
+  usual,
+} from './harness.ts'
+
+const made: string[] = []
+afterEach(async () => {
+  for (const folder of made.splice(0)) await remove(folder)
+})
+
+/** The steps that change something, in their order, and where the journal announces them. */
+const WRITES = [
+  'folder.create',
+  'secrets.store',
+  'files.write',
+  'firewall.install',
+  'gateway.launch',
+] as const
+
+function journalOf(folder: string) {
+  const path = resolve(folder, '.secure/journal.jsonl')
+  return existsSync(path) ? new Journal(path, () => new Date()).read() : []
+}
+
+/** Starts setup and sends a signal as soon as the journal announces the step. Returns its exit code, null when killed. */
+async function interruptAt(
+  args: readonly string[],
+  folder: string,
+  step: string,
+  signal: NodeJS.Signals,
+): Promise<{ code: number | null; stderr: string }> {
+  const child = startCli(args)
+  let stderr = ''
+  child.stderr.on('data', chunk => {
+    stderr += String(chunk)
+  })
+  const ended = new Promise<number | null>(done => child.once('close', code => done(code)))
+  let sent = false
+  const watch = setInterval(() => {
+    if (!sent && journalOf(folder).some(event => event.event === 'step-begun' && event.step === step)) {
+      sent = true
+      child.kill(signal)
+    }
+  }, 1)
+  const code = await ended
+  clearInterval(watch)
+  return { code, stderr }
+}
+
+async function expectWhole(folder: string, port: number, first: string | undefined): Promise<void> {
+  const token = tokenOf(folder)
+  if (first !== undefined) expect(token, 'the token stored first is the one that counts').toBe(first)
+  expect(await authStatus(port, token)).toBe(404)
+  expect(new Journal(resolve(folder, '.secure/journal.jsonl'), () => new Date()).verifyChain()).toMatchObject(
+    { intact: true },
+  )
+  expect(leftovers(folder)).toEqual([])
+  expect(readdirSync(resolve(folder, 'secrets')).length, 'no second token').toBe(1)
+}
+
+/** Unfinished files, probes and throw-away containers that somebody forgot. */
+function leftovers(folder: string): string[] {
+  return readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter(path => /\.ocs-tmp$|\.ocs-probe|check-|\.secure\/lock/.test(path) && !path.startsWith('state'))
+}
+
+function storedToken(folder: string): string | undefined {
+  const document = resolve(folder, '.secure/store/gateway_token.json')
+  if (!existsSync(document)) return undefined
+  const { current, pending } = JSON.parse(readFileSync(document, 'utf8'))
+  return readFileSync(resolve(folder, 'secrets', `gateway_token.${current ?? pending}`), 'utf8')
+}
+
+describe('kill -9 while setup', () => {
+  it.each(WRITES)(
+    'is in %s: the same command goes on, and the token stored first is accepted',
+    async step => {
+      const folder = freshFolder(`kill-${step.replace('.', '-')}`)
+      made.push(folder)
+      const port = await freePort()
+      const args = await usual(folder, port)
+      const { code } = await interruptAt(args, folder, step, 'SIGKILL')
+      expect(code, 'it was killed, it did not end by itself').toBeNull()
+      const first = storedToken(folder)
+      const again = await cli(args)
+      expect(again.code, again.stderr).toBe(0)
+      expect(again.stderr).toContain('Going on with the setup begun at')
+      await expectWhole(folder, port, first)
+    },
+  )
+
+  it('is anywhere, twelve times over in one deployment: nothing is lost and nothing is doubled', async () => {
+    const folder = freshFolder('kill-anywhere')
+    made.push(folder)
+    const port = await freePort()
+    const args = await usual(folder, port)
+    let first: string | undefined
+    for (let round = 0; round < 12; round++) {
+      const child = startCli(args)
+      const ended = new Promise(done => child.once('close', done))
+      // Spread over the two seconds or so before the gateway starts, where all files and secrets are made.
+      await sleep(250 + round * 150)
+      child.kill('SIGKILL')
+      await ended
+      const now = storedToken(folder)
+      if (first !== undefined) expect(now, `round ${round}`).toBe(first)
+      first ??= now
+    }
+    expect(first, 'at least one round got as far as a token').toBeDefined()
+    const again = await cli(args)
+    expect(again.code, again.stderr).toBe(0)
+    await expectWhole(folder, port, first)
+  })
+})
+
+describe('Ctrl-C while setup', () => {
+  it.each(WRITES)(
+    'is in %s: the step is finished, the code is 130, and the message says what exists',
+    async step => {
+      const folder = freshFolder(`stop-${step.replace('.', '-')}`)
+      made.push(folder)
+      const port = await freePort()
+      const args = await usual(folder, port)
+      const { code, stderr } = await interruptAt(args, folder, step, 'SIGINT')
+      expect(code, stderr).toBe(130)
+      expect(stderr).toContain('Stopping as soon as this step is at a safe point')
+      expect(stderr).toMatch(/cancelled: Cancelled\. Done so far: .*Run the same command again/)
+      const events = journalOf(folder)
+      expect(events.at(-1)?.event).toBe('cancelled')
+      expect(events.filter(event => event.event === 'step-done').map(event => event.step)).toContain(step)
+      expect(leftovers(folder)).toEqual([])
+      const first = storedToken(folder)
+      // One full run is proof enough that a stopped one can be taken up; the journal above says it for the others.
+      if (step !== 'secrets.store') return
+      const again = await cli(args)
+      expect(again.code, again.stderr).toBe(0)
+      await expectWhole(folder, port, first)
+    },
+  )
+
+  it('is downloading or building the image: the child ends, and nothing but the journal exists', async () => {
+    const folder = freshFolder('stop-image')
+    made.push(folder)
+    // A build that takes long: a base that exists and a release that npm looks for until it gives up.
+    const args = (await usual(folder)).concat('--openclaw-version', '2026.9.6-nobody-made-this')
+    const { code, stderr } = await interruptAt(args, folder, 'image.obtain', 'SIGINT')
+    expect(code, stderr).toBe(130)
+    expect(readdirSync(folder)).toEqual(['.secure'])
+  })
+
+  it('leaves no throw-away container behind', async () => {
+    const { stdout } = await sh('docker', [
+      'ps',
+      '--all',
+      '--quiet',
+      '--filter',
+      'label=create-openclaw-secure.throwaway',
+    ])
+    expect(stdout.trim()).toBe('')
+  })
+})
+
+describe('a killed throw-away container', () => {
+  it('is removed by the next run', async () => {
+    const folder = freshFolder('kill-throwaway')
+    made.push(folder)
+    const args = await usual(folder)
+    const child = startCli(args)
+    const ended = new Promise(done => child.once('close', done))
+    for (let look = 0; look < 200; look++) {
+      const { stdout } = await sh('docker', [
+        'ps',
+        '--quiet',
+        '--filter',
+        'label=create-openclaw-secure.throwaway',
+      ])
+      if (stdout.trim() !== '') break
+      await sleep(10)
+    }
+    child.kill('SIGKILL')
+    await ended
+    await cli([...args, '--quiet'])
+    const { stdout } = await sh('docker', [
+      'ps',
+      '--all',
+      '--quiet',
+      '--filter',
+      'label=create-openclaw-secure.throwaway',
+    ])
+    expect(stdout.trim()).toBe('')
+    expect(await containerOf(folder)).not.toBe('')
+  })
+})

@@ -1,0 +1,326 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { type Answers, keySecretOf } from '../../src/deployment/answers.ts'
+import { composition } from '../../src/deployment/composition.ts'
+import { layoutOf } from '../../src/deployment/layout.ts'
+import { makePlan, type Plan, sshTunnel } from '../../src/deployment/plan.ts'
+import { json, parseCommentedJson, render, verbatim } from '../../src/deployment/render.ts'
+import { describeProblem, ToolError } from '../../src/errors.ts'
+import { GATEWAY_TOKEN, gatewayPolicy, secretNamesOf } from '../../src/gateway/policy.ts'
+import { gather } from '../../src/wizard/gather.ts'
+import { type AnswerId, questions } from '../../src/wizard/questions.ts'
+import { anyAnswers, hostile } from './generators.ts'
+import { ANSWERS, some } from './support.ts'
+
+const PINNED = `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`
+const USER = { uid: 1000, gid: 1000 }
+const FULL: Answers = {
+  ...ANSWERS,
+  providers: [{ id: 'openai' }, { id: 'mine', url: 'https://llm.example/v1' }],
+  model: 'mine/big-1',
+  image: 'build',
+  baseImage: 'node:24-bookworm-slim',
+  access: 'proxy',
+  proxyHost: 'openclaw.example.org',
+  proxyCertificate: '/etc/ssl/a.pem',
+  proxyKey: '/etc/ssl/a.key',
+  contact: 'Zoë, +49 30 1234',
+}
+
+function planOf(answers: Answers, pinned = PINNED): Plan {
+  return makePlan({
+    answers,
+    written: 'version: 1\n',
+    layout: layoutOf('/srv/gw'),
+    image: { pinned, label: pinned },
+    ownership: { user: USER, host: USER, by: 'chown' },
+    secrets: secretNamesOf(answers).map(name => ({ name, rotationId: '20261123t014000-1a2b3c4d' })),
+  })
+}
+
+function fileOf(plan: Plan, path: string): string {
+  return some(
+    plan.files.find(file => file.path === path),
+    path,
+  ).content
+}
+
+/** As a reader of the file sees it: what JSON can say. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value))
+}
+
+/** All paths of keys in a parsed file, so that one more key shows. */
+function keysOf(tree: unknown, above = ''): string[] {
+  if (typeof tree !== 'object' || tree === null) return []
+  return Object.entries(tree).flatMap(([key, value]) => [`${above}/${key}`, ...keysOf(value, `${above}/${key}`)])
+}
+
+/** Lines as the strictest reader counts them. */
+function lines(text: string): number {
+  return text.split(/\r\n|[\n\r\u000b\u000c\u0085\u2028\u2029]/).length
+}
+
+const seccomp = verbatim('seccomp-profile.json')
+const benign = planOf(FULL)
+const benignKeys = keysOf(parse(fileOf(benign, 'docker-compose.yml')))
+
+/** That the two structured files are exactly what was planned, also for readers of YAML 1.1, as Compose is one. */
+function expectAsPlanned(plan: Plan, answers: Answers, pinned = PINNED): void {
+  const compose = fileOf(plan, 'docker-compose.yml')
+  const planned = plain(composition(answers, pinned, USER, seccomp))
+  expect(parse(compose)).toEqual(planned)
+  expect(parse(compose, { version: '1.1' })).toEqual(planned)
+  expect(keysOf(parse(compose))).toEqual(benignKeys)
+  const secrets = secretNamesOf(answers).map(name => ({ name, rotationId: '20261123t014000-1a2b3c4d' }))
+  expect(parseCommentedJson(fileOf(plan, 'config/openclaw.json'))).toEqual(plain(gatewayPolicy(answers, secrets)))
+}
+
+describe('ten thousand hostile answers', () => {
+  const seed = 20_261_123
+  const WORLDS: Partial<Record<AnswerId, Partial<Answers>>> = { sshTarget: { access: 'ssh' }, imageReference: { image: 'reference' } }
+  const tried: AnswerId[] = ['name', 'model', 'imageReference', 'baseImage', 'version', 'timezone', 'sshTarget', 'proxyHost', 'proxyCertificate', 'proxyKey', 'providers']
+
+  it('are refused by their question with a message that names it, or taken as nothing but a value', () => {
+    let cases = 0
+    const taken = new Map<AnswerId, unknown[]>()
+    for (const text of fc.sample(hostile, { numRuns: 10_000, seed })) {
+      // The contact may be any visible text, so it takes the most; every 50th is enough of them.
+      const id = cases % 50 === 0 ? 'contact' : some(tried[cases % tried.length])
+      cases += 1
+      const question = some(questions.find(one => one.id === id))
+      const value = question.kind.fromText(text)
+      if (value !== undefined) {
+        taken.set(id, [...(taken.get(id) ?? []), value])
+        continue
+      }
+      const { problems } = gather({ flags: { [id]: [text] }, build: false, environment: {} })
+      const [problem] = problems
+      if (problems.length !== 1 || problem?.field !== id || problem.flag !== question.flag || lines(describeProblem(problem)) !== 1) throw new Error(`${id}: ${JSON.stringify(text)}`)
+    }
+    expect(cases).toBe(10_000)
+
+    // What was taken is rendered, one of each kind at a time.
+    const texts = ['README.md', 'runbooks/README.md', 'Dockerfile', 'proxy/nginx.conf']
+    const linesOf = (plan: Plan) => texts.map(path => lines(plan.files.find(file => file.path === path)?.content ?? ''))
+    const harmless = new Map<string, number[]>()
+    let rendered = 0
+    for (let at = 0; [...taken.values()].some(values => at < values.length); at++) {
+      const here = [...taken].filter(([, values]) => at < values.length)
+      rendered += here.length
+      const worlds = here.map(([id]) => WORLDS[id] ?? {})
+      const answers: Answers = Object.assign({}, FULL, ...worlds, Object.fromEntries(here.map(([id, values]) => [id, values[at]])))
+      const plan = planOf(answers)
+      const { image, access } = answers
+      const like = harmless.get(`${image} ${access}`) ?? linesOf(planOf({ ...FULL, image, access, sshTarget: 'a@b' }))
+      harmless.set(`${image} ${access}`, like)
+      expect(parse(fileOf(plan, 'docker-compose.yml'))).toEqual(plain(composition(answers, PINNED, USER, seccomp)))
+      expect(linesOf(plan)).toEqual(like)
+    }
+    // Some of them are harmless: if none was taken, nothing was shown.
+    expect(rendered).toBeGreaterThan(50)
+  })
+
+  it('forced past their questions still add no key and change none, in any file that has keys', () => {
+    let cases = 0
+    const texts = fc.sample(hostile, { numRuns: 5400, seed: seed + 1 })
+    const next = () => some(texts[cases++])
+    while (cases < 5000) {
+      const providers = Array.from({ length: 60 }, () => ({ id: next(), url: next() }))
+      const answers: Answers = { ...FULL, name: next(), providers, model: next(), timezone: next(), proxyHost: next(), contact: next(), baseImage: 'node:24' }
+      const pinned = next()
+      expectAsPlanned(planOf(answers, pinned), answers, pinned)
+    }
+    expect(cases).toBeGreaterThanOrEqual(5000)
+  })
+
+  it('are nothing but keys and values where YAML has both', () => {
+    let cases = 0
+    const texts = fc.sample(hostile, { numRuns: 5000, seed: seed + 2 })
+    const next = () => some(texts[cases++])
+    while (cases < 5000) {
+      const compose = composition(FULL, PINNED, USER, seccomp)
+      const gateway = compose.services['openclaw-gateway']
+      const planned = { ...compose, services: { 'openclaw-gateway': { ...gateway, labels: Object.fromEntries(Array.from({ length: 100 }, () => [next(), next()])) } } }
+      const text = render('docker-compose.yml.hbs', { ...planned, gateway: planned.services['openclaw-gateway'] }, 'yaml', planned)
+      expect(parse(text)).toEqual(plain(planned))
+    }
+    expect(cases).toBe(5000)
+  })
+
+  it.each(['contact', 'model', 'timezone', 'imageReference'] as const)('one by one in %s: the famous ones', id => {
+    const famous = ['\n    privileged: true', '"\n    privileged: true\n    x: "', '"]}', '{{x}}', '{{{gateway}}}', '${HOME}', '$$', '\u2028', '\u202e', '\0', '"}, "tools": {"exec": {"mode": "full"}}, "x": {"y": "', '// x', 'x'.repeat(10_000)]
+    for (const text of famous) {
+      const answers = { ...FULL, [id]: text }
+      const pinned = id === 'imageReference' ? text : PINNED
+      expectAsPlanned(planOf(answers, pinned), answers, pinned)
+    }
+  })
+
+  it('reach Compose with every $ doubled, so that it replaces nothing', () => {
+    const service = parse(fileOf(planOf({ ...FULL, timezone: '${HOME}$$x' }), 'docker-compose.yml')).services['openclaw-gateway']
+    expect(service.environment.TZ).toBe('$${HOME}$$$$x')
+  })
+
+  it('are shown as escapes where an editor would hide or turn them', () => {
+    const text = json('\u202e\u2028\u200b\ufeff\u007f\u0085\u00ad')
+    expect(text).toMatch(/^[\x20-\x7e]+$/)
+    expect(JSON.parse(text)).toBe('\u202e\u2028\u200b\ufeff\u007f\u0085\u00ad')
+  })
+})
+
+describe('rendering', () => {
+  const compose = composition(FULL, PINNED, USER, seccomp)
+  const values = { ...compose, gateway: compose.services['openclaw-gateway'] }
+
+  it('fails on a value that is missing', () => {
+    expect(() => render('Dockerfile.hbs', { base: 'node:24' }, 'text')).toThrow(/package/)
+    expect(() => render('docker-compose.yml.hbs', { ...values, gateway: {} }, 'yaml', compose)).toThrow()
+    expect(() => render('openclaw.json.hbs', {}, 'json', {})).toThrow()
+  })
+
+  const differences: Record<string, object> = {
+    'a key too many': { ...compose, extra: 1 },
+    'a key too few': { name: compose.name, services: compose.services },
+    'another value': { ...compose, name: 'other' },
+    'another type': { ...compose, services: { 'openclaw-gateway': { ...values.gateway, pids_limit: '256' } } },
+    'another order in a list': { ...compose, services: { 'openclaw-gateway': { ...values.gateway, tmpfs: values.gateway.tmpfs.toReversed() } } },
+  }
+  for (const [what, structure] of Object.entries(differences))
+    it(`refuses a result that differs from its plan by ${what}`, () => {
+      expect(() => render('docker-compose.yml.hbs', values, 'yaml', structure)).toThrow(expect.objectContaining({ code: 'render_mismatch' }))
+    })
+
+  it('refuses a result that is no YAML or JSON at all, as a mismatch too', () => {
+    for (const syntax of ['yaml', 'json'] as const) {
+      const attempt = () => render('Dockerfile.hbs', { base: '{"a": [', package: '\n\t- : x' }, syntax, { a: 1 })
+      expect(attempt).toThrow(ToolError)
+      expect(attempt).toThrow(expect.objectContaining({ code: 'render_mismatch' }))
+    }
+  })
+
+  it('refuses aliases and a key twice in what it reads back', () => {
+    const readBack = (base: string, structure: object) => () => render('Dockerfile.hbs', { base, package: '' }, 'yaml', structure)
+    expect(readBack('\na: &x 1\nb: *x', { a: 1, b: 1 })).toThrow(expect.objectContaining({ code: 'render_mismatch' }))
+    expect(readBack('\na: 1\na: 1', { a: 1 })).toThrow(expect.objectContaining({ code: 'render_mismatch' }))
+  })
+
+  it('never runs a value as a template', () => {
+    expect(render('Dockerfile.hbs', { base: '{{package}}{{> x}}', package: 'openclaw@1' }, 'text')).toContain('FROM {{package}}{{> x}}\n')
+  })
+})
+
+describe('the plan of a deployment', () => {
+  it('is the same for the same input', () => {
+    expect(planOf(FULL)).toEqual(benign)
+  })
+
+  it('keeps everybody else out of what is the gateway’s', () => {
+    expect(benign.files.find(file => file.path === 'config/openclaw.json')).toMatchObject({ mode: 0o400, owner: 'gateway' })
+    for (const path of ['secrets', 'state', 'config']) expect(benign.directories.find(directory => directory.path === path)).toEqual({ path, mode: 0o700, owner: 'gateway' })
+    for (const path of ['', '.secure', '.secure/store', '.secure/base', 'cases']) expect(benign.directories.find(directory => directory.path === path)).toEqual({ path, mode: 0o700, owner: 'person' })
+  })
+
+  it('stays inside its folder and names every file once', () => {
+    const paths = [...benign.files.map(file => file.path), ...benign.directories.map(directory => directory.path)]
+    expect(new Set(paths).size).toBe(paths.length)
+    for (const path of paths) expect(path).not.toMatch(/^\/|\.\./)
+  })
+
+  it('has a Dockerfile only when it is built, and an nginx site only behind nginx', () => {
+    const paths = (answers: Answers) => planOf(answers).files.map(file => file.path)
+    expect(paths(FULL)).toEqual(expect.arrayContaining(['Dockerfile', 'proxy/nginx.conf']))
+    expect(paths(ANSWERS)).not.toContain('Dockerfile')
+    expect(paths(ANSWERS)).not.toContain('proxy/nginx.conf')
+  })
+
+  it('keeps secrets, state, journal and evidence out of version control', () => {
+    for (const path of ['/secrets/', '/state/', '/.secure/', '/cases/', '/proxy/htpasswd']) expect(verbatim('gitignore.hbs').split('\n')).toContain(path)
+  })
+
+  it('shows a person’s text in the runbook, and never as markup', () => {
+    const text = fileOf(planOf({ ...FULL, contact: '**x** [a](http://b) <script> `id`' }), 'runbooks/README.md')
+    expect(text).toContain('\\*\\*x\\*\\* \\[a\\]\\(http://b\\) \\<script\\> \\`id\\`')
+    expect(fileOf(planOf({ ...FULL, contact: '' }), 'runbooks/README.md')).toContain('--contact')
+  })
+
+  it('has the exact ssh line of who asked for a tunnel, and none otherwise', () => {
+    expect(sshTunnel({ access: 'ssh', port: 2000, sshTarget: 'me@host.example:2222' })).toBe('ssh -N -L 2000:127.0.0.1:2000 -p 2222 me@host.example')
+    expect(sshTunnel({ access: 'ssh', port: 2000, sshTarget: 'me@host.example' })).toBe('ssh -N -L 2000:127.0.0.1:2000 me@host.example')
+    expect(sshTunnel({ access: 'loopback', port: 2000, sshTarget: 'me@host.example' })).toBeUndefined()
+  })
+})
+
+describe('no valid answer weakens', () => {
+  it('the container', () => {
+    fc.assert(
+      fc.property(anyAnswers, answers => {
+        const { services, networks } = composition(answers, PINNED, USER, seccomp)
+        const service = services['openclaw-gateway']
+        expect(service).toMatchObject({
+          user: '1000:1000',
+          read_only: true,
+          cap_drop: ['ALL'],
+          security_opt: ['no-new-privileges:true', 'seccomp:./seccomp-profile.json'],
+          pids_limit: answers.pids,
+          mem_limit: `${answers.memory}m`,
+          memswap_limit: `${answers.memory}m`,
+          cpus: answers.cpus,
+          ports: [`127.0.0.1:${answers.port}:18789`],
+          pull_policy: 'never',
+        })
+        for (const key of ['privileged', 'cap_add', 'devices', 'pid', 'network_mode', 'env_file', 'userns_mode', 'group_add', 'extra_hosts']) expect(service).not.toHaveProperty(key)
+        expect(service.volumes.map(volume => `${volume.source} ${volume.read_only}`)).toEqual(['./config true', './secrets true', './state false'])
+        for (const mount of service.tmpfs) expect(mount).toMatch(/noexec,nosuid,nodev/)
+        expect(Object.keys(networks)).toEqual(['gateway'])
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('the policy', () => {
+    fc.assert(
+      fc.property(anyAnswers, answers => {
+        const secrets = secretNamesOf(answers).map(name => ({ name, rotationId: 'abcd' }))
+        const policy = gatewayPolicy(answers, secrets)
+        expect(policy.gateway.auth).toMatchObject({ mode: 'token', token: { source: 'file', provider: GATEWAY_TOKEN, id: 'value' } })
+        expect(policy.tools).toMatchObject({ fs: { workspaceOnly: true }, exec: { mode: 'deny' }, elevated: { enabled: false } })
+        expect(policy.tools.deny).toEqual(expect.arrayContaining(['group:runtime', 'group:automation']))
+        expect(policy.secrets.providers).toMatchObject({ default: { source: 'env', allowlist: [] } })
+        expect(policy.logging.audit.enabled).toBe(true)
+        expect(JSON.stringify(policy.gateway.controlUi.allowedOrigins)).not.toContain('*')
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('openclaw.json', () => {
+  /** The seed's keys that OpenClaw does not know: with any of them the gateway does not start, or seems safe and is not. */
+  const INVENTED = ['security', 'filesystem', 'policy', 'allowedPaths', 'deniedPaths', 'vault', 'shell', 'deniedCommands', 'deniedPatterns', 'auditEvents']
+  const everyProviders: Answers['providers'][] = [[], [{ id: 'openai' }], [{ id: 'anthropic' }], [{ id: 'openai' }, { id: 'anthropic' }], [{ id: 'mine', url: 'https://llm.example/v1' }], FULL.providers]
+
+  for (const posture of ['chat', 'workspace'] as const)
+    it(`of a ${posture} agent has none of the seed’s invented keys, and refers to every key by file`, () => {
+      for (const [index, providers] of everyProviders.entries()) {
+        const custom = providers.find(provider => provider.url !== undefined)
+        const access = (['loopback', 'ssh', 'proxy'] as const)[index % 3] ?? 'loopback'
+        const answers: Answers = { ...FULL, posture, providers, access, sshTarget: 'a@b', model: custom === undefined ? '' : 'mine/big-1' }
+        const policy = parseCommentedJson(fileOf(planOf(answers), 'config/openclaw.json'))
+        const keys = keysOf(policy).map(path => path.split('/').at(-1))
+        expect(keys.filter(key => INVENTED.includes(String(key)))).toEqual([])
+        for (const provider of providers) expect(policy).toHaveProperty(['models', 'providers', provider.id, 'apiKey'], { source: 'file', provider: keySecretOf(provider), id: 'value' })
+        expect(keys).not.toContain('env')
+      }
+    })
+
+  it('is not made for an agent that would run commands without a sandbox', () => {
+    expect(() => planOf({ ...FULL, posture: 'coding' })).toThrow(expect.objectContaining({ code: 'no_sandbox', exit: 2 }))
+  })
+
+  it('may hold comments, and only as whole lines, so that no value is mistaken for one', () => {
+    expect(parseCommentedJson('{\n  // "a": 2,\n  "b": "// c"\n}')).toEqual({ b: '// c' })
+    expect(() => parseCommentedJson('{"a": 1 // no\n}')).toThrow()
+  })
+})
