@@ -115,6 +115,9 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     finish(await command.setup(program, target, { ...options, given }))
   })
 
+  // Setup is what runs without a command's name, so its flags belong to the first help a person sees.
+  root.addHelpText('after', () => `\n${setup.helpInformation()}`)
+
   withGlobals(root.command('verify').description('prove the checklist against the running gateway'))
     .option('--only <id>', 'only this check, or all of a group with "ports.*"; repeatable', collect)
     .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json']).default('text'))

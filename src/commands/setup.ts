@@ -116,12 +116,13 @@ export async function setup(program: Program, directory: string, options: SetupO
       `Going on with the setup begun at ${earlier.since}; done so far: ${earlier.done.join(', ') || 'nothing'}.\n`,
     )
 
-  const { written: changed } = await runProcedure(
+  const { written: changed, took } = await runProcedure(
     'setup',
     setupSteps,
     context,
     runtimeOf(session, program, 'setup', false),
   )
+  const verifying = performance.now()
   const findings = launch ? await verifyDeployment(session, answers, store) : []
   const code = launch ? exitAfterSetup(findings) : Exit.done
 
@@ -134,6 +135,7 @@ export async function setup(program: Program, directory: string, options: SetupO
         { version: program.version, command: 'setup', deployment: session.layout.root, startedAt },
         {
           changed,
+          took: { ...took, verify: Math.round(performance.now() - verifying) },
           image: found.image?.pinned,
           container: found.container,
           port: answers.port,

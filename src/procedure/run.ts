@@ -26,7 +26,8 @@ export interface Runtime {
 /** `written` lists the steps that changed something, in order; empty means the world was already as wanted. */
 export interface ProcedureResult {
   written: string[]
-  outcomes: Map<string, Outcome>
+  /** How long each step took that was run, in milliseconds. */
+  took: Record<string, number>
 }
 
 /**
@@ -43,7 +44,7 @@ export async function runProcedure<C>(
   const { journal, progress, signal, runId } = runtime
   const written: string[] = []
   let begun = false
-  const outcomes = new Map<string, Outcome>()
+  const took: Record<string, number> = {}
   let release: (() => void) | undefined
 
   const log = (
@@ -81,10 +82,11 @@ export async function runProcedure<C>(
         log('step-begun', { step: step.id })
       }
       progress.begin(step)
+      const began = performance.now()
       const stoppable = step.effect === 'reads' || step.interruptible === true
       try {
         const outcome = await step.run(ctx, stoppable ? signal : new AbortController().signal)
-        outcomes.set(step.id, outcome)
+        took[step.id] = Math.round(performance.now() - began)
         if (step.effect !== 'reads') {
           written.push(step.id)
           log('step-done', { step: step.id, facts: outcome.facts })
@@ -105,7 +107,7 @@ export async function runProcedure<C>(
       }
     }
     if (begun) log('done')
-    return { written, outcomes }
+    return { written, took }
   } catch (error) {
     if (begun) log(error instanceof Cancelled ? 'cancelled' : 'failed')
     throw error

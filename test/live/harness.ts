@@ -4,7 +4,7 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
@@ -15,8 +15,14 @@ import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
 
 const execute = promisify(execFile)
 
-export const BIN = resolve(import.meta.dirname, '../../bin/create-openclaw-secure.js')
+export const BIN = resolve(packageRoot(), 'bin/create-openclaw-secure.js')
 export const BASE_IMAGE = 'openclaw-live/base:bookworm-node24'
+/** The package, from the sources and from `dist` alike. */
+function packageRoot(): string {
+  let folder = import.meta.dirname
+  while (!existsSync(resolve(folder, 'biome.json'))) folder = resolve(folder, '..')
+  return folder
+}
 /** The gateway image that `test/live/up` has built with the product's own Dockerfile. */
 export const IMAGE = imageLabel({
   image: 'build',

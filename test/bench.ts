@@ -1,0 +1,66 @@
+/**
+ * `npm run bench`: what the tool itself costs, as ratios to `node -e 0` taken in the same run, so that the machine
+ * cancels out. The last figure needs the live environment (test/live/up) and is left out, with the reason, without it.
+ */
+import { spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { BIN, cli, freshFolder, IMAGE, remove, sh, usual } from './live/harness.ts'
+
+const ROUNDS = 15
+const render = freshFolder('bench')
+const clean = () => rmSync(render, { recursive: true, force: true })
+
+const node = median(() => ['-e', '0'])
+const help = median(() => [BIN, '--help'])
+const rendered = median(() => [BIN, render, '--yes', '--no-launch', '--quiet'], clean)
+rmSync(resolve(render, '..'), { recursive: true, force: true })
+
+let missed = false
+line('node -e 0', `${node.toFixed(0)} ms (median of ${ROUNDS})`)
+ratio('--help', help / node, 1.5)
+ratio('a full --yes --no-launch render', rendered / node, 6)
+await ownTime()
+process.exitCode = missed ? 1 : 0
+
+/** Setup's own time: everything but the image, the gateway's boot, and OpenClaw's own audits that verify waits for. */
+async function ownTime(): Promise<void> {
+  if ((await sh('docker', ['image', 'inspect', IMAGE])).code !== 0)
+    return line("setup's own time", 'not measured: run test/live/up first')
+  const folder = freshFolder('bench')
+  try {
+    const { stdout, stderr, code } = await cli([...(await usual(folder)), '--json', '--quiet'])
+    if (code !== 0) throw new Error(stderr)
+    const took: Record<string, number> = JSON.parse(stdout).took
+    const { 'gateway.launch': boot = 0, verify = 0, 'image.obtain': image = 0, ...own } = took
+    const seconds = Object.values(own).reduce((sum, each) => sum + each, 0) / 1000
+    line('the gateway’s boot', `${(boot / 1000).toFixed(1)} s`)
+    line('verify, with OpenClaw’s audits', `${(verify / 1000).toFixed(1)} s`)
+    line('the image', image === 0 ? 'was there' : `${(image / 1000).toFixed(1)} s`)
+    missed ||= seconds > 5
+    line("setup's own time", `${seconds.toFixed(2)} s (at most 5)${seconds > 5 ? '  MISSED' : ''}`)
+  } finally {
+    await remove(folder)
+  }
+}
+
+function median(args: () => string[], before = () => {}): number {
+  const times: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    before()
+    const began = performance.now()
+    const { status, stderr } = spawnSync(process.execPath, args(), { stdio: ['ignore', 'ignore', 'pipe'] })
+    times.push(performance.now() - began)
+    if (status !== 0) throw new Error(`${args().join(' ')} ended with ${status}: ${stderr}`)
+  }
+  return times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0
+}
+
+function ratio(what: string, value: number, limit: number): void {
+  missed ||= value > limit
+  line(what, `${value.toFixed(2)} × node -e 0 (at most ${limit})${value > limit ? '  MISSED' : ''}`)
+}
+
+function line(what: string, text: string): void {
+  process.stdout.write(`${what.padEnd(34)} ${text}\n`)
+}
