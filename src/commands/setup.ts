@@ -58,6 +58,7 @@ export async function setup(program: Program, directory: string, options: SetupO
     run: session.run,
     layout: session.layout,
     launch,
+    isRoot: program.person.uid === 0,
     now: program.now(),
   }
   const preflight = await inspectMachine(machine)

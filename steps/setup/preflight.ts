@@ -26,7 +26,14 @@ export interface Preflight {
   engine?: EngineInfo
 }
 
-type Machine = { docker: Docker; run: ProcessRunner; layout: Layout; launch: boolean; now: Date }
+interface Machine {
+  docker: Docker
+  run: ProcessRunner
+  layout: Layout
+  launch: boolean
+  isRoot: boolean
+  now: Date
+}
 
 const GIB = 1024 ** 3
 /** No honest clock is before the release this version of the tool was made for. */
@@ -105,7 +112,8 @@ export async function inspectAnswers(
         'Lower --memory (1024 at least).',
       ),
     )
-  if (publishesToNeighbours(engine.ServerVersion)) notices.push(await neighbourNotice(run, answers))
+  if (publishesToNeighbours(engine.ServerVersion))
+    notices.push(await neighbourNotice(run, answers, machine.isRoot))
   return notices
 }
 
@@ -294,8 +302,14 @@ async function lookAtEngine({ docker, now }: Machine, engine: EngineInfo): Promi
   ]
 }
 
-async function neighbourNotice(run: ProcessRunner, answers: Answers): Promise<Notice> {
+async function neighbourNotice(run: ProcessRunner, answers: Answers, isRoot: boolean): Promise<Notice> {
   const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
+  if (answers.firewall && !isRoot)
+    return usage(
+      'firewall',
+      'only root can install the firewall rule',
+      `Leave --firewall out and run this as root instead: ${rule.toString()}`,
+    )
   const saw =
     'Docker before 28 lets neighbours on the network reach ports published on 127.0.0.1 (moby#41872)'
   if (answers.firewall) return pass('neighbours', `${saw}; the rule that closes it will be installed`)

@@ -49,12 +49,13 @@ function world() {
 }
 
 describe('a procedure', () => {
-  it('runs its steps in order and says which of them wrote', async () => {
+  it('runs its steps in order and says which of them wrote and how long each took', async () => {
     const { ran, run, step } = world()
     const result = await run([step('a'), step('b', { effect: 'reads' }), step('c', { effect: 'destroys' })].map((one, index) => ({ ...one, run: async () => ({ saw: `${ran.push(String(index))}` }) })))
     expect(ran).toEqual(['0', '1', '2'])
     expect(result.written).toEqual(['a', 'c'])
-    expect([...result.outcomes.keys()]).toEqual(['a', 'b', 'c'])
+    expect(Object.keys(result.took)).toEqual(['a', 'b', 'c'])
+    for (const milliseconds of Object.values(result.took)) expect(milliseconds).toBeGreaterThanOrEqual(0)
   })
 
   it('waits for one step before it begins the next', async () => {

@@ -1,0 +1,134 @@
+/** Who the gateway runs as, and whose its files are: OpenClaw refuses a secret that its own user does not own. */
+import { spawn } from 'node:child_process'
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { probeOwnership } from '../../src/deployment/owner.ts'
+import { Docker } from '../../src/docker/engine.ts'
+import { processRunner } from '../../src/docker/process.ts'
+import { Redactor } from '../../src/secret.ts'
+import {
+  authStatus,
+  BASE_IMAGE,
+  BIN,
+  containerOf,
+  freePort,
+  freshFolder,
+  remove,
+  sh,
+  tokenOf,
+  usual,
+} from './harness.ts'
+
+describe('a person who is not root (privilege escalation)', () => {
+  const folder = freshFolder('person')
+  const uid = 12345
+  let port = 0
+  let stderr = ''
+
+  beforeAll(async () => {
+    port = await freePort()
+    const home = resolve(folder, '..')
+    chownSync(home, uid, uid)
+    const group = String(statSync('/var/run/docker.sock').gid)
+    const args = (await usual(folder, port)).filter(argument => argument !== '--firewall')
+    const ran = await sh(
+      'setpriv',
+      ['--reuid', String(uid), '--regid', String(uid), '--groups', group, process.execPath, BIN, ...args],
+      { env: { PATH: process.env.PATH, HOME: home } },
+    )
+    stderr = ran.stderr
+  })
+  afterAll(() => remove(folder))
+
+  it('runs the gateway as himself: no file has to be given away, and root is never needed', async () => {
+    expect(await authStatus(port, tokenOf(folder)), stderr).toBe(404)
+    const { stdout } = await sh('docker', [
+      'exec',
+      await containerOf(folder),
+      'sh',
+      '-c',
+      'grep -h ^Uid /proc/1/status',
+    ])
+    expect(stdout).toMatch(new RegExp(`^Uid:\\s+${uid}\\s+${uid}\\s+${uid}\\s+${uid}`))
+    for (const path of ['secrets', 'config', 'state', '.secure/journal.jsonl'])
+      expect(statSync(resolve(folder, path)).uid, path).toBe(uid)
+  })
+
+  it('is told that only root can see whether the neighbours’ rule is there: unknown, not a pass', () => {
+    expect(stderr).toMatch(/unknown ports\.neighbours/)
+  })
+
+  it('is told before anything is written that only root installs the firewall rule', async () => {
+    const other = freshFolder('person-firewall')
+    const home = resolve(other, '..')
+    chownSync(home, uid, uid)
+    const group = String(statSync('/var/run/docker.sock').gid)
+    const { code, stderr: said } = await sh(
+      'setpriv',
+      [
+        '--reuid',
+        String(uid),
+        '--regid',
+        String(uid),
+        '--groups',
+        group,
+        process.execPath,
+        BIN,
+        ...(await usual(other)),
+      ],
+      { env: { PATH: process.env.PATH, HOME: home } },
+    )
+    expect(code, said).toBe(2)
+    expect(said).toContain('firewall: got "only root can install the firewall rule"')
+    expect(() => statSync(other)).toThrow()
+    rmSync(home, { recursive: true, force: true })
+  })
+})
+
+describe('an engine that numbers users differently (userns-remap)', () => {
+  const home = mkdtempSync(resolve(tmpdir(), 'ocs-remap-'))
+  const host = `unix://${home}/docker.sock`
+  const engine = spawn(
+    'dockerd',
+    [
+      ...[
+        '--userns-remap',
+        'default',
+        '--data-root',
+        `${home}/data`,
+        '--exec-root',
+        `${home}/exec`,
+        '--pidfile',
+        `${home}/pid`,
+        '--host',
+        host,
+      ],
+      ...['--bridge', 'none', '--iptables=false', '--ip6tables=false'],
+    ],
+    { stdio: 'ignore' },
+  )
+  const docker = new Docker(processRunner(new Redactor(), { ...process.env, DOCKER_HOST: host }))
+
+  beforeAll(async () => {
+    await expect
+      .poll(async () => (await sh('docker', ['--host', host, 'version'])).code, { timeout: 60_000 })
+      .toBe(0)
+    await sh('sh', ['-c', `docker save ${BASE_IMAGE} | docker --host ${host} load`])
+  })
+  afterAll(async () => {
+    engine.kill('SIGTERM')
+    await new Promise(done => engine.once('close', done))
+    rmSync(home, { recursive: true, force: true })
+  })
+
+  it('is asked, not guessed: files go to the number that user 1000 of a container has on this machine', async () => {
+    const near = mkdtempSync(resolve(tmpdir(), 'ocs-near-'))
+    chmodSync(near, 0o755)
+    const ownership = await probeOwnership(docker, BASE_IMAGE, { uid: 0, gid: 0 }, near)
+    rmSync(near, { recursive: true, force: true })
+    expect(ownership).toMatchObject({ user: { uid: 1000, gid: 1000 }, by: 'chown' })
+    expect(ownership.host.uid).toBeGreaterThan(65_536)
+  })
+})
