@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { Program } from './commands/program.ts'
-import { Exit, type ExitCode, ToolError } from './errors.ts'
+import { Exit, type ExitCode, ToolError, UsageError } from './errors.ts'
 import { type AnswerId, environmentName, questions } from './wizard/questions.ts'
 
 /**
@@ -61,6 +61,10 @@ export async function run(program: Program, argv: readonly string[]): Promise<Ex
   }
 }
 
+/** Words that will be commands: nobody who types one means a folder. */
+const COMMANDS_TO_COME =
+  'rotate incident backup restore monitor maintain update diff remove store egress lockdown unlock'.split(' ')
+
 /** All commands. Each loads its own code when it is chosen: `--help` loads none. */
 function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
   const root = new Command('create-openclaw-secure')
@@ -87,7 +91,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .option('--no-launch', 'render the files and the secrets; do not touch an engine')
     .option('--start-timeout <seconds>', 'how long the gateway may take to start', seconds, 180)
     .option('--build', `build the image here (${environmentName({ flag: '--image-from' })}=build)`)
-    .option('--token <@file|@->', 'take this gateway token instead of a generated one')
+    .option('--token <@file|@->', 'take this gateway token instead of a generated one', collect)
     .option('--provider-key <id=@file|id=@->', "a provider's key, from a file or stdin; repeatable", collect)
   for (const question of questions) {
     const isSwitch = question.kind.placeholder === ''
@@ -111,7 +115,25 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       if (Array.isArray(value)) given[id] = value.map(String)
       else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
     }
-    const target = directory ?? (typeof options.dir === 'string' ? options.dir : '.')
+    const dir = typeof options.dir === 'string' ? options.dir : undefined
+    if (
+      directory !== undefined &&
+      dir !== undefined &&
+      resolve(program.cwd, directory) !== resolve(program.cwd, dir)
+    )
+      throw new UsageError([
+        { field: 'folder', given: `${directory} and --dir ${dir}`, allowed: 'one folder', flag: '--dir' },
+      ])
+    if (directory !== undefined && COMMANDS_TO_COME.includes(directory))
+      throw new UsageError([
+        {
+          field: 'command',
+          given: directory,
+          allowed: 'setup, verify or status: this version does not have it yet',
+          flag: `./${directory} if you mean a folder of that name`,
+        },
+      ])
+    const target = directory ?? dir ?? '.'
     finish(await command.setup(program, target, { ...options, given }))
   })
 

@@ -31,6 +31,8 @@ export interface Problem {
   given?: string
   allowed: string
   flag?: string
+  /** What was seen, as a sentence of its own; `allowed` then says what to do about it. */
+  saw?: string
 }
 
 /** Everything that is wrong with the input, at once. Nothing has been written when this is thrown. */
@@ -57,6 +59,10 @@ export class Cancelled extends ToolError {
 
 /** "port: got "http"; allowed: an integer from 1 to 65535; set it with --port" */
 export function describeProblem(problem: Problem): string {
+  if (problem.saw !== undefined) {
+    const saw = visible(problem.saw)
+    return `${problem.field}: ${saw}${/[.?!]$/.test(saw) ? '' : '.'} ${problem.allowed}`
+  }
   const given = problem.given === undefined ? 'missing' : `got ${printable(problem.given)}`
   const flag = problem.flag === undefined ? '' : `; set it with ${problem.flag}`
   return `${problem.field}: ${given}; allowed: ${problem.allowed}${flag}`
@@ -65,8 +71,40 @@ export function describeProblem(problem: Problem): string {
 /** Quotes foreign text for a message: no control characters reach the terminal, and 80 characters are enough. */
 export function printable(text: string): string {
   const short = text.length > 80 ? `${text.slice(0, 80)}… (${text.length} characters)` : text
-  return JSON.stringify(short).replace(
-    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+  return visible(JSON.stringify(short))
+}
+
+/** Text with nothing in it that a terminal would obey or hide. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu,
     char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
+}
+
+/** A system's refusal to write, in words. Anything else is returned as it is. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  switch (error instanceof Error && 'code' in error ? error.code : undefined) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ToolError(
+        'disk_full',
+        `no space left to write ${path}`,
+        'Free some space and run the same command again; what was written so far is complete.',
+        Exit.unknown,
+        error,
+      )
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new ToolError(
+        'not_writable',
+        `${path} cannot be written by this user`,
+        'Choose a folder you own, or correct its permissions.',
+        Exit.usage,
+        error,
+      )
+    default:
+      return error
+  }
 }

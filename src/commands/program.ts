@@ -7,6 +7,7 @@ import { takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
 import { type ProcessRunner, processRunner } from '../docker/process.ts'
+import { explainWriteError } from '../errors.ts'
 import { Journal } from '../procedure/journal.ts'
 import type { Runtime } from '../procedure/run.ts'
 import { type LiveProgress, plainProgress, silentProgress, terminalProgress } from '../report/progress.ts'
@@ -93,7 +94,11 @@ export function runtimeOf(session: Session, program: Program, command: string, d
     runId: randomBytes(6).toString('hex'),
     dryRun,
     async lock() {
-      mkdirSync(layout.root, { recursive: true, mode: 0o700 })
+      try {
+        mkdirSync(layout.root, { recursive: true, mode: 0o700 })
+      } catch (error) {
+        throw explainWriteError(error, layout.root)
+      }
       ensureDirectory(layout.own, 0o700)
       const release = takeLock(layout.lock, command, program.now())
       sweep([

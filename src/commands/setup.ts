@@ -9,7 +9,15 @@ import { errorCode } from '../deployment/files.ts'
 import { assumeOwnership } from '../deployment/owner.ts'
 import { addressOf, makePlan, sshTunnel } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
-import { describeProblem, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
+import {
+  describeProblem,
+  Exit,
+  type ExitCode,
+  type Problem,
+  ToolError,
+  UsageError,
+  visible,
+} from '../errors.ts'
 import { imageLabel } from '../gateway/image.ts'
 import { GATEWAY_TOKEN, secretFileName, secretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
@@ -18,7 +26,15 @@ import { envelope, findingsBody } from '../report/json.ts'
 import { textReport } from '../report/text.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
-import { asArguments, crossCheck, fillIn, type Gathered, gather, missing } from '../wizard/gather.ts'
+import {
+  asArguments,
+  crossCheck,
+  fillIn,
+  type Gathered,
+  gather,
+  missing,
+  type Sources,
+} from '../wizard/gather.ts'
 import type { AnswerId, Place } from '../wizard/questions.ts'
 import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
 import {
@@ -36,7 +52,7 @@ export interface SetupOptions extends GlobalOptions {
   answers?: string
   build?: boolean
   launch?: boolean
-  token?: string
+  token?: string[]
   providerKey?: string[]
   startTimeout?: number
   /** The questions' own flags, by question id. */
@@ -163,7 +179,7 @@ async function askEverything(
   if (gathered.problems.length > 0) throw new UsageError(gathered.problems)
   const flags = {
     providerKeys: options.providerKey ?? [],
-    ...(options.token === undefined ? {} : { token: options.token }),
+    token: options.token ?? [],
   }
   const answers = await converse(talk, gathered, place, look, complete =>
     preview(complete, textOf(complete, session, place), session, program),
@@ -204,7 +220,7 @@ async function takeEverything(
   const providers = answers.providers ?? []
   const flags = {
     providerKeys: options.providerKey ?? [],
-    ...(options.token === undefined ? {} : { token: options.token }),
+    token: options.token ?? [],
   }
   const { brought, problems: secretProblems } = await readSecrets(
     flags,
@@ -224,12 +240,14 @@ async function takeEverything(
         allowed: 'a file or stdin that holds it',
         flag: `--provider-key ${provider.id}=@FILE (or =@-)`,
       })
-  const complete = problems.length === 0 ? [...(await look(answers as Answers))] : []
+  // What is asked of the machine can be looked at as soon as it is known, whatever else is wrong.
+  const asked = ['name', 'port', 'cpus', 'memory', 'firewall'] as const
+  const complete = asked.every(id => answers[id] !== undefined) ? await look(answers as Answers) : []
   if (problems.length + complete.length > 0)
     throw new UsageError([
       ...problems,
       ...complete,
-      ...noticesAsProblems(notices.filter(notice => notice.exit === Exit.unknown)),
+      ...noticesAsProblems(notices.filter(notice => notice.exit !== Exit.usage)),
     ])
   const stopped = exitOf(notices)
   if (stopped !== undefined) throw preflightError(notices, stopped)
@@ -257,7 +275,7 @@ async function secretConflicts(
   return problems
 }
 
-function sourcesOf(session: Session, options: SetupOptions, program: Program) {
+function sourcesOf(session: Session, options: SetupOptions, program: Program): Partial<Sources> {
   const saved = session.saved === undefined ? {} : { saved: { name: 'deployment.yaml', text: session.saved } }
   if (options.answers === undefined) return saved
   try {
@@ -266,14 +284,13 @@ function sourcesOf(session: Session, options: SetupOptions, program: Program) {
       file: { name: options.answers, text: readFileSync(resolve(program.cwd, options.answers), 'utf8') },
     }
   } catch (error) {
-    throw new UsageError([
-      {
-        field: 'answers file',
-        given: options.answers,
-        allowed: `a file that can be read (${errorCode(error) ?? 'unreadable'})`,
-        flag: '--answers',
-      },
-    ])
+    const unreadable = {
+      field: 'answers file',
+      given: options.answers,
+      allowed: `a file that can be read (${errorCode(error) ?? 'unreadable'})`,
+      flag: '--answers',
+    }
+    return { ...saved, problems: [unreadable] }
   }
 }
 
@@ -376,7 +393,7 @@ function noticeLines(notices: readonly Notice[]): string {
   return notices
     .map(
       ({ id, verdict, saw, fix }) =>
-        `${MARK[verdict].padEnd(7)} ${id}: ${saw}${fix === undefined ? '' : `\n          ${fix}`}\n`,
+        `${MARK[verdict].padEnd(7)} ${id}: ${visible(saw)}${fix === undefined ? '' : `\n          ${fix}`}\n`,
     )
     .join('')
 }
@@ -384,7 +401,7 @@ function noticeLines(notices: readonly Notice[]): string {
 function noticesAsProblems(notices: readonly Notice[]): Problem[] {
   return notices
     .filter(notice => notice.verdict === 'stop')
-    .map(({ id, saw, fix }) => ({ field: id, given: saw, allowed: fix ?? '' }))
+    .map(({ id, saw, fix }) => ({ field: id, saw, allowed: fix ?? '' }))
 }
 
 function preflightError(notices: readonly Notice[], exit: ExitCode): ToolError {

@@ -9,6 +9,7 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,7 +19,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { ToolError } from '../errors.ts'
+import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 
 export interface FileOwner {
@@ -88,13 +89,22 @@ export function ensureDirectory(path: string, mode: number, owner?: FileOwner): 
   }
 }
 
+/** A new folder with a name of its own. Errors: as {@link writeAtomic}. */
+export function temporaryFolder(prefix: string): string {
+  try {
+    return mkdtempSync(prefix)
+  } catch (error) {
+    throw explainWriteError(error, dirname(prefix))
+  }
+}
+
 /** A file's text, or undefined when it is not there. */
 export function readIfPresent(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
     if (isMissing(error)) return undefined
-    throw error
+    throw explainReadError(error, path)
   }
 }
 
@@ -104,7 +114,7 @@ export function lookAt(path: string): ReturnType<typeof lstatSync> | undefined {
     return lstatSync(path)
   } catch (error) {
     if (isMissing(error)) return undefined
-    throw error
+    throw explainReadError(error, path)
   }
 }
 
@@ -142,28 +152,13 @@ function isMissing(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')
 }
 
-function explainWriteError(error: unknown, path: string): unknown {
-  switch (errorCode(error)) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new ToolError(
-        'disk_full',
-        `no space left to write ${path}`,
-        'Free some space and run the same command again; what was written so far is complete.',
-        3,
-        error,
-      )
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new ToolError(
-        'not_writable',
-        `${path} cannot be written by this user`,
-        'Choose a folder you own, or correct its permissions.',
-        2,
-        error,
-      )
-    default:
-      return error
-  }
+function explainReadError(error: unknown, path: string): unknown {
+  if (!['EACCES', 'EPERM'].includes(errorCode(error) ?? '')) return error
+  return new ToolError(
+    'not_readable',
+    `${path} cannot be read by this user`,
+    'Run the command as the user who set the deployment up, or as root, or name another folder.',
+    Exit.usage,
+    error,
+  )
 }

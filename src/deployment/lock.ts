@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { hostname } from 'node:os'
 import * as z from 'zod'
-import { Exit, ToolError } from '../errors.ts'
+import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { errorCode, readIfPresent } from './files.ts'
 
@@ -72,13 +72,16 @@ function create(path: string, text: string): boolean {
     try {
       writeSync(file, text)
       fsyncSync(file)
+    } catch (error) {
+      rmSync(path, { force: true })
+      throw error
     } finally {
       closeSync(file)
     }
     return true
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false
-    throw error
+    throw explainWriteError(error, path)
   }
 }
 

@@ -1,10 +1,10 @@
-import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, rmSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import { type Docker, firstLine } from '../docker/engine.ts'
 import { ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import type { FileOwner } from './files.ts'
+import { type FileOwner, temporaryFolder } from './files.ts'
 
 /**
  * Whom the gateway runs as, and how files come to belong to it. OpenClaw refuses a secret file that its own user does
@@ -44,7 +44,7 @@ export async function probeOwnership(
   near: string,
 ): Promise<Ownership> {
   const expected = assumeOwnership(person)
-  const folder = mkdtempSync(resolve(near, '.ocs-probe-'))
+  const folder = temporaryFolder(resolve(near, '.ocs-probe-'))
   try {
     if (expected.by === 'chown') chownSync(folder, expected.host.uid, expected.host.gid)
     chmodSync(folder, 0o700)

@@ -1,7 +1,8 @@
+import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
 import { INSIDE } from '../deployment/layout.ts'
 import { type Docker, firstLine } from '../docker/engine.ts'
-import { Exit, ToolError } from '../errors.ts'
+import { Exit, ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
 
 /**
@@ -48,17 +49,24 @@ export async function validateConfig(
   if (!verdict.success)
     throw new ToolError(
       'image_not_openclaw',
-      `the image does not answer as OpenClaw does (code ${code}): ${firstLine(stderr || stdout)}`,
+      `the image does not answer as OpenClaw does (code ${code}): ${errorLine(stderr || stdout)}`,
       'Check --image or --openclaw-version: it must be an OpenClaw gateway image with openclaw.mjs in its working folder.',
     )
   if (verdict.data.valid) return 'valid'
-  const issues = (verdict.data.issues ?? []).map(issue => `${issue.path}: ${issue.message}`).join('; ')
+  const issues = (verdict.data.issues ?? [])
+    .map(issue => visible(`${issue.path}: ${issue.message}`))
+    .join('; ')
   throw new ToolError(
     'config_rejected',
     `this OpenClaw refuses the configuration: ${issues}`,
     'Nothing was replaced. Choose the OpenClaw release this tool was made for, or a newer version of this tool.',
     Exit.unknown,
   )
+}
+
+/** The line of a Node stack trace that says what is wrong. */
+function errorLine(text: string): string {
+  return visible(stripVTControlCharacters(/^\w*Error: .*$/m.exec(text)?.[0] ?? firstLine(text)))
 }
 
 const SecurityAudit = z.object({

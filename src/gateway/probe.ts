@@ -4,6 +4,7 @@ import * as z from 'zod'
 import type { Answers } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
 import type { Docker } from '../docker/engine.ts'
+import { visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import type { Secret } from '../secret.ts'
 
@@ -80,5 +81,7 @@ export function reasonInLog(log: string): string {
     lines.findLast(line => ['error', 'fatal'].includes(line.level)) ??
     lines.findLast(line => telling.test(line.text)) ??
     lines.findLast(line => line.text.trim() !== '')
-  return complaint === undefined ? 'its log is empty' : complaint.text.trim().slice(0, 600)
+  return complaint === undefined
+    ? 'its log is empty'
+    : visible(stripVTControlCharacters(complaint.text)).trim().slice(0, 600)
 }

@@ -1,6 +1,17 @@
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
 import * as z from 'zod'
+import { explainWriteError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 
 const Event = z.strictObject({
@@ -71,12 +82,22 @@ export class Journal {
       ...event,
       prev: last === undefined ? GENESIS : sha256(last),
     }
-    const file = openSync(this.path, 'a', 0o600)
     try {
-      writeSync(file, `${JSON.stringify(line)}\n`)
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
+      const file = openSync(this.path, 'a', 0o600)
+      const before = fstatSync(file).size
+      try {
+        const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
+        // A disk that is nearly full takes a part and says so only by the number.
+        for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written)
+        fsyncSync(file)
+      } catch (error) {
+        ftruncateSync(file, before)
+        throw error
+      } finally {
+        closeSync(file)
+      }
+    } catch (error) {
+      throw explainWriteError(error, this.path)
     }
   }
 

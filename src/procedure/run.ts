@@ -62,6 +62,15 @@ export async function runProcedure<C>(
     })
   }
 
+  /** For the journal of a failure: what failed the step (a full disk) may fail the journal, and is what to show. */
+  const tryToLog: typeof log = (...line) => {
+    try {
+      log(...line)
+    } catch {
+      // The next run finds the step begun and not done, which is the truth.
+    }
+  }
+
   try {
     for (const step of steps) {
       if (signal.aborted) throw new Cancelled(whatExists(written))
@@ -96,10 +105,14 @@ export async function runProcedure<C>(
         const cause = error instanceof Error ? error : new Error(String(error))
         const stopped = stoppable && signal.aborted
         if (step.effect !== 'reads') {
-          log('step-failed', { step: step.id, note: stopped ? 'stopped by the person' : codeOf(cause) })
+          tryToLog('step-failed', { step: step.id, note: stopped ? 'stopped by the person' : codeOf(cause) })
           if (step.undo !== undefined && !stopped) {
-            await step.undo(ctx)
-            log('step-undone', { step: step.id })
+            try {
+              await step.undo(ctx)
+              tryToLog('step-undone', { step: step.id })
+            } catch {
+              // What failed the step is what the person must see; the journal has no step-undone.
+            }
           }
         }
         progress.failed(step, cause)
@@ -109,7 +122,7 @@ export async function runProcedure<C>(
     if (begun) log('done')
     return { written, took }
   } catch (error) {
-    if (begun) log(error instanceof Cancelled ? 'cancelled' : 'failed')
+    if (begun) tryToLog(error instanceof Cancelled ? 'cancelled' : 'failed')
     throw error
   } finally {
     release?.()

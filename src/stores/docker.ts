@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import {
@@ -70,6 +70,7 @@ export class DockerSecretFiles implements SecretStore {
     if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
     if (!ROTATION_ID.test(value.rotationId)) throw new Error('a rotation id is 4 to 64 of 0-9, a-z and -')
     const path = this.#path(name, value.rotationId)
+    this.#removeUnnamed(name, document)
     writeAtomic(path, value.value, 0o400, this.#options.ownerOf(name))
     const dropped = document?.pending
     const next = this.#write(name, {
@@ -187,6 +188,16 @@ export class DockerSecretFiles implements SecretStore {
   #remove(name: string, rotationId: string): void {
     rmSync(this.#path(name, rotationId), { force: true })
     syncDirectory(this.#options.valuesOf(name))
+  }
+
+  /** Values no document names: a run was cut short between the value and its document. */
+  #removeUnnamed(name: string, document: Document | undefined): void {
+    const folder = this.#options.valuesOf(name)
+    const named = [document?.current, document?.pending, document?.previous].map(id => `${name}.${id}`)
+    if (!existsSync(folder)) return
+    for (const file of readdirSync(folder))
+      if (file.startsWith(`${name}.`) && file !== `${name}.json` && !named.includes(file))
+        rmSync(resolve(folder, file), { force: true })
   }
 
   #path(name: string, rotationId: string): string {

@@ -1,4 +1,14 @@
-import { Document, isCollection, isMap, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml'
+import {
+  Document,
+  isCollection,
+  isMap,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
 import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
 import { type AnswerId, type Partly, type Question, questions } from './questions.ts'
@@ -33,7 +43,12 @@ export function readAnswers(text: string, name: string): AnswersFile {
     return {
       answers: {},
       problems: [
-        { field: name, given: typeof document.toJS(), allowed: 'a YAML mapping', flag: '--answers' },
+        {
+          field: name,
+          given: isCollection(document.contents) ? 'a list' : 'a single value',
+          allowed: 'a YAML mapping',
+          flag: '--answers',
+        },
       ],
     }
 
@@ -52,10 +67,17 @@ export function readAnswers(text: string, name: string): AnswersFile {
       const question = questions.find(candidate => candidate.path.join('.') === path.join('.'))
       if (question !== undefined) {
         const data: unknown =
-          isCollection(value) || isScalar(value) ? value.toJS(document, { maxAliasCount: 0 }) : undefined
+          isScalar(value) || (isCollection(value) && !hasAlias(value))
+            ? value.toJS(document, { maxAliasCount: 0 })
+            : undefined
         const read = question.kind.fromData(data)
         if (read === undefined)
-          problems.push({ field, given: describe(data), allowed: question.kind.allowed, flag: question.flag })
+          problems.push({
+            field,
+            given: question.hides?.(describe(data)) ?? describe(data),
+            allowed: question.kind.allowed,
+            flag: question.flag,
+          })
         else answers[question.id] = read
       } else if (questions.some(candidate => candidate.path.join('.').startsWith(`${path.join('.')}.`))) {
         if (isMap(value)) walk(value, path)
@@ -103,6 +125,18 @@ export function sameAnswers(one: Answers, other: Answers): boolean {
   const forms = (answers: Answers) =>
     questions.map((question: Question<AnswerId>) => question.kind.toText(answers[question.id]))
   return forms(one).join('\0') === forms(other).join('\0')
+}
+
+/** Aliases are refused: nobody needs them here, and nested ones grow without end. */
+function hasAlias(node: Node): boolean {
+  let found = false
+  visit(node, {
+    Alias() {
+      found = true
+      return visit.BREAK
+    },
+  })
+  return found
 }
 
 function describe(data: unknown): string {

@@ -19,6 +19,8 @@ export interface Sources {
   file?: { name: string; text: string }
   /** The `deployment.yaml` of an existing deployment. */
   saved?: { name: string; text: string }
+  /** What is wrong with the sources themselves. */
+  problems?: readonly Problem[]
 }
 
 /** Where an answer came from, for the review. */
@@ -40,7 +42,11 @@ export function gather(sources: Sources): Gathered {
   const answers: Record<string, unknown> = {}
   const origins = new Map<AnswerId, Origin>()
   // Problems of the saved file count as well: it was edited, and it is going to be built.
-  const problems: Problem[] = [...(file?.problems ?? []), ...(saved?.problems ?? [])]
+  const problems: Problem[] = [
+    ...(sources.problems ?? []),
+    ...(file?.problems ?? []),
+    ...(saved?.problems ?? []),
+  ]
 
   for (const question of questions) {
     const found = find(question, sources, file, saved, problems)
@@ -176,7 +182,12 @@ function fromText(
 ): { value: unknown; origin: Origin } | undefined {
   const value = question.kind.fromText(text)
   if (value !== undefined) return { value, origin }
-  problems.push({ field: question.id, given: text, allowed: question.kind.allowed, flag: source })
+  problems.push({
+    field: question.id,
+    given: question.hides?.(text) ?? text,
+    allowed: question.kind.allowed,
+    flag: source,
+  })
   return undefined
 }
 
@@ -207,6 +218,8 @@ function impliedImage(
       allowed: 'one source of the image',
       flag: '--build, --image REF or --image-from official',
     })
+    // What goes with one source only is no mistake of its own.
+    for (const id of ['imageReference', 'baseImage', 'version'] as const) origins.delete(id)
   } else if (says[0] !== undefined) {
     answers.image = says[0]
     if (told === undefined) origins.set('image', 'flag')

@@ -35,6 +35,8 @@ export interface Question<K extends AnswerId = AnswerId> {
   needs?: string
   /** Has a default that suits nearly everybody: not asked, but shown for review, where it can be changed. */
   advanced?(place: Place): boolean
+  /** A malformed text without the part that may be a secret put in the wrong place. */
+  hides?(text: string): string
   /** Why this value is refused although it is well formed. */
   refuses?(value: Answers[K], answers: Partly): string | undefined
 }
@@ -97,6 +99,8 @@ export const QUESTIONS = [
     help: 'model provider, repeatable; its key comes with --provider-key',
     kind: list(provider, value => value.id),
     fallback: () => [],
+    // `openai=KEY` is an easy slip for `--provider-key`.
+    hides: text => text.replace(/=(?!https?:\/\/)[^,\]"]*/g, '=(not shown)'),
   }),
   define({
     id: 'model',

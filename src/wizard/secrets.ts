@@ -8,7 +8,7 @@ import { type Redactor, Secret, weaknessOf } from '../secret.ts'
 
 /** `@PATH` or `@-`, per secret: the only forms in which the command line may speak of one. */
 export interface SecretFlags {
-  token?: string
+  token: readonly string[]
   providerKeys: readonly string[]
 }
 
@@ -28,7 +28,7 @@ export async function readSecrets(
   const brought: BroughtSecrets = new Map()
   const problems: Problem[] = []
   const wanted: { name: string; source: string; flag: string }[] = []
-  if (flags.token !== undefined) wanted.push({ name: GATEWAY_TOKEN, source: flags.token, flag: '--token' })
+  for (const source of flags.token) wanted.push({ name: GATEWAY_TOKEN, source, flag: '--token' })
   for (const text of flags.providerKeys) {
     const [id = '', ...rest] = text.split('=')
     const provider = providers.find(candidate => candidate.id === id)
@@ -40,7 +40,17 @@ export async function readSecrets(
       })
     else wanted.push({ name: keySecretOf(provider), source: rest.join('='), flag: `--provider-key ${id}` })
   }
-  if (wanted.filter(({ source }) => source === '@-').length > 1)
+  const repeated = wanted.find(one =>
+    wanted.some(other => other.name === one.name && other.source !== one.source),
+  )
+  if (repeated !== undefined)
+    problems.push({
+      field: repeated.name,
+      given: '(not shown)',
+      allowed: 'one value; the flag was given more than once',
+      flag: repeated.flag,
+    })
+  else if (wanted.filter(({ source }) => source === '@-').length > 1)
     problems.push({
       field: 'secrets from stdin',
       given: 'several',

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ensureDirectory, writeAtomic } from '../../src/deployment/files.ts'
+import { ensureDirectory, temporaryFolder, writeAtomic } from '../../src/deployment/files.ts'
 import { validateConfig } from '../../src/gateway/judges.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { type Found, must, type SetupContext } from './context.ts'
@@ -31,7 +31,7 @@ export const checkConfig: Step<Pick<SetupContext, 'layout' | 'docker' | 'launch'
     const ownership = must(found, 'ownership')
     const image = must(found, 'image').pinned
     const config = plannedConfig(found)
-    const staging = mkdtempSync(resolve(layout.own, '.ocs-check-'))
+    const staging = temporaryFolder(resolve(layout.own, '.ocs-check-'))
     try {
       const owner = ownerOf(config, ownership)
       ensureDirectory(staging, 0o700, owner)

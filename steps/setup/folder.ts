@@ -50,7 +50,8 @@ function early({ layout, written }: Needs): { path: string; content: string }[] 
   const ignore = resolve(layout.root, '.gitignore')
   return [
     { path: ignore, content: withOurRules(readIfPresent(ignore)) },
-    { path: layout.answers, content: written },
+    // Answers that are there stay until the files of the new ones are checked and written with them.
+    { path: layout.answers, content: readIfPresent(layout.answers) ?? written },
   ]
 }
 

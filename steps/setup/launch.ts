@@ -91,9 +91,12 @@ async function untilReady({ answers, compose, docker }: Needs, id: string, deadl
     const status = container?.State.Status ?? 'gone'
     if (container === undefined || container.RestartCount > 0 || ['exited', 'dead'].includes(status)) {
       const reason = reasonInLog(await compose.logs(200))
+      // Docker may be running it again by now, and then shows 0.
+      const code =
+        container === undefined || container.State.Running ? '' : ` (exit code ${container.State.ExitCode})`
       throw new ToolError(
         'gateway_died',
-        `the gateway ended instead of starting (exit code ${container?.State.ExitCode ?? '?'}): ${reason}`,
+        `the gateway ended instead of starting${code}: ${reason}`,
         container?.State.OOMKilled
           ? 'It ran out of memory: raise --memory.'
           : 'Correct the cause and run the same command again; all files and secrets are kept.',

@@ -47,7 +47,9 @@ export function isAsPlanned(file: PlannedFile, { layout, found }: Needs): boolea
     there?.isFile() === true &&
     (Number(there.mode) & 0o7777) === file.mode &&
     (owner === undefined || there.uid === owner.uid) &&
-    readIfPresent(path) === file.content
+    readIfPresent(path) === file.content &&
+    // Without its base, a later edit could not be told from what was rendered.
+    readIfPresent(resolve(layout.base, file.path)) === file.content
   )
 }
 

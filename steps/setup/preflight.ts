@@ -1,4 +1,4 @@
-import { accessSync, constants, readdirSync, statfsSync } from 'node:fs'
+import { accessSync, constants, readdirSync, statfsSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism, freemem } from 'node:os'
 import { dirname, resolve } from 'node:path'
@@ -128,8 +128,11 @@ function lookAtFolder({ root, own, answers }: Layout): Notice[] {
   const found = lookAt(root)
   const parent = nearestExisting(root)
   const notices: Notice[] = []
-  if (found !== undefined && !found.isDirectory())
-    return [usage('folder', `${root} is not a folder`, 'Name another one.')]
+  if (found?.isSymbolicLink())
+    return [usage('folder', `${root} is a symbolic link`, 'Name the folder it leads to, or another one.')]
+  const there = found === undefined ? parent : root
+  if (statSync(there).isDirectory() === false)
+    return [usage('folder', `${there} is not a folder`, 'Name another one.')]
   try {
     accessSync(found === undefined ? parent : root, constants.W_OK | constants.X_OK)
   } catch {
@@ -159,6 +162,7 @@ function lookAtFolder({ root, own, answers }: Layout): Notice[] {
     notices.push({
       id: 'disk',
       verdict,
+      exit: Exit.unknown,
       saw: `${free} MiB free where the deployment goes`,
       fix: 'Free some space: sessions, logs and evidence need it (1 GiB is comfortable).',
     })

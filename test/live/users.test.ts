@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeOwnership } from '../../src/deployment/owner.ts'
 import { Docker } from '../../src/docker/engine.ts'
@@ -112,14 +113,13 @@ describe('an engine that numbers users differently (userns-remap)', () => {
   const docker = new Docker(processRunner(new Redactor(), { ...process.env, DOCKER_HOST: host }))
 
   beforeAll(async () => {
-    await expect
-      .poll(async () => (await sh('docker', ['--host', host, 'version'])).code, { timeout: 60_000 })
-      .toBe(0)
+    for (let look = 0; look < 60 && (await sh('docker', ['--host', host, 'version'])).code !== 0; look++)
+      await sleep(500)
     await sh('sh', ['-c', `docker save ${BASE_IMAGE} | docker --host ${host} load`])
   })
   afterAll(async () => {
-    engine.kill('SIGTERM')
-    await new Promise(done => engine.once('close', done))
+    const ended = new Promise(done => engine.once('close', done))
+    if (engine.exitCode === null && engine.kill('SIGTERM')) await ended
     rmSync(home, { recursive: true, force: true })
   })
 
