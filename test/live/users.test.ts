@@ -1,5 +1,5 @@
 /** Who the gateway runs as, and whose its files are: OpenClaw refuses a secret that its own user does not own. */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
@@ -82,7 +82,7 @@ describe('a person who is not root (privilege escalation)', () => {
       { env: { PATH: process.env.PATH, HOME: home } },
     )
     expect(code, said).toBe(2)
-    expect(said).toContain('firewall: got "only root can install the firewall rule"')
+    expect(said).toContain('firewall: only root can install the firewall rule')
     expect(() => statSync(other)).toThrow()
     rmSync(home, { recursive: true, force: true })
   })
@@ -91,35 +91,38 @@ describe('a person who is not root (privilege escalation)', () => {
 describe('an engine that numbers users differently (userns-remap)', () => {
   const home = mkdtempSync(resolve(tmpdir(), 'ocs-remap-'))
   const host = `unix://${home}/docker.sock`
-  const engine = spawn(
-    'dockerd',
-    [
-      ...[
-        '--userns-remap',
-        'default',
-        '--data-root',
-        `${home}/data`,
-        '--exec-root',
-        `${home}/exec`,
-        '--pidfile',
-        `${home}/pid`,
-        '--host',
-        host,
-      ],
-      ...['--bridge', 'none', '--iptables=false', '--ip6tables=false'],
-    ],
-    { stdio: 'ignore' },
-  )
+  let engine: ChildProcess | undefined
   const docker = new Docker(processRunner(new Redactor(), { ...process.env, DOCKER_HOST: host }))
 
   beforeAll(async () => {
+    // The remapped users have to pass through it.
+    chmodSync(home, 0o711)
+    engine = spawn(
+      'dockerd',
+      [
+        ...[
+          '--userns-remap',
+          'default',
+          '--data-root',
+          `${home}/data`,
+          '--exec-root',
+          `${home}/exec`,
+          '--pidfile',
+          `${home}/pid`,
+          '--host',
+          host,
+        ],
+        ...['--bridge', 'none', '--iptables=false', '--ip6tables=false'],
+      ],
+      { stdio: 'ignore' },
+    )
     for (let look = 0; look < 60 && (await sh('docker', ['--host', host, 'version'])).code !== 0; look++)
       await sleep(500)
     await sh('sh', ['-c', `docker save ${BASE_IMAGE} | docker --host ${host} load`])
   })
   afterAll(async () => {
-    const ended = new Promise(done => engine.once('close', done))
-    if (engine.exitCode === null && engine.kill('SIGTERM')) await ended
+    const ended = new Promise(done => engine?.once('close', done))
+    if (engine?.exitCode === null && engine.kill('SIGTERM')) await ended
     rmSync(home, { recursive: true, force: true })
   })
 
