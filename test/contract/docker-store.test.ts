@@ -17,7 +17,8 @@ function place(owner?: { uid: number; gid: number }) {
   fs.mkdirSync(documents)
   fs.mkdirSync(values)
   const redactor = new Redactor()
-  const open = () => new DockerSecretFiles({ documents, valuesOf: () => values, ownerOf: () => owner, redactor })
+  const open = () =>
+    new DockerSecretFiles({ documents, valuesOf: () => values, ownerOf: () => owner, redactor })
   const names = () => fs.readdirSync(values).sort()
   const path = (rotationId: string) => join(values, `${NAME}.${rotationId}`)
   return { documents, values, redactor, open, names, path, document: join(documents, `${NAME}.json`) }
@@ -27,8 +28,16 @@ function place(owner?: { uid: number; gid: number }) {
 async function filled() {
   const here = place()
   const store = here.open()
-  const one = await store.commit(NAME, 'one-1', await store.stage(NAME, { rotationId: 'one-1', value: new Secret(OLD) }, 0))
-  const revision = await store.commit(NAME, 'two-2', await store.stage(NAME, { rotationId: 'two-2', value: new Secret(VALUE) }, one))
+  const one = await store.commit(
+    NAME,
+    'one-1',
+    await store.stage(NAME, { rotationId: 'one-1', value: new Secret(OLD) }, 0),
+  )
+  const revision = await store.commit(
+    NAME,
+    'two-2',
+    await store.stage(NAME, { rotationId: 'two-2', value: new Secret(VALUE) }, one),
+  )
   return { ...here, store, revision }
 }
 
@@ -88,7 +97,7 @@ describe('a value of the Docker store', () => {
 
 describe('a Docker store somebody tampered with', () => {
   const damages: Record<string, (path: string) => void> = {
-    'removed': path => fs.rmSync(path),
+    removed: path => fs.rmSync(path),
     'replaced by a link': path => {
       fs.renameSync(path, `${path}.moved`)
       fs.symlinkSync(`${path}.moved`, path)
@@ -109,12 +118,13 @@ describe('a Docker store somebody tampered with', () => {
       damage(path('two-2'))
       const error = await thrown(() => open().load(NAME))
       expect(error).toMatchObject({ code: 'store_corrupt', message: expect.stringContaining(path('two-2')) })
-      for (const value of [VALUE, OLD]) expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(value)
+      for (const value of [VALUE, OLD])
+        expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(value)
     })
 
   const documents: Record<string, string> = {
-    'empty': '',
-    'torn': '{"version":1,"revi',
+    empty: '',
+    torn: '{"version":1,"revi',
     'of another version': '{"version":2,"revision":1}',
     'without a revision': '{"version":1,"current":"two-2"}',
     'with a revision of nought': '{"version":1,"revision":0}',
@@ -126,8 +136,15 @@ describe('a Docker store somebody tampered with', () => {
     it(`says store_corrupt when its document is ${what}, to every call, and keeps the values`, async () => {
       const { document, names, store } = await filled()
       fs.writeFileSync(document, text)
-      const calls = [store.load(NAME), store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, 4), store.commit(NAME, 'two-2', 4), store.retire(NAME, 4), store.destroy(NAME)]
-      for (const result of await Promise.allSettled(calls)) expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store_corrupt' } })
+      const calls = [
+        store.load(NAME),
+        store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, 4),
+        store.commit(NAME, 'two-2', 4),
+        store.retire(NAME, 4),
+        store.destroy(NAME),
+      ]
+      for (const result of await Promise.allSettled(calls))
+        expect(result).toMatchObject({ status: 'rejected', reason: { code: 'store_corrupt' } })
       expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
     })
 })
@@ -146,11 +163,18 @@ describe('a Docker store after a kill', () => {
     const { names, open, path, revision } = await filled()
     fs.writeFileSync(path('never-1'), 'staged by a run that was killed', { mode: 0o400 })
     const store = open()
-    await store.commit(NAME, 'three-3', await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision))
+    await store.commit(
+      NAME,
+      'three-3',
+      await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision),
+    )
     expect(names()).toEqual([`${NAME}.three-3`, `${NAME}.two-2`])
   })
 
-  const halfDone: Record<string, [call: (store: DockerSecretFiles, revision: number) => Promise<unknown>, left: string[]]> = {
+  const halfDone: Record<
+    string,
+    [call: (store: DockerSecretFiles, revision: number) => Promise<unknown>, left: string[]]
+  > = {
     retire: [(store, revision) => store.retire(NAME, revision), ['two-2']],
     destroy: [store => store.destroy(NAME), []],
   }
@@ -167,7 +191,8 @@ describe('a Docker store after a kill', () => {
 
   it('never removes a value of another secret', async () => {
     const { names, store, revision, values } = await filled()
-    for (const other of ['gateway_token_2.one-1', 'openai_api_key.one-1']) fs.writeFileSync(join(values, other), 'theirs')
+    for (const other of ['gateway_token_2.one-1', 'openai_api_key.one-1'])
+      fs.writeFileSync(join(values, other), 'theirs')
     await store.retire(NAME, revision)
     await store.destroy(NAME)
     expect(names()).toEqual(['gateway_token_2.one-1', 'openai_api_key.one-1'])

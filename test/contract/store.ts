@@ -10,14 +10,19 @@ export interface Place {
 
 const NAME = 'gateway_token'
 /** Values nobody else has: what leaks is found by looking for them. */
-const value = (rotationId: string) => ({ rotationId, value: new Secret(`${rotationId}-VALUE-${'x9Qz'.repeat(12)}`) })
+const value = (rotationId: string) => ({
+  rotationId,
+  value: new Secret(`${rotationId}-VALUE-${'x9Qz'.repeat(12)}`),
+})
 const [one, two, three] = [value('one-1'), value('two-2'), value('three-3')]
 
 /** What a store holds, with the values exposed: to compare. */
 function shown(secret: StoredSecret | undefined): unknown {
   if (secret === undefined) return undefined
   const { revision: _, ...slots } = secret
-  return Object.fromEntries(Object.entries(slots).map(([slot, stored]) => [slot, `${stored.rotationId}=${stored.value.expose()}`]))
+  return Object.fromEntries(
+    Object.entries(slots).map(([slot, stored]) => [slot, `${stored.rotationId}=${stored.value.expose()}`]),
+  )
 }
 
 const is = (stored: { rotationId: string; value: Secret }) => `${stored.rotationId}=${stored.value.expose()}`
@@ -35,7 +40,11 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
   /** A store with `two` current and `one` previous. */
   const withTwo = async () => {
     const { place, store, revision } = await withOne()
-    return { place, store, revision: await store.commit(NAME, two.rotationId, await store.stage(NAME, two, revision)) }
+    return {
+      place,
+      store,
+      revision: await store.commit(NAME, two.rotationId, await store.stage(NAME, two, revision)),
+    }
   }
 
   describe(`${name}: a secret`, () => {
@@ -132,7 +141,8 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
 
     it('never changes under a rotation id that is in use', async () => {
       const { store, revision } = await withTwo()
-      for (const used of [one, two]) await store.stage(NAME, { rotationId: used.rotationId, value: three.value }, revision).catch(() => {})
+      for (const used of [one, two])
+        await store.stage(NAME, { rotationId: used.rotationId, value: three.value }, revision).catch(() => {})
       const { current, previous } = (await store.load(NAME)) ?? {}
       expect(current?.value.expose()).toBe(two.value.expose())
       expect(previous?.value.expose()).toBe(one.value.expose())
@@ -145,9 +155,12 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
       'stage as if it were new': store => store.stage(NAME, three, 0),
       'stage with a revision to come': (store, revision) => store.stage(NAME, three, revision + 1),
       'commit with an old revision': (store, revision) => store.commit(NAME, two.rotationId, revision - 1),
-      'commit of another value than the pending one': (store, revision) => store.commit(NAME, three.rotationId, revision),
-      'rollback of another value than the pending one': (store, revision) => store.rollback(NAME, three.rotationId, revision),
-      'rollback with an old revision': (store, revision) => store.rollback(NAME, two.rotationId, revision - 1),
+      'commit of another value than the pending one': (store, revision) =>
+        store.commit(NAME, three.rotationId, revision),
+      'rollback of another value than the pending one': (store, revision) =>
+        store.rollback(NAME, three.rotationId, revision),
+      'rollback with an old revision': (store, revision) =>
+        store.rollback(NAME, two.rotationId, revision - 1),
       'retire with an old revision': (store, revision) => store.retire(NAME, revision - 2),
     }
     for (const [what, call] of Object.entries(stale))
@@ -170,14 +183,23 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
       const staged = await store.stage(NAME, two, revision)
       const committed = await store.commit(NAME, two.rotationId, staged)
       const retired = await store.retire(NAME, committed)
-      expect([revision, staged, committed, retired]).toEqual([revision, revision + 1, revision + 2, revision + 3])
+      expect([revision, staged, committed, retired]).toEqual([
+        revision,
+        revision + 1,
+        revision + 2,
+        revision + 3,
+      ])
     })
 
     it('lets one of two writers win and tells the other, never both and never neither', async () => {
       const { place, revision } = await withOne()
-      const tries = await Promise.allSettled([place.open().stage(NAME, two, revision), place.open().stage(NAME, three, revision)])
+      const tries = await Promise.allSettled([
+        place.open().stage(NAME, two, revision),
+        place.open().stage(NAME, three, revision),
+      ])
       expect(tries.map(attempt => attempt.status).sort()).toEqual(['fulfilled', 'rejected'])
-      for (const attempt of tries) if (attempt.status === 'rejected') expect(attempt.reason).toMatchObject({ code: 'store_conflict' })
+      for (const attempt of tries)
+        if (attempt.status === 'rejected') expect(attempt.reason).toMatchObject({ code: 'store_conflict' })
       const winner = tries[0]?.status === 'fulfilled' ? two : three
       expect(shown(await place.open().load(NAME))).toEqual({ current: is(one), pending: is(winner) })
     })
@@ -272,17 +294,34 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
         store.rollback(NAME, 'other-1', 99),
         store.retire(NAME, 99),
       ]
-      const errors = (await Promise.allSettled(calls)).flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
+      const errors = (await Promise.allSettled(calls)).flatMap(result =>
+        result.status === 'rejected' ? [result.reason] : [],
+      )
       expect(errors).toHaveLength(calls.length)
       for (const error of errors) {
-        const text = [inspect(error, { depth: 9, showHidden: true }), String(error), error.stack, JSON.stringify(error)].join('\n')
+        const text = [
+          inspect(error, { depth: 9, showHidden: true }),
+          String(error),
+          error.stack,
+          JSON.stringify(error),
+        ].join('\n')
         for (const secret of [one, two]) expect(text).not.toContain(secret.value.expose())
       }
     })
 
     it('comes when a rotation id could not be a name, and nothing is stored', async () => {
       const { store, revision } = await withOne()
-      for (const rotationId of ['', 'abc', '../x', 'a/b/c', 'UPPER', 'a b c d', 'a.b.c', 'x'.repeat(65), 'ab\ncd']) {
+      for (const rotationId of [
+        '',
+        'abc',
+        '../x',
+        'a/b/c',
+        'UPPER',
+        'a b c d',
+        'a.b.c',
+        'x'.repeat(65),
+        'ab\ncd',
+      ]) {
         await expect(store.stage(NAME, { rotationId, value: two.value }, revision)).rejects.toThrow()
         expect(shown(await store.load(NAME))).toEqual({ current: is(one) })
       }

@@ -36,7 +36,8 @@ describe('answers that are written and read again', () => {
 
   it('hold no answer to a question that does not arise', () => {
     const text = writeAnswers(ANSWERS)
-    for (const word of ['proxy', 'ssh', 'base', 'reference', 'model']) expect(parse(text)).not.toHaveProperty(`access.${word}`)
+    for (const word of ['proxy', 'ssh', 'base', 'reference', 'model'])
+      expect(parse(text)).not.toHaveProperty(`access.${word}`)
     expect(Object.keys(parse(text).access)).toEqual(['mode', 'port', 'firewall'])
     expect(Object.keys(parse(text).image)).toEqual(['from', 'version'])
   })
@@ -45,7 +46,11 @@ describe('answers that are written and read again', () => {
     const text = writeAnswers(ANSWERS)
     for (const question of questions.filter(one => one.when?.(ANSWERS) !== false)) {
       const lines = text.split('\n')
-      const at = lines.findIndex(line => line.startsWith(`${'  '.repeat(question.path.length - 1)}${question.path.at(-1)}:`) && line !== 'version: 1')
+      const at = lines.findIndex(
+        line =>
+          line.startsWith(`${'  '.repeat(question.path.length - 1)}${question.path.at(-1)}:`) &&
+          line !== 'version: 1',
+      )
       expect(lines[at - 1], question.id).toContain(`# ${question.help}`)
     }
   })
@@ -59,17 +64,35 @@ describe('answers that are written and read again', () => {
 
 describe('an answers file', () => {
   it('may be YAML or JSON', () => {
-    const answers = { name: 'gw-1', posture: 'workspace', port: 2000, providers: [{ id: 'openai' }], firewall: true }
-    expect(read('version: 1\nname: gw-1\nagent:\n  posture: workspace\n  providers: [openai]\naccess:\n  port: 2000\n  firewall: true\n')).toEqual({ answers, problems: [] })
-    expect(read('{"version":1,"name":"gw-1","agent":{"posture":"workspace","providers":["openai"]},"access":{"port":2000,"firewall":true}}')).toEqual({ answers, problems: [] })
+    const answers = {
+      name: 'gw-1',
+      posture: 'workspace',
+      port: 2000,
+      providers: [{ id: 'openai' }],
+      firewall: true,
+    }
+    expect(
+      read(
+        'version: 1\nname: gw-1\nagent:\n  posture: workspace\n  providers: [openai]\naccess:\n  port: 2000\n  firewall: true\n',
+      ),
+    ).toEqual({ answers, problems: [] })
+    expect(
+      read(
+        '{"version":1,"name":"gw-1","agent":{"posture":"workspace","providers":["openai"]},"access":{"port":2000,"firewall":true}}',
+      ),
+    ).toEqual({ answers, problems: [] })
   })
 
   it('may be empty, or only comments', () => {
-    for (const text of ['', '\n\n', '# nothing yet\n', 'access:\n', 'agent: {}\n']) expect(read(text)).toEqual({ answers: {}, problems: [] })
+    for (const text of ['', '\n\n', '# nothing yet\n', 'access:\n', 'agent: {}\n'])
+      expect(read(text)).toEqual({ answers: {}, problems: [] })
   })
 
   it('may begin with a byte order mark and have Windows line ends', () => {
-    expect(read('\ufeffname: gw-1\r\naccess:\r\n  port: 2000\r\n')).toEqual({ answers: { name: 'gw-1', port: 2000 }, problems: [] })
+    expect(read('\ufeffname: gw-1\r\naccess:\r\n  port: 2000\r\n')).toEqual({
+      answers: { name: 'gw-1', port: 2000 },
+      problems: [],
+    })
   })
 
   const malformed: Record<string, [text: string, line: number]> = {
@@ -88,7 +111,13 @@ describe('an answers file', () => {
       expect(answers).not.toHaveProperty('timezone')
     })
 
-  for (const [what, text] of Object.entries({ 'a list': '- name', 'a word': 'name', 'a number': '1', 'a list of mappings': '[{"name":"gw"}]', true: 'true' }))
+  for (const [what, text] of Object.entries({
+    'a list': '- name',
+    'a word': 'name',
+    'a number': '1',
+    'a list of mappings': '[{"name":"gw"}]',
+    true: 'true',
+  }))
     it(`that is ${what} is refused`, () => {
       expect(read(text)).toMatchObject({ answers: {}, problems: [{ allowed: 'a YAML mapping' }] })
     })
@@ -97,7 +126,13 @@ describe('an answers file', () => {
 describe('a key nobody knows', () => {
   it('is refused with its line and the nearest one there is', () => {
     const { problems: found } = read('name: gw\naccess:\n  prot: 2000\n')
-    expect(found).toEqual([expect.objectContaining({ field: 'access.prot (answers.yaml, line 3)', given: 'an unknown key', allowed: expect.stringMatching(/^access\.port perhaps/) })])
+    expect(found).toEqual([
+      expect.objectContaining({
+        field: 'access.prot (answers.yaml, line 3)',
+        given: 'an unknown key',
+        allowed: expect.stringMatching(/^access\.port perhaps/),
+      }),
+    ])
   })
 
   it.each([
@@ -107,19 +142,35 @@ describe('a key nobody knows', () => {
     ['timezon: UTC', 'timezone'],
     ['incident: {contcat: x}', 'incident.contact'],
   ])('%s: the suggestion is %s', (text, suggestion) => {
-    expect(read(text).problems[0]?.allowed).toMatch(new RegExp(`^${suggestion.replaceAll('.', '\\.')} perhaps`))
+    expect(read(text).problems[0]?.allowed).toMatch(
+      new RegExp(`^${suggestion.replaceAll('.', '\\.')} perhaps`),
+    )
   })
 
-  it.each(['__proto__: {name: x}', 'constructor: {name: x}', '{"__proto__": {"name": "x"}}', 'access: {__proto__: {port: 1}}', 'toString: x', 'access: {constructor: {prototype: {port: 2000}}}', 'hasOwnProperty: true'])(
-    '%s is one like any other',
-    text => {
-      expect(read(text)).toMatchObject({ answers: {}, problems: [{ given: 'an unknown key' }] })
-      expect(Reflect.get({}, 'name')).toBeUndefined()
-      expect(Reflect.get({}, 'port')).toBeUndefined()
-    },
-  )
+  it.each([
+    '__proto__: {name: x}',
+    'constructor: {name: x}',
+    '{"__proto__": {"name": "x"}}',
+    'access: {__proto__: {port: 1}}',
+    'toString: x',
+    'access: {constructor: {prototype: {port: 2000}}}',
+    'hasOwnProperty: true',
+  ])('%s is one like any other', text => {
+    expect(read(text)).toMatchObject({ answers: {}, problems: [{ given: 'an unknown key' }] })
+    expect(Reflect.get({}, 'name')).toBeUndefined()
+    expect(Reflect.get({}, 'port')).toBeUndefined()
+  })
 
-  it.each(['? [a]\n: b', '? {a: 1}\n: b', '1: x', 'null: x', '"": x', '<<: {name: gw}', '%YAML 1.1\n---\n<<: {name: gw}', '"access": {"": 1}'])('%j is refused, odd as it is', text => {
+  it.each([
+    '? [a]\n: b',
+    '? {a: 1}\n: b',
+    '1: x',
+    'null: x',
+    '"": x',
+    '<<: {name: gw}',
+    '%YAML 1.1\n---\n<<: {name: gw}',
+    '"access": {"": 1}',
+  ])('%j is refused, odd as it is', text => {
     expect(read(text)).toMatchObject({ answers: {}, problems: [{ given: 'an unknown key' }] })
   })
 
@@ -153,7 +204,9 @@ describe('a value of the wrong type', () => {
   })
 
   it('does not keep the other answers from being read: all problems come at once', () => {
-    const { answers, problems: found } = read('name: gw-1\naccess: {port: x, mode: y}\nlimits: {pids: 1}\nfoo: 1')
+    const { answers, problems: found } = read(
+      'name: gw-1\naccess: {port: x, mode: y}\nlimits: {pids: 1}\nfoo: 1',
+    )
     expect(found).toHaveLength(4)
     expect(answers).toEqual({ name: 'gw-1' })
   })
@@ -161,7 +214,10 @@ describe('a value of the wrong type', () => {
 
 describe('anchors and aliases', () => {
   const nine = (name: string, of: string) => `${name}: &${name} [${Array(9).fill(of).join(', ')}]\n`
-  const bomb = ['b', 'c', 'd', 'e', 'f', 'g', 'h'].reduce((text, name, index) => text + nine(name, `*${'abcdefg'[index]}`), nine('a', 'x'))
+  const bomb = ['b', 'c', 'd', 'e', 'f', 'g', 'h'].reduce(
+    (text, name, index) => text + nine(name, `*${'abcdefg'[index]}`),
+    nine('a', 'x'),
+  )
   const cases: Record<string, string> = {
     'an alias for a value': 'name: &a gw-1\ntimezone: *a\n',
     'an alias inside a list': 'name: &a openai\nagent: {providers: [*a]}\n',
@@ -185,20 +241,35 @@ describe('whatever a file holds', () => {
     const files = fc.oneof(
       anyText(60),
       hostile,
-      fc.tuple(fc.constantFrom(...questions.map(question => question.path)), hostile).map(([path, text]) => `${path.map((key, depth) => `${'  '.repeat(depth)}${key}:`).join('\n')} ${text}`),
+      fc
+        .tuple(fc.constantFrom(...questions.map(question => question.path)), hostile)
+        .map(
+          ([path, text]) => `${path.map((key, depth) => `${'  '.repeat(depth)}${key}:`).join('\n')} ${text}`,
+        ),
       fc.json({ maxDepth: 3 }),
     )
     fc.assert(
       fc.property(files, text => {
         const { answers, problems: found } = read(text)
         // An answer that is taken is one its question takes.
-        return found.every(problem => problem.allowed !== '') && questions.every(({ id, kind }) => answers[id] === undefined || kind.fromText(kind.toText(answers[id])) !== undefined)
+        return (
+          found.every(problem => problem.allowed !== '') &&
+          questions.every(
+            ({ id, kind }) =>
+              answers[id] === undefined || kind.fromText(kind.toText(answers[id])) !== undefined,
+          )
+        )
       }),
       { numRuns: 400 },
     )
   })
 
   it('nothing nested thousands deep brings the reader down', () => {
-    for (const text of ['['.repeat(1500), `agent: ${'{agent: '.repeat(600)}`, `agent:\n  providers: ${'['.repeat(500)}${']'.repeat(500)}`]) expect(read(text).problems.length).toBeGreaterThan(0)
+    for (const text of [
+      '['.repeat(1500),
+      `agent: ${'{agent: '.repeat(600)}`,
+      `agent:\n  providers: ${'['.repeat(500)}${']'.repeat(500)}`,
+    ])
+      expect(read(text).problems.length).toBeGreaterThan(0)
   })
 })

@@ -26,8 +26,14 @@ const text = new Map(sources.map(path => [path, readFileSync(join(ROOT, path), '
 
 /** What a file imports, statically or later, types included: paths from the root, and names of packages. */
 function importsOf(path: string): string[] {
-  const found = [...(text.get(path) ?? '').matchAll(/(?:^|[\s;}])(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|\bimport\s*\(?\s*'([^']+)'/g)]
-  return found.map(match => match[1] ?? match[2] ?? '').map(name => (name.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(path), name)) : name))
+  const found = [
+    ...(text.get(path) ?? '').matchAll(
+      /(?:^|[\s;}])(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|\bimport\s*\(?\s*'([^']+)'/g,
+    ),
+  ]
+  return found
+    .map(match => match[1] ?? match[2] ?? '')
+    .map(name => (name.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(path), name)) : name))
 }
 
 /** `dist/src/x.js` is what `src/x.ts` becomes. */
@@ -35,19 +41,28 @@ function asSource(path: string): string {
   return path.replace(/^dist\/(.*)\.js$/, '$1.ts')
 }
 
-const inside = (path: string) => importsOf(path).map(asSource).filter(name => /^(bin|src|steps|test)\//.test(name))
+const inside = (path: string) =>
+  importsOf(path)
+    .map(asSource)
+    .filter(name => /^(bin|src|steps|test)\//.test(name))
 const floorOf = (path: string) => FLOORS.findIndex(([, holds]) => holds.test(path))
 
 /** Code on its own line, outside of the scripts that are sent into the container as text. */
 function usesInCode(path: string, use: RegExp): string[] {
-  return (text.get(path) ?? '').split('\n').filter(line => use.test(line.replace(/(['"`]).*$/, '').replace(/^\s*(\/\/|\*|\/\*).*$/, '')))
+  return (text.get(path) ?? '')
+    .split('\n')
+    .filter(line => use.test(line.replace(/(['"`]).*$/, '').replace(/^\s*(\/\/|\*|\/\*).*$/, '')))
 }
 
 describe('the floors', () => {
   it('are found by this test: it reads imports of every kind', () => {
     expect(sources.length).toBeGreaterThan(60)
-    expect(importsOf('src/commands/setup.ts')).toEqual(expect.arrayContaining(['src/errors.ts', 'src/wizard/converse.ts', 'node:path']))
-    expect(inside('src/cli.ts')).toEqual(expect.arrayContaining(['src/commands/setup.ts', 'src/commands/program.ts', 'src/errors.ts']))
+    expect(importsOf('src/commands/setup.ts')).toEqual(
+      expect.arrayContaining(['src/errors.ts', 'src/wizard/converse.ts', 'node:path']),
+    )
+    expect(inside('src/cli.ts')).toEqual(
+      expect.arrayContaining(['src/commands/setup.ts', 'src/commands/program.ts', 'src/errors.ts']),
+    )
     expect(inside('bin/create-openclaw-secure.js')).toEqual(['src/cli.ts'])
   })
 
@@ -56,7 +71,11 @@ describe('the floors', () => {
   })
 
   it('carry: no file imports from a floor above its own', () => {
-    const upwards = sources.flatMap(path => inside(path).filter(name => floorOf(name) < floorOf(path)).map(name => `${path} → ${name}`))
+    const upwards = sources.flatMap(path =>
+      inside(path)
+        .filter(name => floorOf(name) < floorOf(path))
+        .map(name => `${path} → ${name}`),
+    )
     expect(upwards).toEqual([])
   })
 
@@ -85,14 +104,23 @@ describe('the files', () => {
 
   it('import only packages that are installed with the product', () => {
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-    const packages = new Set(sources.flatMap(importsOf).filter(name => !name.startsWith('node:') && !/^(bin|src|steps|test|dist)\//.test(name)))
+    const packages = new Set(
+      sources
+        .flatMap(importsOf)
+        .filter(name => !name.startsWith('node:') && !/^(bin|src|steps|test|dist)\//.test(name)),
+    )
     expect([...packages].filter(name => !Object.hasOwn(dependencies, name))).toEqual([])
     expect(packages.size).toBeGreaterThan(3)
   })
 
   it('end the process in src/cli.ts alone', () => {
-    expect(sources.filter(path => usesInCode(path, /\bprocess\.(exit|abort)\(/).length > 0)).toEqual(['src/cli.ts'])
-    expect(sources.filter(path => usesInCode(path, /\bprocess\.exitCode\b/).length > 0)).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts'])
+    expect(sources.filter(path => usesInCode(path, /\bprocess\.(exit|abort)\(/).length > 0)).toEqual([
+      'src/cli.ts',
+    ])
+    expect(sources.filter(path => usesInCode(path, /\bprocess\.exitCode\b/).length > 0)).toEqual([
+      'bin/create-openclaw-secure.js',
+      'src/cli.ts',
+    ])
   })
 
   it('write to no console', () => {
@@ -100,16 +128,32 @@ describe('the files', () => {
   })
 
   it('read the process’s streams and arguments in src/cli.ts alone', () => {
-    expect(sources.filter(path => usesInCode(path, /\bprocess\.(argv|stdin|stdout|stderr)\b/).length > 0)).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts'])
+    expect(
+      sources.filter(path => usesInCode(path, /\bprocess\.(argv|stdin|stdout|stderr)\b/).length > 0),
+    ).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts'])
   })
 
   it('start children through src/docker/process.ts alone', () => {
-    expect(sources.filter(path => importsOf(path).some(name => /^(node:)?child_process$|^execa$/.test(name)))).toEqual(['src/docker/process.ts'])
+    expect(
+      sources.filter(path => importsOf(path).some(name => /^(node:)?child_process$|^execa$/.test(name))),
+    ).toEqual(['src/docker/process.ts'])
   })
 
   it('take a secret’s value out only where it goes to stdin, a 0400 file, a store, a request or a comparison', () => {
-    const known = ['src/deployment/files.ts', 'src/docker/process.ts', 'src/gateway/probe.ts', 'src/secret.ts', 'src/wizard/secrets.ts', 'steps/setup/files.ts', 'steps/verify/secrets-hidden.ts']
-    expect(sources.filter(path => usesInCode(path, /\.expose\(\)/).length > 0).filter(path => !known.includes(path))).toEqual([])
+    const known = [
+      'src/deployment/files.ts',
+      'src/docker/process.ts',
+      'src/gateway/probe.ts',
+      'src/secret.ts',
+      'src/wizard/secrets.ts',
+      'steps/setup/files.ts',
+      'steps/verify/secrets-hidden.ts',
+    ]
+    expect(
+      sources
+        .filter(path => usesInCode(path, /\.expose\(\)/).length > 0)
+        .filter(path => !known.includes(path)),
+    ).toEqual([])
   })
 
   it('are short enough to be read at one sitting: 400 lines', () => {

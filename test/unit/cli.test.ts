@@ -13,7 +13,10 @@ const GOOD_TOKEN = 'k7Qz!r2Vb9#xLw4Tm1Np8Yc5Hd3Jf6Gs0Ke-uAiEoZ.qXyWvUtSrPnMlKjHg
 const SECRET = 'sk-live-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c'
 
 /** Runs the command line in this process, without a terminal and without any program on its PATH: no engine, no git. */
-async function cli(args: readonly string[], changed: Partial<Omit<Program, 'stdin'>> & { stdin?: string } = {}) {
+async function cli(
+  args: readonly string[],
+  changed: Partial<Omit<Program, 'stdin'>> & { stdin?: string } = {},
+) {
   const { stdin, ...rest } = changed
   const out = { stdout: '', stderr: '' }
   const into = (name: keyof typeof out) =>
@@ -49,7 +52,9 @@ function snapshot(folder: string): Record<string, string> {
   for (const entry of ['', ...fs.readdirSync(folder, { recursive: true, encoding: 'utf8' })]) {
     const path = join(folder, entry)
     const { mode, uid, gid, ino, mtimeNs, ctimeNs } = fs.lstatSync(path, { bigint: true })
-    const content = fs.lstatSync(path).isFile() ? createHash('sha256').update(fs.readFileSync(path)).digest('hex') : ''
+    const content = fs.lstatSync(path).isFile()
+      ? createHash('sha256').update(fs.readFileSync(path)).digest('hex')
+      : ''
     found[entry] = [mode, uid, gid, ino, mtimeNs, ctimeNs, content].join(' ')
   }
   return found
@@ -61,11 +66,14 @@ function tokenOf(folder: string): string {
 }
 
 describe('help and version', () => {
-  it.each([['--help'], ['-h'], ['setup', '--help'], ['verify', '--help'], ['status', '--help'], ['help']])('%s %s ends with 0 and says nothing on stderr', async (...args) => {
-    const { code, stdout, stderr } = await cli(args.filter(arg => arg !== undefined))
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toContain('Usage: create-openclaw-secure')
-  })
+  it.each([['--help'], ['-h'], ['setup', '--help'], ['verify', '--help'], ['status', '--help'], ['help']])(
+    '%s %s ends with 0 and says nothing on stderr',
+    async (...args) => {
+      const { code, stdout, stderr } = await cli(args.filter(arg => arg !== undefined))
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(stdout).toContain('Usage: create-openclaw-secure')
+    },
+  )
 
   it('--version is the version and nothing else', async () => {
     expect(await cli(['--version'])).toEqual({ code: 0, stdout: '1.2.3\n', stderr: '' })
@@ -101,12 +109,21 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
     expect(await wrong(['another'])).toMatch(/too many arguments/)
   })
 
+  it('a word that is going to be a command, so that a slip makes no folder of it', async () => {
+    for (const word of ['rotate', 'incident', 'backup', 'remove'])
+      expect(await cli([word, '--no-launch', '--yes'], { cwd: scratch() })).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`./${word}`),
+      })
+  })
+
   it('a folder and another one with --dir', async () => {
     expect(await wrong(['--yes', '--dir', '/elsewhere'])).toContain('--dir')
   })
 
   it('a start timeout that is none', async () => {
-    for (const value of ['0', '3601', 'soon', '1.5']) expect(await wrong(['--start-timeout', value])).toContain('1 to 3600')
+    for (const value of ['0', '3601', 'soon', '1.5'])
+      expect(await wrong(['--start-timeout', value])).toContain('1 to 3600')
   })
 
   it.each([
@@ -120,7 +137,9 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
     ['--agent', 'coding'],
   ])('%s %s: the message has the flag, the value and what is allowed', async (flag, value) => {
     const stderr = await wrong(['--yes', flag, value])
-    expect(stderr).toMatch(new RegExp(`^[a-z]+: got "${value.replaceAll('/', '\\/')}"; allowed: .*; set it with ${flag}$`, 'm'))
+    expect(stderr).toMatch(
+      new RegExp(`^[a-z]+: got "${value.replaceAll('/', '\\/')}"; allowed: .*; set it with ${flag}$`, 'm'),
+    )
   })
 
   it('a flag given twice with different values', async () => {
@@ -143,7 +162,9 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
       ['--port', 'PORT'],
       ['--contact', 'CONTACT'],
     ])
-      expect(stderr).toContain(`missing; allowed: ${some(questions.find(question => question.flag === flag)).kind.allowed}; set it with ${flag} or OPENCLAW_SECURE_${variable}, or --yes for`)
+      expect(stderr).toContain(
+        `missing; allowed: ${some(questions.find(question => question.flag === flag)).kind.allowed}; set it with ${flag} or OPENCLAW_SECURE_${variable}, or --yes for`,
+      )
   })
 
   it('missing and wrong answers together, and what only the machine can say', async () => {
@@ -153,19 +174,23 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
     expect(code).toBe(2)
     expect(stderr).toMatch(/^port: got "x"/m)
     expect(stderr).toMatch(/^sshTarget: missing/m)
-    expect(stderr).toMatch(/^folder: got .*is not empty/m)
-    expect(stderr).toMatch(/^STOP +folder: .*somebody-else\.txt/m)
+    expect(stderr).toMatch(/^folder: .*somebody-else\.txt/m)
     expect(fs.readdirSync(folder)).toEqual(['somebody-else.txt'])
   })
 
   it('a wrong variable, named as one', async () => {
-    expect(await wrong(['--yes'], { env: { PATH: '', OPENCLAW_SECURE_PORT: 'x' } })).toContain('set it with OPENCLAW_SECURE_PORT')
+    expect(await wrong(['--yes'], { env: { PATH: '', OPENCLAW_SECURE_PORT: 'x' } })).toContain(
+      'set it with OPENCLAW_SECURE_PORT',
+    )
   })
 
   it('a folder that is a file', async () => {
     const file = join(scratch(), 'file')
     fs.writeFileSync(file, 'kept')
-    expect(await cli([file, '--no-launch', '--yes'])).toMatchObject({ code: 2, stderr: expect.stringContaining('is not a folder') })
+    expect(await cli([file, '--no-launch', '--yes'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('is not a folder'),
+    })
     expect(fs.readFileSync(file, 'utf8')).toBe('kept')
   })
 })
@@ -181,19 +206,27 @@ describe('an answers file that is wrong', () => {
   }
 
   it('because it is missing', async () => {
-    expect(await withFile(undefined)).toContain('answers file: got "answers.yaml"; allowed: a file that can be read (ENOENT); set it with --answers')
+    expect(await withFile(undefined)).toContain(
+      'answers file: got "answers.yaml"; allowed: a file that can be read (ENOENT); set it with --answers',
+    )
   })
 
   it('because it is malformed, with the line', async () => {
-    expect(await withFile('name: gw-1\naccess: {port: 2000')).toMatch(/^answers\.yaml, line 2: got ".*"; allowed: a YAML mapping; set it with --answers$/m)
+    expect(await withFile('name: gw-1\naccess: {port: 2000')).toMatch(
+      /^answers\.yaml, line 2: got ".*"; allowed: a YAML mapping; set it with --answers$/m,
+    )
   })
 
   it('because of a key nobody knows, with the one that was meant', async () => {
-    expect(await withFile('acess: {port: 2000}')).toMatch(/^acess \(answers\.yaml, line 1\): got "an unknown key"; allowed: access\.\w+ perhaps/m)
+    expect(await withFile('acess: {port: 2000}')).toMatch(
+      /^acess \(answers\.yaml, line 1\): got "an unknown key"; allowed: access\.\w+ perhaps/m,
+    )
   })
 
   it('because of a wrong type', async () => {
-    expect(await withFile('access:\n  port: "2000"\n')).toMatch(/^access\.port \(answers\.yaml, line 2\): got "a string: \\"2000\\""; allowed: a whole number from 1024 to 65535; set it with --port$/m)
+    expect(await withFile('access:\n  port: "2000"\n')).toMatch(
+      /^access\.port \(answers\.yaml, line 2\): got "a string: \\"2000\\""; allowed: a whole number from 1024 to 65535; set it with --port$/m,
+    )
   })
 
   it('because of a bomb, without a crash', async () => {
@@ -219,7 +252,7 @@ describe('a secret on the command line', () => {
   }
 
   it.each([
-    ['--token', [ '--token', GOOD_TOKEN]],
+    ['--token', ['--token', GOOD_TOKEN]],
     ['--token=', [`--token=${GOOD_TOKEN}`]],
     ['--provider-key', ['--provider', 'openai', '--provider-key', `openai=${SECRET}`]],
     ['--provider-key without a provider', ['--provider', 'openai', '--provider-key', SECRET]],
@@ -240,8 +273,22 @@ describe('a secret on the command line', () => {
     expect(await refused(args)).not.toContain(SECRET)
   })
 
+  it('is not repeated when it is given as the provider’s URL, an easy slip', async () => {
+    for (const slip of [`openai=${SECRET}`, `mine=${SECRET}`])
+      expect(await refused(['--provider', slip])).not.toContain(SECRET)
+    const cwd = scratch()
+    fs.writeFileSync(join(cwd, 'answers.yaml'), `agent:\n  providers: ["openai=${SECRET}"]\n`)
+    expect(await refused(['--answers', join(cwd, 'answers.yaml')])).not.toContain(SECRET)
+  })
+
+  it('is one: two --token are a contradiction', async () => {
+    expect(await refused(['--token', '@/one', '--token', '@/two'])).toContain('more than once')
+  })
+
   it('cannot come from stdin twice', async () => {
-    const stderr = await refused(['--token', '@-', '--provider', 'openai', '--provider-key', 'openai=@-'], { stdin: GOOD_TOKEN })
+    const stderr = await refused(['--token', '@-', '--provider', 'openai', '--provider-key', 'openai=@-'], {
+      stdin: GOOD_TOKEN,
+    })
     expect(stderr).toContain('one secret from stdin')
     expect(stderr).not.toContain(GOOD_TOKEN)
   })
@@ -266,11 +313,17 @@ describe('a secret on the command line', () => {
   })
 
   it('a provider’s key is missed by name', async () => {
-    expect(await refused(['--provider', 'openai'])).toMatch(/^key of openai: missing; .*--provider-key openai=@FILE/m)
+    expect(await refused(['--provider', 'openai'])).toMatch(
+      /^key of openai: missing; .*--provider-key openai=@FILE/m,
+    )
   })
 
   it('a provider’s key is one line without spaces', async () => {
-    expect(await refused(['--provider', 'openai', '--provider-key', 'openai=@-'], { stdin: `${SECRET}\n${SECRET}\n` })).toContain('one line')
+    expect(
+      await refused(['--provider', 'openai', '--provider-key', 'openai=@-'], {
+        stdin: `${SECRET}\n${SECRET}\n`,
+      }),
+    ).toContain('one line')
   })
 })
 
@@ -285,11 +338,43 @@ describe('a setup without an engine', () => {
     expect(token).toMatch(/^[0-9a-f]{64}$/)
     expect(stderr).toContain('secrets/gateway_token.')
     expect(stderr).not.toContain(token)
-    for (const file of Object.keys(snapshot(folder)).filter(path => !path.startsWith('secrets/') && fs.lstatSync(join(folder, path)).isFile())) expect(fs.readFileSync(join(folder, file), 'utf8'), file).not.toContain(token)
-    for (const path of ['deployment.yaml', 'docker-compose.yml', 'seccomp-profile.json', 'config/openclaw.json', 'README.md', 'runbooks/README.md', '.gitignore', '.secure/journal.jsonl'])
+    for (const file of Object.keys(snapshot(folder)).filter(
+      path => !path.startsWith('secrets/') && fs.lstatSync(join(folder, path)).isFile(),
+    ))
+      expect(fs.readFileSync(join(folder, file), 'utf8'), file).not.toContain(token)
+    for (const path of [
+      'deployment.yaml',
+      'docker-compose.yml',
+      'seccomp-profile.json',
+      'config/openclaw.json',
+      'README.md',
+      'runbooks/README.md',
+      '.gitignore',
+      '.secure/journal.jsonl',
+    ])
       expect(fs.existsSync(join(folder, path)), path).toBe(true)
-    const modes = Object.fromEntries(['', 'secrets', 'state', 'config', '.secure', 'cases', 'config/openclaw.json', '.secure/journal.jsonl'].map(path => [path, (fs.statSync(join(folder, path)).mode & 0o777).toString(8)]))
-    expect(modes).toEqual({ '': '700', secrets: '700', state: '700', config: '700', '.secure': '700', cases: '700', 'config/openclaw.json': '400', '.secure/journal.jsonl': '600' })
+    const modes = Object.fromEntries(
+      [
+        '',
+        'secrets',
+        'state',
+        'config',
+        '.secure',
+        'cases',
+        'config/openclaw.json',
+        '.secure/journal.jsonl',
+      ].map(path => [path, (fs.statSync(join(folder, path)).mode & 0o777).toString(8)]),
+    )
+    expect(modes).toEqual({
+      '': '700',
+      secrets: '700',
+      state: '700',
+      config: '700',
+      '.secure': '700',
+      cases: '700',
+      'config/openclaw.json': '400',
+      '.secure/journal.jsonl': '600',
+    })
   })
 
   it('changes nothing when it is run again with the same answers: no byte, no time, no journal line', async () => {
@@ -308,15 +393,36 @@ describe('a setup without an engine', () => {
     const cwd = scratch()
     const key = join(cwd, 'key.txt')
     fs.writeFileSync(key, SECRET)
-    const given = ['--agent', 'workspace', '--provider', 'openai', '--provider-key', `openai=@${key}`, '--port', '2000', '--access', 'ssh', '--ssh-target', 'me@host.example:2222', '--contact', `Zoë "the 'one'" $HOME`]
+    const given = [
+      '--agent',
+      'workspace',
+      '--provider',
+      'openai',
+      '--provider-key',
+      `openai=@${key}`,
+      '--port',
+      '2000',
+      '--access',
+      'ssh',
+      '--ssh-target',
+      'me@host.example:2222',
+      '--contact',
+      `Zoë "the 'one'" $HOME`,
+    ]
     const { stderr } = await cli(['my-gateway', '--no-launch', '--yes', ...given], { cwd })
     const line = some(stderr.split('\n').find(text => text.includes('npx create-openclaw-secure my-gateway')))
     expect(line).not.toContain(SECRET)
     // Read as a POSIX shell reads it: words, and single quotes with '\'' in them.
-    const words = [...line.trim().matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)].map(([word]) => word.replace(/'([^']*)'|\\(')/g, (_, quoted, bare) => quoted ?? bare))
-    const again = words.slice(2).map(word => (word === 'my-gateway' ? 'again/my-gateway' : word.replace('@FILE', `@${key}`)))
+    const words = [...line.trim().matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)].map(([word]) =>
+      word.replace(/'([^']*)'|\\(')/g, (_, quoted, bare) => quoted ?? bare),
+    )
+    const again = words
+      .slice(2)
+      .map(word => (word === 'my-gateway' ? 'again/my-gateway' : word.replace('@FILE', `@${key}`)))
     expect(await cli(again, { cwd })).toMatchObject({ code: 0 })
-    expect(fs.readFileSync(join(cwd, 'again/my-gateway/deployment.yaml'), 'utf8')).toBe(fs.readFileSync(join(cwd, 'my-gateway/deployment.yaml'), 'utf8'))
+    expect(fs.readFileSync(join(cwd, 'again/my-gateway/deployment.yaml'), 'utf8')).toBe(
+      fs.readFileSync(join(cwd, 'my-gateway/deployment.yaml'), 'utf8'),
+    )
   })
 
   it('keeps its token when an answer changes, and rewrites only what the answer changes', async () => {
@@ -326,17 +432,25 @@ describe('a setup without an engine', () => {
     expect(await cli([folder, '--no-launch', '--yes', '--pids', '300'])).toMatchObject({ code: 0 })
     expect(tokenOf(folder)).toBe(token)
     const after = snapshot(folder)
-    const changed = Object.keys(after).filter(path => path !== '' && !path.startsWith('.secure') && after[path] !== before[path])
+    const changed = Object.keys(after).filter(
+      path => path !== '' && !path.startsWith('.secure') && after[path] !== before[path],
+    )
     expect(changed.sort()).toEqual(['deployment.yaml', 'docker-compose.yml'])
-    expect(new Journal(join(folder, '.secure/journal.jsonl'), () => new Date()).verifyChain().intact).toBe(true)
+    expect(new Journal(join(folder, '.secure/journal.jsonl'), () => new Date()).verifyChain().intact).toBe(
+      true,
+    )
   })
 
   it('takes a token from a file or from stdin, and refuses another one later', async () => {
     const folder = fresh()
-    expect(await cli([folder, ...usual, '--token', '@-'], { stdin: `${GOOD_TOKEN}\n` })).toMatchObject({ code: 0 })
+    expect(await cli([folder, ...usual, '--token', '@-'], { stdin: `${GOOD_TOKEN}\n` })).toMatchObject({
+      code: 0,
+    })
     expect(tokenOf(folder)).toBe(GOOD_TOKEN)
     const before = snapshot(folder)
-    const { code, stderr } = await cli([folder, ...usual, '--token', '@-'], { stdin: [...GOOD_TOKEN].reverse().join('') })
+    const { code, stderr } = await cli([folder, ...usual, '--token', '@-'], {
+      stdin: [...GOOD_TOKEN].reverse().join(''),
+    })
     expect(code).toBe(2)
     expect(stderr).toContain('does not replace a secret')
     expect(snapshot(folder)).toEqual(before)
@@ -367,7 +481,15 @@ describe('a setup without an engine', () => {
     const { code, stdout, stderr } = await cli([folder, ...usual, '--json', '--quiet'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^[^\n]+\n$/)
-    expect(JSON.parse(stdout)).toMatchObject({ tool: 'create-openclaw-secure', version: '1.2.3', schema: 1, command: 'setup', deployment: folder, startedAt: '2026-11-23T01:40:00.000Z', port: 18789 })
+    expect(JSON.parse(stdout)).toMatchObject({
+      tool: 'create-openclaw-secure',
+      version: '1.2.3',
+      schema: 1,
+      command: 'setup',
+      deployment: folder,
+      startedAt: '2026-11-23T01:40:00.000Z',
+      port: 18789,
+    })
     expect(stdout).not.toContain(tokenOf(folder))
   })
 
@@ -375,7 +497,8 @@ describe('a setup without an engine', () => {
     const folder = fresh()
     const { code, stdout } = await cli([folder, ...usual, '--dry-run'])
     expect(code).toBe(0)
-    for (const path of ['docker-compose.yml', 'config/openclaw.json', 'secrets/gateway_token.*']) expect(stdout).toContain(path)
+    for (const path of ['docker-compose.yml', 'config/openclaw.json', 'secrets/gateway_token.*'])
+      expect(stdout).toContain(path)
     expect(fs.existsSync(folder)).toBe(false)
   })
 
@@ -387,7 +510,10 @@ describe('a setup without an engine', () => {
 
   it('ends with 130 and nothing changed when the person stopped it before it began', async () => {
     const folder = fresh()
-    expect(await cli([folder, ...usual], { signal: AbortSignal.abort() })).toMatchObject({ code: 130, stderr: expect.stringContaining('Nothing was changed') })
+    expect(await cli([folder, ...usual], { signal: AbortSignal.abort() })).toMatchObject({
+      code: 130,
+      stderr: expect.stringContaining('Nothing was changed'),
+    })
     expect(fs.existsSync(join(folder, 'secrets'))).toBe(false)
   })
 })
@@ -399,16 +525,26 @@ describe('the other commands', () => {
     return folder
   }
 
-  it.each(['verify', 'status'])('%s ends with 2 where there is no deployment, and makes none', async command => {
-    const folder = scratch()
-    expect(await cli([command, '--dir', folder])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('no deployment') })
-    expect(fs.readdirSync(folder)).toEqual([])
-  })
+  it.each(['verify', 'status'])(
+    '%s ends with 2 where there is no deployment, and makes none',
+    async command => {
+      const folder = scratch()
+      expect(await cli([command, '--dir', folder])).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining('no deployment'),
+      })
+      expect(fs.readdirSync(folder)).toEqual([])
+    },
+  )
 
   it.each(['verify', 'status'])('%s ends with 2 when deployment.yaml is spoilt', async command => {
     const folder = await deployed()
     fs.appendFileSync(join(folder, 'deployment.yaml'), 'acess: 1\n')
-    expect(await cli([command, '--dir', folder])).toMatchObject({ code: 2, stderr: expect.stringContaining('acess (deployment.yaml, line') })
+    expect(await cli([command, '--dir', folder])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('acess (deployment.yaml, line'),
+    })
   })
 
   it('verify ends with 0 when all it was asked for passes, 1 when something fails, 3 when it cannot look', async () => {
@@ -431,22 +567,39 @@ describe('the other commands', () => {
     const folder = await deployed()
     for (const format of [['--json'], ['--format', 'json']]) {
       const { stdout } = await cli(['verify', '--dir', folder, '--only', 'token.*', ...format])
-      expect(JSON.parse(stdout).findings.map((finding: { check: string }) => finding.check)).toEqual(['token.strength', 'token.accepted', 'token.file'])
+      expect(JSON.parse(stdout).findings.map((finding: { check: string }) => finding.check)).toEqual([
+        'token.strength',
+        'token.accepted',
+        'token.file',
+      ])
       expect(stdout).not.toContain(tokenOf(folder))
     }
   })
 
   it('verify refuses a check and a format nobody knows, with those there are', async () => {
     const folder = await deployed()
-    expect(await cli(['verify', '--dir', folder, '--only', 'token.strenght'])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('token.strength') })
-    expect(await cli(['verify', '--dir', folder, '--format', 'xml'])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('text, json') })
+    expect(await cli(['verify', '--dir', folder, '--only', 'token.strenght'])).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('token.strength'),
+    })
+    expect(await cli(['verify', '--dir', folder, '--format', 'xml'])).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('text, json'),
+    })
   })
 
   it('status ends with 3 when nothing runs, and says so', async () => {
     const folder = await deployed()
     const { code, stdout } = await cli(['status', '--dir', folder, '--json'])
     expect(code).toBe(3)
-    expect(JSON.parse(stdout)).toMatchObject({ command: 'status', name: 'my-gateway', running: false, journal: { intact: true } })
+    expect(JSON.parse(stdout)).toMatchObject({
+      command: 'status',
+      name: 'my-gateway',
+      running: false,
+      journal: { intact: true },
+    })
     expect(stdout).not.toContain(tokenOf(folder))
   })
 

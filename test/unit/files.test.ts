@@ -17,7 +17,12 @@ vi.mock('node:fs', async original => {
     const answer = disk.next.shift()
     if (typeof answer === 'string') throw Object.assign(new Error(`${answer}: write`), { code: answer })
     if (typeof answer === 'function') answer()
-    return real.writeSync(file, buffer, offset, Math.min(typeof answer === 'number' ? answer : buffer.length, buffer.length - offset))
+    return real.writeSync(
+      file,
+      buffer,
+      offset,
+      Math.min(typeof answer === 'number' ? answer : buffer.length, buffer.length - offset),
+    )
   }
   return { ...real, default: real, writeSync }
 })
@@ -95,7 +100,8 @@ describe('writing a file as one step', () => {
       said += String(chunk)
     })
     const ended = once(child, 'close').then(() => 'ended')
-    for (let i = 0; (await Promise.race([ended, nextTurn(i)])) !== 'ended'; i++) writeAtomic(path, some(contents[i % 2]), 0o644)
+    for (let i = 0; (await Promise.race([ended, nextTurn(i)])) !== 'ended'; i++)
+      writeAtomic(path, some(contents[i % 2]), 0o644)
     const seen: string[] = JSON.parse(said)
     expect(seen.sort()).toEqual(['300000atrue', '300000btrue'])
   })
@@ -123,16 +129,24 @@ describe('writing a file as one step', () => {
     it(`says not_writable on ${code}, with the path`, async () => {
       const path = join(scratch(), 'file')
       disk.next = [code]
-      expect(await thrown(() => writeAtomic(path, 'x', 0o600))).toMatchObject({ code: 'not_writable', exit: 2, message: expect.stringContaining(path) })
+      expect(await thrown(() => writeAtomic(path, 'x', 0o600))).toMatchObject({
+        code: 'not_writable',
+        exit: 2,
+        message: expect.stringContaining(path),
+      })
     })
 
   it('says not_writable where nobody may make a file', async () => {
-    expect(await thrown(() => writeAtomic('/sys/kernel/ocs-test', 'x', 0o600))).toMatchObject({ code: 'not_writable' })
+    expect(await thrown(() => writeAtomic('/sys/kernel/ocs-test', 'x', 0o600))).toMatchObject({
+      code: 'not_writable',
+    })
   })
 
   it('never quotes the content in an error', async () => {
     disk.next = ['EIO']
-    const error = await thrown(() => writeAtomic(join(scratch(), 'file'), new Secret('hunter2-hunter2'), 0o600))
+    const error = await thrown(() =>
+      writeAtomic(join(scratch(), 'file'), new Secret('hunter2-hunter2'), 0o600),
+    )
     expect(`${error.message}${error.stack}`).not.toContain('hunter2')
   })
 })
@@ -168,7 +182,10 @@ describe('making a folder', () => {
     const folder = scratch()
     fs.mkdirSync(join(folder, 'elsewhere'), { mode: 0o755 })
     fs.symlinkSync('elsewhere', join(folder, 'a'))
-    expect(await thrown(() => ensureDirectory(join(folder, 'a'), 0o700))).toMatchObject({ code: 'not_a_folder', exit: 2 })
+    expect(await thrown(() => ensureDirectory(join(folder, 'a'), 0o700))).toMatchObject({
+      code: 'not_a_folder',
+      exit: 2,
+    })
     expect(mode(join(folder, 'elsewhere'))).toBe('755')
   })
 
@@ -179,7 +196,11 @@ describe('making a folder', () => {
     it(`refuses ${what} in its place, in words a person understands`, async () => {
       const path = join(scratch(), 'a')
       make(path)
-      expect(await thrown(() => ensureDirectory(path, 0o700))).toMatchObject({ code: 'not_a_folder', exit: 2, message: expect.stringContaining(path) })
+      expect(await thrown(() => ensureDirectory(path, 0o700))).toMatchObject({
+        code: 'not_a_folder',
+        exit: 2,
+        message: expect.stringContaining(path),
+      })
     })
 })
 
@@ -202,8 +223,16 @@ describe('looking and sweeping', () => {
 
   it('removes exactly the unfinished files of ours', () => {
     const folder = scratch()
-    const kept = ['.gitignore', '.file.ocs-tmp', 'file.0123abcd.ocs-tmp', '.file.0123abcd.tmp', '.file.0123ABCD.ocs-tmp', 'gateway_token.x']
-    for (const name of [...kept, '.file.0123abcd.ocs-tmp', '.gateway_token.x.deadbeef.ocs-tmp']) fs.writeFileSync(join(folder, name), '')
+    const kept = [
+      '.gitignore',
+      '.file.ocs-tmp',
+      'file.0123abcd.ocs-tmp',
+      '.file.0123abcd.tmp',
+      '.file.0123ABCD.ocs-tmp',
+      'gateway_token.x',
+    ]
+    for (const name of [...kept, '.file.0123abcd.ocs-tmp', '.gateway_token.x.deadbeef.ocs-tmp'])
+      fs.writeFileSync(join(folder, name), '')
     sweep([folder, join(folder, 'missing'), join(folder, '.gitignore')])
     expect(fs.readdirSync(folder).sort()).toEqual(kept.sort())
   })

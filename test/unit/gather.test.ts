@@ -93,7 +93,9 @@ describe('where an answer comes from', () => {
   })
 
   it('other variables of the environment answer nothing', () => {
-    expect(gathered({ environment: { PORT: '1', OPENCLAW_PORT: '2', OPENCLAW_SECURE_PORTS: '3', NAME: 'x' } })).toMatchObject({ answers: {}, problems: [] })
+    expect(
+      gathered({ environment: { PORT: '1', OPENCLAW_PORT: '2', OPENCLAW_SECURE_PORTS: '3', NAME: 'x' } }),
+    ).toMatchObject({ answers: {}, problems: [] })
   })
 
   it('an empty variable is an answer, and a wrong one where empty is not allowed', () => {
@@ -110,7 +112,15 @@ describe('everything wrong is found at once', () => {
       savedYaml: 'timezone: Mars/Olympus',
     })
     expect(problems).toHaveLength(7)
-    for (const flag of ['--port', '--name', 'OPENCLAW_SECURE_MEMORY', 'OPENCLAW_SECURE_FIREWALL', '--pids', '--timezone']) expect(problems.map(problem => problem.flag)).toContain(flag)
+    for (const flag of [
+      '--port',
+      '--name',
+      'OPENCLAW_SECURE_MEMORY',
+      'OPENCLAW_SECURE_FIREWALL',
+      '--pids',
+      '--timezone',
+    ])
+      expect(problems.map(problem => problem.flag)).toContain(flag)
     expect(fields(problems)).toContainEqual(expect.stringContaining('access.prot'))
   })
 
@@ -119,7 +129,12 @@ describe('everything wrong is found at once', () => {
   })
 
   it('every question without an answer is listed with its flag and its variable', () => {
-    const { answers, open } = fillIn({ access: 'proxy', providers: [{ id: 'mine', url: 'https://x.example' }] }, new Map(), PLACE, true)
+    const { answers, open } = fillIn(
+      { access: 'proxy', providers: [{ id: 'mine', url: 'https://x.example' }] },
+      new Map(),
+      PLACE,
+      true,
+    )
     expect(open.map(question => question.id)).toEqual(['model', 'proxyHost'])
     for (const question of open) {
       const problem = missing(question, answers, PLACE)
@@ -144,11 +159,17 @@ describe('contradictions', () => {
   })
 
   it('one flag twice with the same value is none', () => {
-    expect(gathered({ flags: { port: ['1111', '1111'] } })).toMatchObject({ answers: { port: 1111 }, problems: [] })
+    expect(gathered({ flags: { port: ['1111', '1111'] } })).toMatchObject({
+      answers: { port: 1111 },
+      problems: [],
+    })
   })
 
   it('several --provider are a list, and the same one twice is refused', () => {
-    expect(gathered({ flags: { providers: ['openai', 'anthropic'] } }).answers.providers).toEqual([{ id: 'openai' }, { id: 'anthropic' }])
+    expect(gathered({ flags: { providers: ['openai', 'anthropic'] } }).answers.providers).toEqual([
+      { id: 'openai' },
+      { id: 'anthropic' },
+    ])
     expect(fields(gathered({ flags: { providers: ['openai', 'openai'] } }).problems)).toEqual(['providers'])
   })
 
@@ -166,12 +187,20 @@ describe('contradictions', () => {
     })
 
   it('--build says where the image comes from, over what is saved', () => {
-    expect(gathered({ build: true, savedYaml: 'image: {from: official}' })).toMatchObject({ answers: { image: 'build' }, problems: [] })
-    expect(gathered({ build: true, flags: { image: ['build'] } })).toMatchObject({ answers: { image: 'build' }, problems: [] })
+    expect(gathered({ build: true, savedYaml: 'image: {from: official}' })).toMatchObject({
+      answers: { image: 'build' },
+      problems: [],
+    })
+    expect(gathered({ build: true, flags: { image: ['build'] } })).toMatchObject({
+      answers: { image: 'build' },
+      problems: [],
+    })
   })
 
   it('--image does as well', () => {
-    expect(gathered({ flags: { imageReference: ['a:b'] }, savedYaml: 'image: {from: build}' })).toMatchObject({ answers: { image: 'reference', imageReference: 'a:b' }, problems: [] })
+    expect(gathered({ flags: { imageReference: ['a:b'] }, savedYaml: 'image: {from: build}' })).toMatchObject(
+      { answers: { image: 'reference', imageReference: 'a:b' }, problems: [] },
+    )
   })
 })
 
@@ -188,10 +217,19 @@ describe('answers without a meaning', () => {
     ['--base-image without --build', { baseImage: ['node:24'] }, '--build'],
     ['--model without --provider', { model: ['openai/x'] }, '--provider'],
     ['--openclaw-version beside --image', { version: ['2026.9.6'], imageReference: ['a:b'] }, '--image'],
-    ['--proxy-key with --access ssh', { proxyKey: ['/k'], access: ['ssh'], sshTarget: ['a@b'] }, '--access proxy'],
+    [
+      '--proxy-key with --access ssh',
+      { proxyKey: ['/k'], access: ['ssh'], sshTarget: ['a@b'] },
+      '--access proxy',
+    ],
   ]
   it.each(pointless)('%s is a problem that names what is missing', (_, flags, needs) => {
-    expect(check({ flags })).toEqual([expect.objectContaining({ allowed: expect.stringContaining(needs), flag: expect.stringMatching(/^--/) })])
+    expect(check({ flags })).toEqual([
+      expect.objectContaining({
+        allowed: expect.stringContaining(needs),
+        flag: expect.stringMatching(/^--/),
+      }),
+    ])
   })
 
   it('they count in an answers file and in the environment too', () => {
@@ -200,14 +238,19 @@ describe('answers without a meaning', () => {
   })
 
   it('a saved one is forgotten, so that changing one’s mind takes one flag', () => {
-    const { answers, origins } = gathered({ flags: { access: ['loopback'] }, savedYaml: 'access: {mode: proxy, proxy: {host: x.example}}' })
+    const { answers, origins } = gathered({
+      flags: { access: ['loopback'] },
+      savedYaml: 'access: {mode: proxy, proxy: {host: x.example}}',
+    })
     const filled = fillIn(answers, origins, PLACE, true)
     expect(filled.answers).toMatchObject({ access: 'loopback', proxyHost: '' })
     expect(filled.open).toEqual([])
   })
 
   it('a value that is well formed and not possible is a problem of its flag', () => {
-    expect(check({ flags: { posture: ['coding'] } })).toEqual([expect.objectContaining({ field: 'posture', flag: '--agent', given: 'coding' })])
+    expect(check({ flags: { posture: ['coding'] } })).toEqual([
+      expect.objectContaining({ field: 'posture', flag: '--agent', given: 'coding' }),
+    ])
     expect(fields(check({ flags: { providers: ['openai'], model: ['anthropic/x'] } }))).toEqual(['model'])
   })
 
@@ -226,7 +269,8 @@ describe('what --yes accepts', () => {
   })
 
   it('asks about the firewall only where the engine lets neighbours in', () => {
-    const open = (exposedToNeighbours: boolean) => fillIn({}, new Map(), { ...PLACE, exposedToNeighbours }, false).open.map(question => question.id)
+    const open = (exposedToNeighbours: boolean) =>
+      fillIn({}, new Map(), { ...PLACE, exposedToNeighbours }, false).open.map(question => question.id)
     expect(open(true)).toContain('firewall')
     expect(open(false)).not.toContain('firewall')
   })
@@ -247,7 +291,11 @@ describe('the arguments that repeat a set of answers', () => {
     fc.assert(
       fc.property(anyAnswers, answers => {
         const { given, problems, filled } = again(answers)
-        expect({ problems, answers: filled.answers, open: filled.open }).toEqual({ problems: [], answers, open: [] })
+        expect({ problems, answers: filled.answers, open: filled.open }).toEqual({
+          problems: [],
+          answers,
+          open: [],
+        })
         expect(sameAnswers(filled.answers as Answers, answers)).toBe(true)
         expect(crossCheck(filled.answers, given)).toEqual([])
       }),
@@ -256,6 +304,7 @@ describe('the arguments that repeat a set of answers', () => {
   })
 
   it('give a text back that begins like a flag or is full of quotes', () => {
-    for (const contact of ['--yes', '-x', `'"\\ $HOME; #`, '$(id)']) expect(again({ ...ANSWERS, contact }).filled.answers.contact).toBe(contact)
+    for (const contact of ['--yes', '-x', `'"\\ $HOME; #`, '$(id)'])
+      expect(again({ ...ANSWERS, contact }).filled.answers.contact).toBe(contact)
   })
 })

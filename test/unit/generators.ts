@@ -26,7 +26,9 @@ const reference = fc.stringMatching(
 const path = fc.stringMatching(/^(\/[A-Za-z0-9_-]{1,8}(\.[a-z]{1,3})?){1,3}$/)
 const custom: fc.Arbitrary<Provider> = fc.record({
   id: fc.stringMatching(/^[b-n][a-z0-9-]{0,20}$/),
-  url: fc.tuple(host, fc.stringMatching(/^(\/[a-z0-9=]{1,6}){0,3}$/)).map(([name, rest]) => `https://${name}${rest}`),
+  url: fc
+    .tuple(host, fc.stringMatching(/^(\/[a-z0-9=]{1,6}){0,3}$/))
+    .map(([name, rest]) => `https://${name}${rest}`),
 })
 const modelName = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,20}$/)
 const contactKind = some(
@@ -47,10 +49,12 @@ const choices = fc.record({
   access: fc.constantFrom<Answers['access']>('loopback', 'ssh', 'proxy'),
   port: fc.integer({ min: 1024, max: 65_535 }),
   firewall: fc.boolean(),
-  sshTarget: fc.tuple(fc.stringMatching(/^[a-z_][a-z0-9_]{0,8}$/), host, fc.constantFrom('', ':22', ':65535')).map(parts => {
-    const [user, name, port] = parts
-    return `${user}@${name}${port}`
-  }),
+  sshTarget: fc
+    .tuple(fc.stringMatching(/^[a-z_][a-z0-9_]{0,8}$/), host, fc.constantFrom('', ':22', ':65535'))
+    .map(parts => {
+      const [user, name, port] = parts
+      return `${user}@${name}${port}`
+    }),
   proxyHost: host,
   proxyCertificate: path,
   proxyKey: path,
@@ -65,9 +69,15 @@ const choices = fc.record({
 
 /** Any complete and consistent set of answers: what does not arise is at its fallback. */
 export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
-  const providers: Provider[] = [...chosen.known.map(id => ({ id })), ...(chosen.custom === undefined ? [] : [chosen.custom])]
+  const providers: Provider[] = [
+    ...chosen.known.map(id => ({ id })),
+    ...(chosen.custom === undefined ? [] : [chosen.custom]),
+  ]
   const speaker = chosen.custom ?? providers[0]
-  const model = speaker === undefined || (chosen.custom === undefined && chosen.modelName === undefined) ? '' : `${speaker.id}/${chosen.modelName ?? 'm'}`
+  const model =
+    speaker === undefined || (chosen.custom === undefined && chosen.modelName === undefined)
+      ? ''
+      : `${speaker.id}/${chosen.modelName ?? 'm'}`
   return {
     ...ANSWERS,
     name: chosen.name,
@@ -95,18 +105,137 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
 
 /** Text that means something to YAML, JSON, Handlebars, Compose, a shell, nginx, a terminal or a path. */
 const METAL = [
-  '"', "'", '`', '\\', '\\"', '"]}', '"}}', '{{x}}', '{{{x}}}', '{{#each this}}', '{{/if}}', '{{> partial}}', '}}', '${HOME}', '${VAR:-x}', '$$', '$',
-  '$(id)', '`id`', '; rm -rf /', '| sh', '&& id', '\n', '\r\n', '\r', '\t', '\0', '\u0085', '\u2028', '\u2029', '\u202e', '\u2066', '\ufeff', '\u200b',
-  '\u001b[2K', '\u001b]8;;x\u0007', '\u007f', '\u009b', '\ufffe', '\uffff', '\ud800', '\udc00', '\n  privileged: true', '\n    privileged: true\n    #',
-  '"\n    privileged: true\n    x: "', '\n---\n', '...\n', '%YAML 1.1\n', '&a', '*a', '<<: *a', '!!js/function x', '!!binary x', '? ', ': ', ' #', '#', '- ', '|-', '>+', '[', ']', '{', '}',
-  ',', '@', '%', '// x', '/* */', '\n// x', '\n"gateway": {"bind": "all"},', '__proto__', 'constructor', 'null', 'true', 'no', '~', '0x10', '1e3', '.inf', '=',
-  '../', '/etc/passwd', '/../..', ' ', '\u00a0', '😀', 'é', 'ﬀ', 'İ', ';', 'server {', '}\nserver {', '--privileged', '-v /:/host', '@sha256:', ':latest',
+  '"',
+  "'",
+  '`',
+  '\\',
+  '\\"',
+  '"]}',
+  '"}}',
+  '{{x}}',
+  '{{{x}}}',
+  '{{#each this}}',
+  '{{/if}}',
+  '{{> partial}}',
+  '}}',
+  '${HOME}',
+  '${VAR:-x}',
+  '$$',
+  '$',
+  '$(id)',
+  '`id`',
+  '; rm -rf /',
+  '| sh',
+  '&& id',
+  '\n',
+  '\r\n',
+  '\r',
+  '\t',
+  '\0',
+  '\u0085',
+  '\u2028',
+  '\u2029',
+  '\u202e',
+  '\u2066',
+  '\ufeff',
+  '\u200b',
+  '\u001b[2K',
+  '\u001b]8;;x\u0007',
+  '\u007f',
+  '\u009b',
+  '\ufffe',
+  '\uffff',
+  '\ud800',
+  '\udc00',
+  '\n  privileged: true',
+  '\n    privileged: true\n    #',
+  '"\n    privileged: true\n    x: "',
+  '\n---\n',
+  '...\n',
+  '%YAML 1.1\n',
+  '&a',
+  '*a',
+  '<<: *a',
+  '!!js/function x',
+  '!!binary x',
+  '? ',
+  ': ',
+  ' #',
+  '#',
+  '- ',
+  '|-',
+  '>+',
+  '[',
+  ']',
+  '{',
+  '}',
+  ',',
+  '@',
+  '%',
+  '// x',
+  '/* */',
+  '\n// x',
+  '\n"gateway": {"bind": "all"},',
+  '__proto__',
+  'constructor',
+  'null',
+  'true',
+  'no',
+  '~',
+  '0x10',
+  '1e3',
+  '.inf',
+  '=',
+  '../',
+  '/etc/passwd',
+  '/../..',
+  ' ',
+  '\u00a0',
+  '😀',
+  'é',
+  'ﬀ',
+  'İ',
+  ';',
+  'server {',
+  '}\nserver {',
+  '--privileged',
+  '-v /:/host',
+  '@sha256:',
+  ':latest',
 ] as const
 
 /** A hostile text: pieces with a meaning somewhere, mixed with anything, now and then very long. */
 export const hostile: fc.Arbitrary<string> = fc.oneof(
-  { weight: 120, arbitrary: fc.array(fc.oneof(fc.constantFrom(...METAL), anyText(6)), { minLength: 1, maxLength: 6 }).map(parts => parts.join('')) },
-  { weight: 40, arbitrary: fc.tuple(fc.constantFrom('gw', 'openai/m', 'node:24', 'UTC', 'a@b', 'x.example', '/a/b', 'openai', 'n=https://x/v1'), fc.constantFrom(...METAL)).map(pair => pair.join('')) },
+  {
+    weight: 120,
+    arbitrary: fc
+      .array(fc.oneof(fc.constantFrom(...METAL), anyText(6)), { minLength: 1, maxLength: 6 })
+      .map(parts => parts.join('')),
+  },
+  {
+    weight: 40,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom(
+          'gw',
+          'openai/m',
+          'node:24',
+          'UTC',
+          'a@b',
+          'x.example',
+          '/a/b',
+          'openai',
+          'n=https://x/v1',
+        ),
+        fc.constantFrom(...METAL),
+      )
+      .map(pair => pair.join('')),
+  },
   { weight: 20, arbitrary: fc.constantFrom(...METAL) },
-  { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...METAL), fc.integer({ min: 500, max: 3000 })).map(([piece, times]) => piece.repeat(times)) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom(...METAL), fc.integer({ min: 500, max: 3000 }))
+      .map(([piece, times]) => piece.repeat(times)),
+  },
 )

@@ -1,9 +1,22 @@
 import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Journal, type NewEvent } from '../../src/procedure/journal.ts'
 import { generateToken } from '../../src/secret.ts'
 import { scratch } from './support.ts'
+
+/** What the disk does with the next writes: the bytes it takes, or the error it answers with. */
+const disk = vi.hoisted(() => ({ next: [] as (number | string)[] }))
+
+vi.mock('node:fs', async original => {
+  const real = await original<typeof import('node:fs')>()
+  const writeSync = (file: number, bytes: Buffer, offset = 0) => {
+    const answer = disk.next.shift()
+    if (typeof answer === 'string') throw Object.assign(new Error(`${answer}: write`), { code: answer })
+    return real.writeSync(file, bytes, offset, Math.min(answer ?? bytes.length, bytes.length - offset))
+  }
+  return { ...real, default: real, writeSync }
+})
 
 const NOW = new Date('2026-11-23T01:40:00Z')
 
@@ -18,7 +31,14 @@ function write(into: Journal, ...events: (Partial<NewEvent> & Pick<NewEvent, 'ev
 /** A journal of five lines, and a way to damage it. */
 function five() {
   const written = journal()
-  write(written, { event: 'begun' }, { event: 'step-begun', step: 'a' }, { event: 'step-done', step: 'a' }, { event: 'step-begun', step: 'b' }, { event: 'done' })
+  write(
+    written,
+    { event: 'begun' },
+    { event: 'step-begun', step: 'a' },
+    { event: 'step-done', step: 'a' },
+    { event: 'step-begun', step: 'b' },
+    { event: 'done' },
+  )
   return {
     journal: written,
     damage(change: (lines: string[]) => string[]) {
@@ -31,10 +51,31 @@ function five() {
 describe('a journal', () => {
   it('reads back what was appended, numbered and dated', () => {
     const log = journal()
-    write(log, { event: 'begun' }, { event: 'step-done', step: 'token.store', note: 'n', facts: { fingerprint: 'abc', tries: 2, kept: true } })
+    write(
+      log,
+      { event: 'begun' },
+      {
+        event: 'step-done',
+        step: 'token.store',
+        note: 'n',
+        facts: { fingerprint: 'abc', tries: 2, kept: true },
+      },
+    )
     expect(log.read()).toEqual([
-      { seq: 1, at: NOW.toISOString(), run: 'run-1', procedure: 'setup', event: 'begun', prev: '0'.repeat(64) },
-      expect.objectContaining({ seq: 2, step: 'token.store', note: 'n', facts: { fingerprint: 'abc', tries: 2, kept: true } }),
+      {
+        seq: 1,
+        at: NOW.toISOString(),
+        run: 'run-1',
+        procedure: 'setup',
+        event: 'begun',
+        prev: '0'.repeat(64),
+      },
+      expect.objectContaining({
+        seq: 2,
+        step: 'token.store',
+        note: 'n',
+        facts: { fingerprint: 'abc', tries: 2, kept: true },
+      }),
     ])
   })
 
@@ -90,7 +131,9 @@ describe('the chain of a journal', () => {
   for (const line of [1, 2, 3, 4])
     it(`breaks after line ${line} when that line is changed`, () => {
       const { journal: log, damage } = five()
-      damage(lines => lines.map((text, index) => (index === line - 1 ? text.replace('run-1', 'run-2') : text)))
+      damage(lines =>
+        lines.map((text, index) => (index === line - 1 ? text.replace('run-1', 'run-2') : text)),
+      )
       expect(log.verifyChain()).toMatchObject({ intact: false, broken: line + 1 })
     })
 
@@ -119,7 +162,9 @@ describe('the chain of a journal', () => {
 
   it('breaks at a renumbered copy: a number alone does not forge a place', () => {
     const { journal: log, damage } = five()
-    damage(lines => lines.toSpliced(2, 1).map((text, index) => text.replace(/"seq":\d+/, `"seq":${index + 1}`)))
+    damage(lines =>
+      lines.toSpliced(2, 1).map((text, index) => text.replace(/"seq":\d+/, `"seq":${index + 1}`)),
+    )
     expect(log.verifyChain()).toMatchObject({ intact: false, broken: 3 })
   })
 
@@ -127,7 +172,8 @@ describe('the chain of a journal', () => {
     'no JSON': 'garbage',
     'an empty line': '',
     'another JSON value': '[]',
-    'an event with a key too many': '{"seq":3,"at":"","run":"","procedure":"","event":"done","prev":"","x":1}',
+    'an event with a key too many':
+      '{"seq":3,"at":"","run":"","procedure":"","event":"done","prev":"","x":1}',
   }))
     it(`breaks at ${what}, and nothing after it is believed`, () => {
       const { journal: log, damage } = five()
@@ -169,10 +215,35 @@ describe('a last line that a power cut tore off', () => {
   })
 })
 
+describe('a disk that is full', () => {
+  it('and takes a part at a time gets the line whole', () => {
+    const { journal: log } = five()
+    disk.next = [5, 1, 20]
+    write(log, { event: 'begun' })
+    expect(log.verifyChain()).toEqual({ intact: true, events: 6 })
+  })
+
+  it('is said so, and the journal is as it was', () => {
+    const { journal: log } = five()
+    disk.next = [7, 'ENOSPC']
+    expect(() => write(log, { event: 'begun' })).toThrow(expect.objectContaining({ code: 'disk_full' }))
+    expect(readFileSync(log.path, 'utf8').endsWith('}\n')).toBe(true)
+    expect(log.verifyChain()).toEqual({ intact: true, events: 5 })
+    write(log, { event: 'begun' })
+    expect(log.verifyChain()).toEqual({ intact: true, events: 6 })
+  })
+})
+
 describe('what is unfinished', () => {
   it('is a run that began and never ended, with the steps it had done', () => {
     const log = journal()
-    write(log, { event: 'begun' }, { event: 'step-begun', step: 'a' }, { event: 'step-done', step: 'a' }, { event: 'step-begun', step: 'b' })
+    write(
+      log,
+      { event: 'begun' },
+      { event: 'step-begun', step: 'a' },
+      { event: 'step-done', step: 'a' },
+      { event: 'step-begun', step: 'b' },
+    )
     expect(log.unfinished('setup')).toEqual({ run: 'run-1', since: NOW.toISOString(), done: ['a'] })
   })
 
@@ -189,13 +260,26 @@ describe('what is unfinished', () => {
 
   it('is nothing when a later run of the same procedure is done', () => {
     const log = journal()
-    write(log, { event: 'begun' }, { event: 'failed' }, { event: 'begun', run: 'run-2' }, { event: 'done', run: 'run-2' })
+    write(
+      log,
+      { event: 'begun' },
+      { event: 'failed' },
+      { event: 'begun', run: 'run-2' },
+      { event: 'done', run: 'run-2' },
+    )
     expect(log.unfinished('setup')).toBeUndefined()
   })
 
   it('counts the steps of the last run only', () => {
     const log = journal()
-    write(log, { event: 'begun' }, { event: 'step-done', step: 'a' }, { event: 'failed' }, { event: 'begun', run: 'run-2' }, { event: 'step-done', run: 'run-2', step: 'b' })
+    write(
+      log,
+      { event: 'begun' },
+      { event: 'step-done', step: 'a' },
+      { event: 'failed' },
+      { event: 'begun', run: 'run-2' },
+      { event: 'step-done', run: 'run-2', step: 'b' },
+    )
     expect(log.unfinished('setup')).toMatchObject({ run: 'run-2', done: ['b'] })
   })
 

@@ -1,13 +1,28 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Answers } from '../../src/deployment/answers.ts'
-import { choice, integer, isHostName, isImageReference, list, provider, text, yesNo } from '../../src/wizard/kinds.ts'
+import {
+  choice,
+  integer,
+  isHostName,
+  isImageReference,
+  list,
+  provider,
+  text,
+  yesNo,
+} from '../../src/wizard/kinds.ts'
 import { environmentName, type Question, questions } from '../../src/wizard/questions.ts'
 import { anyText } from './generators.ts'
 import { ANSWERS, PLACE, some } from './support.ts'
 
 /** For every question a set of answers in which it arises, and a valid text for it. */
-const PROXY: Answers = { ...ANSWERS, access: 'proxy', proxyHost: 'openclaw.example.org', proxyCertificate: '/etc/ssl/a.pem', proxyKey: '/etc/ssl/a.key' }
+const PROXY: Answers = {
+  ...ANSWERS,
+  access: 'proxy',
+  proxyHost: 'openclaw.example.org',
+  proxyCertificate: '/etc/ssl/a.pem',
+  proxyKey: '/etc/ssl/a.key',
+}
 const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   name: { world: ANSWERS, text: 'my-gateway' },
   posture: { world: ANSWERS, text: 'workspace' },
@@ -15,7 +30,10 @@ const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   model: { world: { ...ANSWERS, providers: [{ id: 'openai' }] }, text: 'openai/gpt-6.1:mini' },
   image: { world: ANSWERS, text: 'build' },
   version: { world: ANSWERS, text: '2026.9.6' },
-  imageReference: { world: { ...ANSWERS, image: 'reference' }, text: 'registry.example:5000/team/openclaw:2026.9.6' },
+  imageReference: {
+    world: { ...ANSWERS, image: 'reference' },
+    text: 'registry.example:5000/team/openclaw:2026.9.6',
+  },
   baseImage: { world: { ...ANSWERS, image: 'build' }, text: 'node:24-bookworm-slim' },
   access: { world: ANSWERS, text: 'ssh' },
   port: { world: ANSWERS, text: '18789' },
@@ -32,7 +50,29 @@ const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   contact: { world: ANSWERS, text: 'Zoë (on call), +49 30 1234 "night" \\o/' },
 }
 
-const DANGEROUS = ['\0', '\t', '\n', '\r', '\u000b', '\u001b', '\u007f', '\u0085', '\u009b', '\u00ad', '\u200b', '\u200e', '\u2028', '\u2029', '\u202e', '\u2066', '\ufeff', '\ud800', '\udfff', '\ue000', '\u{e0001}']
+const DANGEROUS = [
+  '\0',
+  '\t',
+  '\n',
+  '\r',
+  '\u000b',
+  '\u001b',
+  '\u007f',
+  '\u0085',
+  '\u009b',
+  '\u00ad',
+  '\u200b',
+  '\u200e',
+  '\u2028',
+  '\u2029',
+  '\u202e',
+  '\u2066',
+  '\ufeff',
+  '\ud800',
+  '\udfff',
+  '\ue000',
+  '\u{e0001}',
+]
 
 describe('the questions', () => {
   for (const name of ['id', 'flag', 'path'] as const)
@@ -55,83 +95,128 @@ describe('the questions', () => {
 
   it('collide with no flag that every command has', () => {
     const flags = questions.map(question => question.flag)
-    for (const flag of ['--dir', '--yes', '--answers', '--dry-run', '--json', '--quiet', '--plain', '--color', '--build', '--launch', '--token', '--provider-key'])
+    for (const flag of [
+      '--dir',
+      '--yes',
+      '--answers',
+      '--dry-run',
+      '--json',
+      '--quiet',
+      '--plain',
+      '--color',
+      '--build',
+      '--launch',
+      '--token',
+      '--provider-key',
+    ])
       expect(flags).not.toContain(flag)
   })
 
   it('that need something say what, so that an answer without it can be explained', () => {
-    for (const question of questions) if (question.when !== undefined) expect(question.needs, question.id).toBeTruthy()
+    for (const question of questions)
+      if (question.when !== undefined) expect(question.needs, question.id).toBeTruthy()
   })
 })
 
-describe.each(questions.map(question => [question.id, question] as [string, Question]))('the question about %s', (_, question) => {
-  const { world, text: example } = EXAMPLES[question.id]
-  const { kind } = question
+describe.each(questions.map(question => [question.id, question] as [string, Question]))(
+  'the question about %s',
+  (_, question) => {
+    const { world, text: example } = EXAMPLES[question.id]
+    const { kind } = question
 
-  it('reads its default back from its written form', () => {
-    const { [question.id]: _own, ...rest } = world
-    expect(question.when?.(world)).not.toBe(false)
-    const fallback = question.fallback(rest, PLACE)
-    // No default: there is no good guess, and it has to be answered.
-    if (fallback === undefined) expect(['sshTarget', 'proxyHost', 'imageReference']).toContain(question.id)
-    else {
-      expect(kind.fromText(kind.toText(fallback))).toEqual(fallback)
-      expect(kind.fromData(kind.toData(fallback))).toEqual(fallback)
-      expect(question.refuses?.(fallback, world)).toBeUndefined()
-    }
-  })
-
-  it('reads a good answer back from its written form, as text and as data', () => {
-    const value = some(kind.fromText(example))
-    expect(kind.toText(value)).toBe(example)
-    expect(kind.fromData(kind.toData(value))).toEqual(value)
-    expect(kind.fromData(JSON.parse(JSON.stringify(kind.toData(value))))).toEqual(value)
-    expect(question.refuses?.(value, world)).toBeUndefined()
-  })
-
-  it('never takes a good answer with a control, bidi, separator or lone surrogate character anywhere in it', () => {
-    const inFiles = typeof kind.toData(some(kind.fromText(example))) === 'string'
-    const taken: string[] = []
-    for (const char of DANGEROUS)
-      for (let at = 0; at <= example.length; at++) {
-        const bad = example.slice(0, at) + char + example.slice(at)
-        const read = kind.fromText(bad)
-        // A list may trim white space between its items, as long as none of it is kept.
-        if ((read !== undefined && kind.toText(read) !== example) || (inFiles && kind.fromData(bad) !== undefined)) taken.push(bad)
+    it('reads its default back from its written form', () => {
+      const { [question.id]: _own, ...rest } = world
+      expect(question.when?.(world)).not.toBe(false)
+      const fallback = question.fallback(rest, PLACE)
+      // No default: there is no good guess, and it has to be answered.
+      if (fallback === undefined) expect(['sshTarget', 'proxyHost', 'imageReference']).toContain(question.id)
+      else {
+        expect(kind.fromText(kind.toText(fallback))).toEqual(fallback)
+        expect(kind.fromData(kind.toData(fallback))).toEqual(fallback)
+        expect(question.refuses?.(fallback, world)).toBeUndefined()
       }
-    expect(taken).toEqual([])
-  })
+    })
 
-  it('never keeps a control character or a newline of any text it takes', () => {
-    fc.assert(
-      fc.property(fc.oneof(anyText(), fc.string({ maxLength: 8 })), typed => {
-        const read = kind.fromText(typed)
-        return read === undefined || !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(kind.toText(read))
-      }),
-      { numRuns: 200 },
-    )
-  })
+    it('reads a good answer back from its written form, as text and as data', () => {
+      const value = some(kind.fromText(example))
+      expect(kind.toText(value)).toBe(example)
+      expect(kind.fromData(kind.toData(value))).toEqual(value)
+      expect(kind.fromData(JSON.parse(JSON.stringify(kind.toData(value))))).toEqual(value)
+      expect(question.refuses?.(value, world)).toBeUndefined()
+    })
 
-  it('says what is allowed, in one line', () => {
-    expect(kind.allowed).toMatch(/^[^\n]{3,}$/)
-    expect(question.prompt).not.toBe('')
-  })
+    it('never takes a good answer with a control, bidi, separator or lone surrogate character anywhere in it', () => {
+      const inFiles = typeof kind.toData(some(kind.fromText(example))) === 'string'
+      const taken: string[] = []
+      for (const char of DANGEROUS)
+        for (let at = 0; at <= example.length; at++) {
+          const bad = example.slice(0, at) + char + example.slice(at)
+          const read = kind.fromText(bad)
+          // A list may trim white space between its items, as long as none of it is kept.
+          if (
+            (read !== undefined && kind.toText(read) !== example) ||
+            (inFiles && kind.fromData(bad) !== undefined)
+          )
+            taken.push(bad)
+        }
+      expect(taken).toEqual([])
+    })
 
-  it('takes no data of another type', () => {
-    const right = typeof kind.toData(some(kind.fromText(example)))
-    for (const data of [null, {}, Number.NaN, Number.POSITIVE_INFINITY, 18.5, [1], [null], [[]], { toString: 'x' }]) expect(kind.fromData(data), JSON.stringify(data)).toBeUndefined()
-    if (right !== 'string') expect(kind.fromData(example)).toBeUndefined()
-    if (right !== 'number') expect(kind.fromData(4096)).toBeUndefined()
-    if (right !== 'boolean') expect(kind.fromData(true)).toBeUndefined()
-  })
-})
+    it('never keeps a control character or a newline of any text it takes', () => {
+      fc.assert(
+        fc.property(fc.oneof(anyText(), fc.string({ maxLength: 8 })), typed => {
+          const read = kind.fromText(typed)
+          return read === undefined || !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(kind.toText(read))
+        }),
+        { numRuns: 200 },
+      )
+    })
+
+    it('says what is allowed, in one line', () => {
+      expect(kind.allowed).toMatch(/^[^\n]{3,}$/)
+      expect(question.prompt).not.toBe('')
+    })
+
+    it('takes no data of another type', () => {
+      const right = typeof kind.toData(some(kind.fromText(example)))
+      for (const data of [
+        null,
+        {},
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        18.5,
+        [1],
+        [null],
+        [[]],
+        { toString: 'x' },
+      ])
+        expect(kind.fromData(data), JSON.stringify(data)).toBeUndefined()
+      if (right !== 'string') expect(kind.fromData(example)).toBeUndefined()
+      if (right !== 'number') expect(kind.fromData(4096)).toBeUndefined()
+      if (right !== 'boolean') expect(kind.fromData(true)).toBeUndefined()
+    })
+  },
+)
 
 describe('whole numbers', () => {
   const kind = integer(1024, 65_535, '<port>')
   it.each(['1024', '65535', '18789'])('%s is one', value => expect(kind.fromText(value)).toBe(Number(value)))
-  it.each(['', ' 18789', '1023', '65536', '-18789', '+18789', '18789.0', '1e4', '0x4965', '99999999999999999999', '١٨٧٨٩', 'http', 'NaN', 'Infinity'])('%j is none in range', value =>
-    expect(kind.fromText(value)).toBeUndefined(),
-  )
+  it.each([
+    '',
+    ' 18789',
+    '1023',
+    '65536',
+    '-18789',
+    '+18789',
+    '18789.0',
+    '1e4',
+    '0x4965',
+    '99999999999999999999',
+    '١٨٧٨٩',
+    'http',
+    'NaN',
+    'Infinity',
+  ])('%j is none in range', value => expect(kind.fromText(value)).toBeUndefined())
 })
 
 describe('choices and switches', () => {
@@ -143,10 +228,19 @@ describe('choices and switches', () => {
     expect(kind.fromText('a')).toBe('a')
     expect(kind.fromText(value)).toBeUndefined()
   })
-  it.each([['yes', true], ['YES', true], ['true', true], ['1', true], ['no', false], ['False', false], ['0', false]] as const)('a switch reads %j as %j', (value, meaning) =>
-    expect(yesNo().fromText(value)).toBe(meaning),
+  it.each([
+    ['yes', true],
+    ['YES', true],
+    ['true', true],
+    ['1', true],
+    ['no', false],
+    ['False', false],
+    ['0', false],
+  ] as const)('a switch reads %j as %j', (value, meaning) => expect(yesNo().fromText(value)).toBe(meaning))
+  it.each(['', 'y', 'on', 'constructor', '__proto__', 'yes '])(
+    'a switch does not guess what %j means',
+    value => expect(yesNo().fromText(value)).toBeUndefined(),
   )
-  it.each(['', 'y', 'on', 'constructor', '__proto__', 'yes '])('a switch does not guess what %j means', value => expect(yesNo().fromText(value)).toBeUndefined())
   it('a text is never longer than 2048 characters', () => {
     const any = text('x', '<x>', () => true)
     expect(any.fromText('x'.repeat(2048))).toHaveLength(2048)
@@ -160,7 +254,8 @@ describe('a list', () => {
     expect(kind.fromText('')).toEqual([])
     expect(kind.fromText(' openai , anthropic ')).toEqual([{ id: 'openai' }, { id: 'anthropic' }])
   })
-  it('is refused as a whole when one item is', () => expect(kind.fromText('openai,nonsense!')).toBeUndefined())
+  it('is refused as a whole when one item is', () =>
+    expect(kind.fromText('openai,nonsense!')).toBeUndefined())
   it('holds nothing twice, whatever else differs', () => {
     expect(kind.fromText('openai,openai')).toBeUndefined()
     expect(kind.fromData(['a=https://one.example', 'a=https://two.example'])).toBeUndefined()
@@ -209,7 +304,9 @@ describe('a model provider', () => {
     'http://internal.example.org/v1',
     'http://evil.example./v1',
   ]
-  it.each(publicly)('%s would carry the key over the open network', url => expect(provider.fromText(`mine=${url}`)).toBeUndefined())
+  it.each(publicly)('%s would carry the key over the open network', url =>
+    expect(provider.fromText(`mine=${url}`)).toBeUndefined(),
+  )
 
   const refused = {
     'a user and a password': 'https://user:hunter2@llm.example/v1',
@@ -222,34 +319,80 @@ describe('a model provider', () => {
     'a file': 'file:///etc/passwd',
     'a variable': 'https://llm.example/${HOME}',
     'a quote': 'https://llm.example/"x',
-    'braces': 'https://llm.example/{{x}}',
+    braces: 'https://llm.example/{{x}}',
     'a backslash': 'https:\\\\llm.example\\v1',
     'a letter beyond ASCII': 'https://llm.exämple/v1',
     'a space': 'https://llm.example/a b',
     'a newline': 'https://llm.example/\nx',
     'a port that is none': 'https://llm.example:99999/v1',
-    'nothing': '',
+    nothing: '',
   }
-  for (const [what, url] of Object.entries(refused)) it(`a URL with ${what} is refused`, () => expect(provider.fromText(`mine=${url}`)).toBeUndefined())
+  for (const [what, url] of Object.entries(refused))
+    it(`a URL with ${what} is refused`, () => expect(provider.fromText(`mine=${url}`)).toBeUndefined())
 
-  it.each(['', 'mistral', 'OpenAI', 'openai=https://evil.example/v1', 'anthropic=https://evil.example/v1', 'A=https://x.example', '1a=https://x.example', 'a_b=https://x.example', `${'a'.repeat(33)}=https://x.example`, '=https://x.example', '__proto__=https://x.example'])(
-    '%j names no provider',
-    value => expect(provider.fromText(value)).toBeUndefined(),
-  )
+  it.each([
+    '',
+    'mistral',
+    'OpenAI',
+    'openai=https://evil.example/v1',
+    'anthropic=https://evil.example/v1',
+    'A=https://x.example',
+    '1a=https://x.example',
+    'a_b=https://x.example',
+    `${'a'.repeat(33)}=https://x.example`,
+    '=https://x.example',
+    '__proto__=https://x.example',
+  ])('%j names no provider', value => expect(provider.fromText(value)).toBeUndefined())
 })
 
 describe('names', () => {
-  it.each(['a', 'a.b', 'xn--bcher-kva.example', 'A-1.example', `${'a'.repeat(63)}.b`])('%s is a host name', value => expect(isHostName(value)).toBe(true))
-  it.each(['', '.', 'a.', '.a', 'a..b', '-a', 'a-', 'a_b', 'a b', 'a;b', `${'a'.repeat(64)}.b`, `${'a.'.repeat(127)}`, 'ä.example', '*.example'])('%j is no host name', value =>
-    expect(isHostName(value)).toBe(false),
+  it.each(['a', 'a.b', 'xn--bcher-kva.example', 'A-1.example', `${'a'.repeat(63)}.b`])(
+    '%s is a host name',
+    value => expect(isHostName(value)).toBe(true),
   )
-  it.each(['node', 'node:24', 'ghcr.io/openclaw/openclaw:2026.9.6', 'localhost:5000/a/b__c--d', `a@sha256:${'0'.repeat(64)}`, `sha256:${'0'.repeat(64)}`])('%s is an image reference', value =>
-    expect(isImageReference(value)).toBe(true),
-  )
-  it.each(['', '-v', '--privileged', 'Node', 'a b', 'a:', 'a@sha256:00', 'a//b', '/a', 'a/', 'a:b:c', 'a$b', 'a;b', 'a\n', 'a\nRUN id', 'https://a/b', '../a'])(
-    '%j is no image reference',
-    value => expect(isImageReference(value)).toBe(false),
-  )
+  it.each([
+    '',
+    '.',
+    'a.',
+    '.a',
+    'a..b',
+    '-a',
+    'a-',
+    'a_b',
+    'a b',
+    'a;b',
+    `${'a'.repeat(64)}.b`,
+    `${'a.'.repeat(127)}`,
+    'ä.example',
+    '*.example',
+  ])('%j is no host name', value => expect(isHostName(value)).toBe(false))
+  it.each([
+    'node',
+    'node:24',
+    'ghcr.io/openclaw/openclaw:2026.9.6',
+    'localhost:5000/a/b__c--d',
+    `a@sha256:${'0'.repeat(64)}`,
+    `sha256:${'0'.repeat(64)}`,
+  ])('%s is an image reference', value => expect(isImageReference(value)).toBe(true))
+  it.each([
+    '',
+    '-v',
+    '--privileged',
+    'Node',
+    'a b',
+    'a:',
+    'a@sha256:00',
+    'a//b',
+    '/a',
+    'a/',
+    'a:b:c',
+    'a$b',
+    'a;b',
+    'a\n',
+    'a\nRUN id',
+    'https://a/b',
+    '../a',
+  ])('%j is no image reference', value => expect(isImageReference(value)).toBe(false))
 })
 
 describe('questions refuse well-formed answers that would not do', () => {
@@ -260,7 +403,9 @@ describe('questions refuse well-formed answers that would not do', () => {
   })
 
   it('a model of a provider nobody named', () => {
-    expect(byId('model').refuses?.('anthropic/x', { ...ANSWERS, providers: [{ id: 'openai' }] })).toContain('openai')
+    expect(byId('model').refuses?.('anthropic/x', { ...ANSWERS, providers: [{ id: 'openai' }] })).toContain(
+      'openai',
+    )
     expect(byId('model').refuses?.('openai-x/x', { ...ANSWERS, providers: [{ id: 'openai' }] })).toBeDefined()
   })
 
@@ -271,12 +416,35 @@ describe('questions refuse well-formed answers that would not do', () => {
     expect(byId('model').refuses?.('mine/m', world)).toBeUndefined()
   })
 
-  it.each(['2026.8.30', '2026.9.0', '2025.12.1', '2026.13.1', '2026.00.1', 'latest', '2026.9', '2026.9.6;id', '2026.9.6 '])('OpenClaw %j, which this tool was not made for', value =>
+  it.each([
+    '2026.8.30',
+    '2026.9.0',
+    '2025.12.1',
+    '2026.13.1',
+    '2026.00.1',
+    'latest',
+    '2026.9',
+    '2026.9.6;id',
+    '2026.9.6 ',
+  ])('OpenClaw %j, which this tool was not made for', value =>
     expect(byId('version').kind.fromText(value)).toBeUndefined(),
   )
-  it.each(['2026.9.1', '2026.9.6', '2026.10.1', '2027.1.1', '2026.9.6-beta.1'])('but not OpenClaw %s', value => expect(byId('version').kind.fromText(value)).toBe(value))
+  it.each(['2026.9.1', '2026.9.6', '2026.10.1', '2027.1.1', '2026.9.6-beta.1'])(
+    'but not OpenClaw %s',
+    value => expect(byId('version').kind.fromText(value)).toBe(value),
+  )
 
-  it.each(['My Gateway!', '/srv/Über Gateway', '/', '/srv/123', '/srv/---', '/srv/a', `/srv/${'x'.repeat(99)}-`, '/srv/openclaw.prod', 'C:\\gateways\\one'])('the folder %j still gives a valid name', directory => {
+  it.each([
+    'My Gateway!',
+    '/srv/Über Gateway',
+    '/',
+    '/srv/123',
+    '/srv/---',
+    '/srv/a',
+    `/srv/${'x'.repeat(99)}-`,
+    '/srv/openclaw.prod',
+    'C:\\gateways\\one',
+  ])('the folder %j still gives a valid name', directory => {
     const { kind, fallback } = byId('name')
     const name = some(fallback({}, { ...PLACE, directory }))
     expect(kind.fromText(String(name))).toBe(name)

@@ -62,7 +62,12 @@ describe('the lock of a deployment', () => {
   it('is a file of ours alone that says who holds it', () => {
     const path = lockPath()
     takeLock(path, 'setup', NOW)
-    expect(JSON.parse(fs.readFileSync(path, 'utf8'))).toMatchObject({ pid: process.pid, command: 'setup', host: hostname(), since: NOW.toISOString() })
+    expect(JSON.parse(fs.readFileSync(path, 'utf8'))).toMatchObject({
+      pid: process.pid,
+      command: 'setup',
+      host: hostname(),
+      since: NOW.toISOString(),
+    })
     expect((fs.statSync(path).mode & 0o777).toString(8)).toBe('600')
   })
 
@@ -85,7 +90,8 @@ describe('the lock of a deployment', () => {
     const theirs = lockOf(path, { pid, started: startOf(pid) })
     const error = await thrown(() => takeLock(path, 'setup', NOW))
     expect(error).toMatchObject({ code: 'locked', exit: 3 })
-    for (const part of ['rotate', String(pid), hostname(), NOW.toISOString()]) expect(error.message).toContain(part)
+    for (const part of ['rotate', String(pid), hostname(), NOW.toISOString()])
+      expect(error.message).toContain(part)
     expect(fs.readFileSync(path, 'utf8')).toBe(theirs)
   })
 
@@ -122,17 +128,33 @@ describe('the lock of a deployment', () => {
   it('of another machine is respected, since nobody here can tell', async () => {
     const path = lockPath()
     const theirs = lockOf(path, { host: 'elsewhere', pid: 999_999_999 })
-    expect(await thrown(() => takeLock(path, 'setup', NOW))).toMatchObject({ code: 'locked', message: expect.stringContaining('elsewhere') })
+    expect(await thrown(() => takeLock(path, 'setup', NOW))).toMatchObject({
+      code: 'locked',
+      message: expect.stringContaining('elsewhere'),
+    })
     expect(fs.readFileSync(path, 'utf8')).toBe(theirs)
   })
 
-  for (const [what, text] of Object.entries({ 'is empty': '', 'is torn': '{"pid":12,"sta', 'is garbage': 'hello\n' }))
+  for (const [what, text] of Object.entries({
+    'is empty': '',
+    'is torn': '{"pid":12,"sta',
+    'is garbage': 'hello\n',
+  }))
     it(`is taken over when it ${what}: no living process leaves that`, () => {
       const path = lockPath()
       fs.writeFileSync(path, text)
       takeLock(path, 'setup', NOW)
       expect(JSON.parse(fs.readFileSync(path, 'utf8')).pid).toBe(process.pid)
     })
+
+  it('that could not be written is said so and is not left behind', async () => {
+    const path = lockPath()
+    inBetween.next = () => {
+      throw Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' })
+    }
+    expect(await thrown(() => takeLock(path, 'setup', NOW))).toMatchObject({ code: 'disk_full' })
+    expect(fs.readdirSync(join(path, '..'))).toEqual([])
+  })
 
   it('leaves nothing lying about when it is taken over', () => {
     const path = lockPath()

@@ -32,8 +32,13 @@ describe('the network of a deployment', () => {
 })
 
 describe('an engine that lets neighbours in', () => {
-  it.each(['20.10.24+dfsg1', '26.1.5', '27.5.1', 'unknown', ''])('is %j, or one that cannot be told', version => expect(publishesToNeighbours(version)).toBe(true))
-  it.each(['28.0.0', '28.0.1', '29.1.0-rc.1', '28.3.2+dfsg1'])('is not %s', version => expect(publishesToNeighbours(version)).toBe(false))
+  it.each(['20.10.24+dfsg1', '26.1.5', '27.5.1', 'unknown', ''])(
+    'is %j, or one that cannot be told',
+    version => expect(publishesToNeighbours(version)).toBe(true),
+  )
+  it.each(['28.0.0', '28.0.1', '29.1.0-rc.1', '28.3.2+dfsg1'])('is not %s', version =>
+    expect(publishesToNeighbours(version)).toBe(false),
+  )
 })
 
 describe('the firewall rule', () => {
@@ -51,13 +56,17 @@ describe('the firewall rule', () => {
     const there = rule({})
     await there.made.install()
     expect(there.called.map(args => args[3])).toEqual(['-C'])
-    const missing = rule({ '-C': { code: 1, stderr: 'Bad rule (does a matching rule exist in that chain?).' } })
+    const missing = rule({
+      '-C': { code: 1, stderr: 'Bad rule (does a matching rule exist in that chain?).' },
+    })
     await missing.made.install()
     expect(missing.called.map(args => args[3])).toEqual(['-C', '-I'])
   })
 
   it('drops new connections into the bridge from anywhere but the bridge and this machine', () => {
-    expect(rule({}).made.toString()).toBe('iptables -I DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP')
+    expect(rule({}).made.toString()).toBe(
+      'iptables -I DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
+    )
   })
 
   it('is unknown, not missing, to a user who may not look', async () => {
@@ -66,13 +75,21 @@ describe('the firewall rule', () => {
   })
 
   it('that cannot be put in is an error that shows it as one types it', async () => {
-    const { made } = rule({ '-C': { code: 1 }, '-I': { code: 3, stderr: 'No chain/target/match by that name.' } })
-    expect(await thrown(() => made.install())).toMatchObject({ code: 'firewall_failed', hint: expect.stringContaining(made.toString()) })
+    const { made } = rule({
+      '-C': { code: 1 },
+      '-I': { code: 3, stderr: 'No chain/target/match by that name.' },
+    })
+    expect(await thrown(() => made.install())).toMatchObject({
+      code: 'firewall_failed',
+      hint: expect.stringContaining(made.toString()),
+    })
   })
 
   it('comes back after every start of Docker, the same one', () => {
     const unit = rule({}).made.systemdUnit('my-gateway')
-    expect(unit).toContain('-C DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP')
+    expect(unit).toContain(
+      '-C DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
+    )
     expect(unit).toMatch(/^PartOf=docker\.service$/m)
     expect(unit).toMatch(/^WantedBy=docker\.service$/m)
   })

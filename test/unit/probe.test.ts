@@ -23,7 +23,9 @@ async function gateway(answer: (request: IncomingMessage) => number | undefined)
 describe('asking the gateway', () => {
   it('comes back with the status, with and without the token', async () => {
     const token = generateToken()
-    const { door } = await gateway(request => (request.headers.authorization === `Bearer ${token.expose()}` ? 404 : 401))
+    const { door } = await gateway(request =>
+      request.headers.authorization === `Bearer ${token.expose()}` ? 404 : 401,
+    )
     expect(await askFromHost(door, AUTH_PATH)).toBe(401)
     expect(await askFromHost(door, AUTH_PATH, token)).toBe(404)
     expect(await askFromHost(door, AUTH_PATH, generateToken())).toBe(401)
@@ -55,12 +57,25 @@ describe('why a gateway did not start, from its log', () => {
   const line = (level: string, message: string) => JSON.stringify({ level, message })
 
   it('is its own last verdict, before any error and anything else', () => {
-    expect(reasonInLog([line('info', 'starting'), line('error', 'Gateway failed to start: Invalid config'), line('error', 'cleanup failed'), line('info', 'bye')].join('\n'))).toBe('Gateway failed to start: Invalid config')
+    expect(
+      reasonInLog(
+        [
+          line('info', 'starting'),
+          line('error', 'Gateway failed to start: Invalid config'),
+          line('error', 'cleanup failed'),
+          line('info', 'bye'),
+        ].join('\n'),
+      ),
+    ).toBe('Gateway failed to start: Invalid config')
   })
 
   it('is else its last error, then its last complaint, then its last line', () => {
-    expect(reasonInLog([line('error', 'first'), line('error', 'second'), line('info', 'cannot')].join('\n'))).toBe('second')
-    expect(reasonInLog(['hello', 'EACCES: permission denied', 'bye', ''].join('\n'))).toBe('EACCES: permission denied')
+    expect(
+      reasonInLog([line('error', 'first'), line('error', 'second'), line('info', 'cannot')].join('\n')),
+    ).toBe('second')
+    expect(reasonInLog(['hello', 'EACCES: permission denied', 'bye', ''].join('\n'))).toBe(
+      'EACCES: permission denied',
+    )
     expect(reasonInLog('hello\nbye\n\n')).toBe('bye')
   })
 

@@ -9,7 +9,16 @@ import { scratch, thrown } from './support.ts'
 
 const redactor = new Redactor()
 const token = redactor.learn(generateToken())
-const run = processRunner(redactor, { ...process.env, SECRET_X: 'hunter2-hunter2', OPENCLAW_GATEWAY_TOKEN: 'x', NODE_OPTIONS: '--no-warnings', npm_config_x: 'y', DOCKER_HOST: 'unix:///x', HTTPS_PROXY: 'http://p:1', LC_ALL: 'C' })
+const run = processRunner(redactor, {
+  ...process.env,
+  SECRET_X: 'hunter2-hunter2',
+  OPENCLAW_GATEWAY_TOKEN: 'x',
+  NODE_OPTIONS: '--no-warnings',
+  npm_config_x: 'y',
+  DOCKER_HOST: 'unix:///x',
+  HTTPS_PROXY: 'http://p:1',
+  LC_ALL: 'C',
+})
 
 /** Runs a Node script as a real child. */
 function node(script: string, options: Partial<RunOptions> = {}) {
@@ -50,13 +59,21 @@ async function pidsIn(note: string): Promise<number[]> {
 
 describe.concurrent('a child', () => {
   it('comes back with its code and both outputs, whatever the code', async () => {
-    expect(await node('console.log("out");console.error("err");process.exitCode=3')).toEqual({ code: 3, stdout: 'out\n', stderr: 'err\n' })
+    expect(await node('console.log("out");console.error("err");process.exitCode=3')).toEqual({
+      code: 3,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    })
     expect(await node('')).toEqual({ code: 0, stdout: '', stderr: '' })
   })
 
   it('gets its arguments as they are: there is no shell', async () => {
     const args = ['a b', '$HOME', '`id`', '"; exit 7; "', '*', "'", '', '--flag', 'é\n']
-    const { stdout } = await run(process.execPath, ['-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--', ...args], { deadline: 20_000 })
+    const { stdout } = await run(
+      process.execPath,
+      ['-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--', ...args],
+      { deadline: 20_000 },
+    )
     expect(JSON.parse(stdout)).toEqual(args)
   })
 
@@ -67,8 +84,12 @@ describe.concurrent('a child', () => {
 
   it('reads a secret, a text or bytes from stdin, and otherwise finds it empty', async () => {
     const echo = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>console.log(require('crypto').createHash('sha256').update(t).digest('hex')))`
-    const digests = await Promise.all([new Secret('hunter2'), 'hunter2', Buffer.from('hunter2')].map(input => node(echo, { input })))
-    expect(new Set(digests.map(({ stdout }) => stdout))).toEqual(new Set(['f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7\n']))
+    const digests = await Promise.all(
+      [new Secret('hunter2'), 'hunter2', Buffer.from('hunter2')].map(input => node(echo, { input })),
+    )
+    expect(new Set(digests.map(({ stdout }) => stdout))).toEqual(
+      new Set(['f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7\n']),
+    )
     expect((await node(`process.stdin.resume().on('end',()=>console.log('ended'))`)).stdout).toBe('ended\n')
   })
 
@@ -77,15 +98,26 @@ describe.concurrent('a child', () => {
   })
 
   it('sees of our environment only what helps it find its way', async () => {
-    const { stdout } = await node('console.log(JSON.stringify(process.env))', { environment: { DOCKER_BUILDKIT: '1' } })
+    const { stdout } = await node('console.log(JSON.stringify(process.env))', {
+      environment: { DOCKER_BUILDKIT: '1' },
+    })
     const seen = JSON.parse(stdout)
-    for (const name of ['SECRET_X', 'OPENCLAW_GATEWAY_TOKEN', 'NODE_OPTIONS', 'npm_config_x', 'VITEST']) expect(seen).not.toHaveProperty(name)
+    for (const name of ['SECRET_X', 'OPENCLAW_GATEWAY_TOKEN', 'NODE_OPTIONS', 'npm_config_x', 'VITEST'])
+      expect(seen).not.toHaveProperty(name)
     expect(stdout).not.toContain('hunter2')
-    expect(seen).toMatchObject({ PATH: process.env.PATH, DOCKER_HOST: 'unix:///x', HTTPS_PROXY: 'http://p:1', LC_ALL: 'C', DOCKER_BUILDKIT: '1' })
+    expect(seen).toMatchObject({
+      PATH: process.env.PATH,
+      DOCKER_HOST: 'unix:///x',
+      HTTPS_PROXY: 'http://p:1',
+      LC_ALL: 'C',
+      DOCKER_BUILDKIT: '1',
+    })
   })
 
   it('leads a process group of its own, so that a Ctrl-C in the terminal does not reach it', async () => {
-    const { stdout } = await node(`const s=require('fs').readFileSync('/proc/self/stat','utf8');console.log(process.pid,s.slice(s.lastIndexOf(')')+2).split(' ')[2])`)
+    const { stdout } = await node(
+      `const s=require('fs').readFileSync('/proc/self/stat','utf8');console.log(process.pid,s.slice(s.lastIndexOf(')')+2).split(' ')[2])`,
+    )
     const [pid, group] = stdout.trim().split(' ')
     expect(group).toBe(pid)
   })
@@ -94,7 +126,10 @@ describe.concurrent('a child', () => {
 describe.concurrent('what a child says', () => {
   it('is free of every known secret, in every form', async () => {
     const said = [token.expose(), Buffer.from(token.expose()).toString('base64')]
-    const { stdout, stderr } = await node(`let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{console.log('out '+t);console.error('err '+Buffer.from(t).toString('base64'))})`, { input: token })
+    const { stdout, stderr } = await node(
+      `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{console.log('out '+t);console.error('err '+Buffer.from(t).toString('base64'))})`,
+      { input: token },
+    )
     expect(stdout).toBe('out [secret]\n')
     expect(stderr).toBe('err [secret]\n')
     for (const form of said) expect(stdout + stderr).not.toContain(form)
@@ -102,7 +137,10 @@ describe.concurrent('what a child says', () => {
 
   it('comes line by line while it runs, cleaned, without empty lines', async () => {
     const lines: string[] = []
-    await node(`process.stdout.write('one\\r\\n\\n  \\ntwo\\rth');let t='';process.stdin.on('data',d=>t+=d).on('end',()=>setTimeout(()=>process.stdout.write('ree '+t+'\\n'),30))`, { input: token, onLine: line => lines.push(line) })
+    await node(
+      `process.stdout.write('one\\r\\n\\n  \\ntwo\\rth');let t='';process.stdin.on('data',d=>t+=d).on('end',()=>setTimeout(()=>process.stdout.write('ree '+t+'\\n'),30))`,
+      { input: token, onLine: line => lines.push(line) },
+    )
     expect(lines).toEqual(['one', 'two', 'three [secret]'])
   })
 
@@ -115,18 +153,27 @@ describe.concurrent('what a child says', () => {
   it('shows no part of a secret in a line that is too long', async () => {
     const lines: string[] = []
     // The line is kept to its last 4096 characters: the cut goes through the middle of the token.
-    await node(`let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{process.stdout.write('x'.repeat(2000)+t+'y'.repeat(4096-32));setTimeout(()=>process.stdout.write('\\n'),200)})`, { input: token, onLine: line => lines.push(line) })
+    await node(
+      `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{process.stdout.write('x'.repeat(2000)+t+'y'.repeat(4096-32));setTimeout(()=>process.stdout.write('\\n'),200)})`,
+      { input: token, onLine: line => lines.push(line) },
+    )
     expect(lines).toHaveLength(1)
     expect(lines[0]).not.toContain(token.expose().slice(-16))
   })
 
   it('is cut at the cap, and the child still runs to its own end', async () => {
-    const { code, stdout, stderr } = await node(`process.stdout.write('x'.repeat(500000),()=>{process.stderr.write('done');process.exitCode=5})`, { cap: 1000 })
+    const { code, stdout, stderr } = await node(
+      `process.stdout.write('x'.repeat(500000),()=>{process.stderr.write('done');process.exitCode=5})`,
+      { cap: 1000 },
+    )
     expect({ code, length: stdout.length, stderr }).toEqual({ code: 5, length: 1000, stderr: 'done' })
   })
 
   it('shows no part of a secret at the cap', async () => {
-    const { stdout } = await node(`let t='';process.stdin.on('data',d=>t+=d).on('end',()=>process.stdout.write('x'.repeat(960)+t+'y'.repeat(200)))`, { input: token, cap: 1000 })
+    const { stdout } = await node(
+      `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>process.stdout.write('x'.repeat(960)+t+'y'.repeat(200)))`,
+      { input: token, cap: 1000 },
+    )
     expect(stdout.length).toBeLessThanOrEqual(1000)
     expect(stdout).not.toContain(token.expose().slice(0, 16))
   })
@@ -151,7 +198,9 @@ describe.concurrent('a child that does not end', () => {
   it('is killed for good when it does not listen', async () => {
     const note = join(scratch(), 'pids')
     const began = performance.now()
-    expect(await thrown(() => node(family(note, true), { deadline: 1000 }))).toMatchObject({ code: 'deadline' })
+    expect(await thrown(() => node(family(note, true), { deadline: 1000 }))).toMatchObject({
+      code: 'deadline',
+    })
     expect(performance.now() - began).toBeLessThan(6000)
     for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
   })
@@ -171,7 +220,11 @@ describe.concurrent('a child that does not end', () => {
 
   it('is not even started when the person stopped before', async () => {
     const note = join(scratch(), 'note')
-    const error = await thrown(() => node(`require('fs').writeFileSync(${JSON.stringify(note)},'')`, { signal: AbortSignal.abort(new Error('stopped')) }))
+    const error = await thrown(() =>
+      node(`require('fs').writeFileSync(${JSON.stringify(note)},'')`, {
+        signal: AbortSignal.abort(new Error('stopped')),
+      }),
+    )
     expect(error.message).toBe('stopped')
     expect(() => readFileSync(note)).toThrow('ENOENT')
   })
@@ -179,11 +232,16 @@ describe.concurrent('a child that does not end', () => {
 
 describe.concurrent('an error about a child', () => {
   it('says program_missing when there is none', async () => {
-    expect(await thrown(() => run('ocs-no-such-program', [], { deadline: 1000 }))).toMatchObject({ code: 'program_missing', message: expect.stringContaining('ocs-no-such-program') })
+    expect(await thrown(() => run('ocs-no-such-program', [], { deadline: 1000 }))).toMatchObject({
+      code: 'program_missing',
+      message: expect.stringContaining('ocs-no-such-program'),
+    })
   })
 
   it('says program_failed_to_start when it may not be run', async () => {
-    expect(await thrown(() => run(plainFile(), [], { deadline: 1000 }))).toMatchObject({ code: 'program_failed_to_start' })
+    expect(await thrown(() => run(plainFile(), [], { deadline: 1000 }))).toMatchObject({
+      code: 'program_failed_to_start',
+    })
   })
 
   it('does not call a program missing because the folder is', async () => {
@@ -193,7 +251,13 @@ describe.concurrent('an error about a child', () => {
 
   it('carries neither its arguments, nor its input, nor what it said', async () => {
     const errors = await Promise.all([
-      thrown(() => run(process.execPath, ['-e', 'console.log("said");process.stdin.resume();setTimeout(()=>{},9000)', 'an-argument'], { deadline: 500, input: token })),
+      thrown(() =>
+        run(
+          process.execPath,
+          ['-e', 'console.log("said");process.stdin.resume();setTimeout(()=>{},9000)', 'an-argument'],
+          { deadline: 500, input: token },
+        ),
+      ),
       thrown(() => run('ocs-no-such-program', ['an-argument'], { deadline: 500, input: token })),
       thrown(() => run(plainFile(), ['an-argument'], { deadline: 500, input: token })),
     ])

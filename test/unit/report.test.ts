@@ -1,13 +1,24 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { checks } from '../../steps/verify/index.ts'
 import type { Finding, Verdict } from '../../src/procedure/step.ts'
 import { envelope, findingsBody } from '../../src/report/json.ts'
 import { plainProgress, silentProgress } from '../../src/report/progress.ts'
 import { CHECKLIST, checklist, summarize, textReport } from '../../src/report/text.ts'
+import { checks } from '../../steps/verify/index.ts'
 
 function finding(verdict: Verdict, more: Partial<Finding> = {}): Finding {
-  return { check: 'token.strength', title: 'The token is strong', line: 1, threat: 'credential leakage', severity: 'critical', verdict, evidence: 'saw it', remedy: 'mend it', refs: { seed: '1' }, ...more }
+  return {
+    check: 'token.strength',
+    title: 'The token is strong',
+    line: 1,
+    threat: 'credential leakage',
+    severity: 'critical',
+    verdict,
+    evidence: 'saw it',
+    remedy: 'mend it',
+    refs: { seed: '1' },
+    ...more,
+  }
 }
 
 const plain = { colour: false, verbose: true }
@@ -15,7 +26,8 @@ const plain = { colour: false, verbose: true }
 const CONTROLS = /[^\P{Cc}\n]|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u
 
 describe('a line of the checklist', () => {
-  const verdictOf = (...verdicts: Verdict[]) => checklist(verdicts.map(verdict => finding(verdict)))[0]?.verdict
+  const verdictOf = (...verdicts: Verdict[]) =>
+    checklist(verdicts.map(verdict => finding(verdict)))[0]?.verdict
   const rules: [verdicts: Verdict[], line: Verdict][] = [
     [['pass'], 'pass'],
     [['pass', 'pass'], 'pass'],
@@ -42,27 +54,43 @@ describe('a line of the checklist', () => {
   })
 
   it('is one of the seed’s ten, in their order', () => {
-    expect(checklist([]).map(line => [line.number, line.text])).toEqual(CHECKLIST.map((text, index) => [index + 1, text]))
+    expect(checklist([]).map(line => [line.number, line.text])).toEqual(
+      CHECKLIST.map((text, index) => [index + 1, text]),
+    )
     expect(CHECKLIST).toHaveLength(10)
   })
 
   it('judges by its own checks alone', () => {
     const lines = checklist([finding('fail', { line: 3 }), finding('pass', { line: 4 })])
-    expect(lines.map(line => line.verdict)).toEqual(['unknown', 'unknown', 'fail', 'pass', ...Array(6).fill('unknown')])
+    expect(lines.map(line => line.verdict)).toEqual([
+      'unknown',
+      'unknown',
+      'fail',
+      'pass',
+      ...Array(6).fill('unknown'),
+    ])
   })
 })
 
 describe('the summary', () => {
   it('counts every finding once', () => {
-    expect(summarize([finding('pass'), finding('pass'), finding('fail'), finding('unknown'), finding('skip')])).toEqual({ pass: 2, fail: 1, unknown: 1, skip: 1 })
+    expect(
+      summarize([finding('pass'), finding('pass'), finding('fail'), finding('unknown'), finding('skip')]),
+    ).toEqual({ pass: 2, fail: 1, unknown: 1, skip: 1 })
   })
 })
 
 describe('the report for people', () => {
   it('shows what failed and what is unknown with evidence and remedy, and the rest only when asked', () => {
-    const findings = [finding('pass', { check: 'a.a' }), finding('skip', { check: 'b.b' }), finding('fail', { check: 'c.c' }), finding('unknown', { check: 'd.d' })]
+    const findings = [
+      finding('pass', { check: 'a.a' }),
+      finding('skip', { check: 'b.b' }),
+      finding('fail', { check: 'c.c' }),
+      finding('unknown', { check: 'd.d' }),
+    ]
     const short = textReport(findings, { colour: false, verbose: false })
-    for (const shown of ['fail c.c', 'unknown d.d', 'saw: saw it', 'do:  mend it']) expect(short).toContain(shown)
+    for (const shown of ['fail c.c', 'unknown d.d', 'saw: saw it', 'do:  mend it'])
+      expect(short).toContain(shown)
     for (const hidden of ['a.a', 'b.b']) expect(short).not.toContain(hidden)
     const long = textReport(findings, plain)
     for (const shown of ['pass a.a', 'skip b.b', 'fail c.c', 'unknown d.d']) expect(long).toContain(shown)
@@ -71,9 +99,26 @@ describe('the report for people', () => {
 
   it('fits 80 columns whatever the checks are called and say', () => {
     for (const verdict of ['pass', 'fail', 'unknown', 'skip'] as const) {
-      const findings = checks.map(check => finding(verdict, { check: check.id, title: check.title, line: check.line, remedy: check.remedy, evidence: 'some words of what was seen '.repeat(20) }))
+      const findings = checks.map(check =>
+        finding(verdict, {
+          check: check.id,
+          title: check.title,
+          line: check.line,
+          remedy: check.remedy,
+          evidence: 'some words of what was seen '.repeat(20),
+        }),
+      )
       // A single word may be longer than a line; it is not cut, so that it can be copied.
-      const long = textReport(findings, plain).split('\n').filter(line => line.length > 80 && line.trim().replace(/^(saw|do): +/, '').includes(' '))
+      const long = textReport(findings, plain)
+        .split('\n')
+        .filter(
+          line =>
+            line.length > 80 &&
+            line
+              .trim()
+              .replace(/^(saw|do): +/, '')
+              .includes(' '),
+        )
       expect(long).toEqual([])
     }
   })
@@ -84,7 +129,10 @@ describe('the report for people', () => {
   })
 
   it('keeps evidence of several lines under its own check', () => {
-    const text = textReport([finding('fail', { evidence: 'one\n✔  2  Configured localhost-only port binding\r\nthree' })], plain)
+    const text = textReport(
+      [finding('fail', { evidence: 'one\n✔  2  Configured localhost-only port binding\r\nthree' })],
+      plain,
+    )
     expect(text.split('\n').filter(line => /^[✔✘?-] +\d/.test(line))).toHaveLength(10)
   })
 
@@ -103,12 +151,19 @@ describe('the report for people', () => {
   })
 
   it('ends with the counts and one newline', () => {
-    expect(textReport([finding('pass'), finding('unknown')], plain)).toMatch(/\n2 checks: 1 passed, 0 failed, 1 unknown, 0 skipped\n$/)
+    expect(textReport([finding('pass'), finding('unknown')], plain)).toMatch(
+      /\n2 checks: 1 passed, 0 failed, 1 unknown, 0 skipped\n$/,
+    )
   })
 })
 
 describe('the report for machines', () => {
-  const head = { version: '1.2.3', command: 'verify', deployment: '/srv/gw', startedAt: '2026-11-23T01:40:00.000Z' }
+  const head = {
+    version: '1.2.3',
+    command: 'verify',
+    deployment: '/srv/gw',
+    startedAt: '2026-11-23T01:40:00.000Z',
+  }
 
   it('is one envelope on one line', () => {
     const text = envelope(head, { port: 18789 })
@@ -117,7 +172,9 @@ describe('the report for machines', () => {
   })
 
   it('stays one line, whatever is in it', () => {
-    expect(envelope(head, findingsBody([finding('fail', { evidence: 'a\nb\u001b[2K' })]))).toMatch(/^[^\n\u001b]+\n$/)
+    expect(envelope(head, findingsBody([finding('fail', { evidence: 'a\nb\u001b[2K' })]))).toMatch(
+      /^\P{Cc}+\n$/u,
+    )
   })
 
   it('has the counts, the ten lines and every finding whole', () => {
@@ -153,8 +210,14 @@ describe('progress in plain lines', () => {
     progress.done(step, 'done so')
     progress.skipped(step, 'already so')
     progress.failed(step, new Error('it broke'))
-    expect(text().trimEnd().split('\n').map(line => line.split(/ +/)[0])).toEqual(['ok', 'skip', 'FAILED'])
-    for (const part of ['Do it: done so', 'Do it: already so', 'Do it: it broke']) expect(text()).toContain(part)
+    expect(
+      text()
+        .trimEnd()
+        .split('\n')
+        .map(line => line.split(/ +/)[0]),
+    ).toEqual(['ok', 'skip', 'FAILED'])
+    for (const part of ['Do it: done so', 'Do it: already so', 'Do it: it broke'])
+      expect(text()).toContain(part)
   })
 
   it('lets no control character of a foreign error reach the terminal', () => {

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
 import { Journal } from '../../src/procedure/journal.ts'
-import { runProcedure, type Runtime } from '../../src/procedure/run.ts'
+import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { scratch, thrown } from './support.ts'
 
@@ -43,15 +43,22 @@ function world() {
     },
     ...more,
   })
-  const run = (steps: Step<undefined>[], changed: Partial<Runtime> = {}) => runProcedure('setup', steps, undefined, { ...runtime, ...changed })
-  const events = () => journal.read().map(({ event, step: of }) => (of === undefined ? event : `${event} ${of}`))
+  const run = (steps: Step<undefined>[], changed: Partial<Runtime> = {}) =>
+    runProcedure('setup', steps, undefined, { ...runtime, ...changed })
+  const events = () =>
+    journal.read().map(({ event, step: of }) => (of === undefined ? event : `${event} ${of}`))
   return { journal, shown, stop, lock, ran, step, run, events }
 }
 
 describe('a procedure', () => {
   it('runs its steps in order and says which of them wrote and how long each took', async () => {
     const { ran, run, step } = world()
-    const result = await run([step('a'), step('b', { effect: 'reads' }), step('c', { effect: 'destroys' })].map((one, index) => ({ ...one, run: async () => ({ saw: `${ran.push(String(index))}` }) })))
+    const result = await run(
+      [step('a'), step('b', { effect: 'reads' }), step('c', { effect: 'destroys' })].map((one, index) => ({
+        ...one,
+        run: async () => ({ saw: `${ran.push(String(index))}` }),
+      })),
+    )
     expect(ran).toEqual(['0', '1', '2'])
     expect(result.written).toEqual(['a', 'c'])
     expect(Object.keys(result.took)).toEqual(['a', 'b', 'c'])
@@ -60,7 +67,10 @@ describe('a procedure', () => {
 
   it('waits for one step before it begins the next', async () => {
     const { shown, run, step } = world()
-    await run([step('slow', { run: () => new Promise(done => setTimeout(() => done({ saw: 'x' }), 5)) }), step('next')])
+    await run([
+      step('slow', { run: () => new Promise(done => setTimeout(() => done({ saw: 'x' }), 5)) }),
+      step('next'),
+    ])
     expect(shown).toEqual(['begin slow', 'done slow: x', 'begin next', 'done next: saw next'])
   })
 
@@ -81,7 +91,10 @@ describe('a procedure', () => {
         },
       }),
     ])
-    expect(seen).toMatchObject({ last: { event: 'step-begun', step: 'a', run: 'run-1', procedure: 'setup' }, held: true })
+    expect(seen).toMatchObject({
+      last: { event: 'step-begun', step: 'a', run: 'run-1', procedure: 'setup' },
+      held: true,
+    })
   })
 
   it('keeps what a step wants remembered in the journal', async () => {
@@ -102,7 +115,8 @@ describe('a procedure', () => {
   it('takes the lock once, before its first effect, and gives it back', async () => {
     const { lock, run, step } = world()
     const held: boolean[] = []
-    const note = (id: string, effect: 'reads' | 'writes') => step(id, { effect, run: async () => ({ saw: `${held.push(lock.held)}` }) })
+    const note = (id: string, effect: 'reads' | 'writes') =>
+      step(id, { effect, run: async () => ({ saw: `${held.push(lock.held)}` }) })
     await run([note('look', 'reads'), note('a', 'writes'), note('again', 'reads'), note('b', 'writes')])
     expect(held).toEqual([false, true, true, true])
     expect(lock).toEqual({ held: false, taken: 1 })
@@ -131,9 +145,18 @@ describe('a step that fails', () => {
 
   it('ends the procedure with its own error, journalled by its code, and the lock given back', async () => {
     const { events, journal, lock, ran, run, shown, step } = world()
-    const error = await thrown(() => run([step('a'), step('b', { run: () => Promise.reject(failing) }), step('c')]))
+    const error = await thrown(() =>
+      run([step('a'), step('b', { run: () => Promise.reject(failing) }), step('c')]),
+    )
     expect(error).toBe(failing)
-    expect(events()).toEqual(['begun', 'step-begun a', 'step-done a', 'step-begun b', 'step-failed b', 'failed'])
+    expect(events()).toEqual([
+      'begun',
+      'step-begun a',
+      'step-done a',
+      'step-begun b',
+      'step-failed b',
+      'failed',
+    ])
     expect(journal.read().find(event => event.event === 'step-failed')?.note).toBe('gateway_died')
     expect(ran).toEqual(['a'])
     expect(shown).toContain('failed b: the gateway ended')
@@ -146,7 +169,12 @@ describe('a step that fails', () => {
     const undo = (id: string) => async () => {
       undone.push(id)
     }
-    await thrown(() => run([step('a', { undo: undo('a') }), step('b', { undo: undo('b'), run: () => Promise.reject(failing) })]))
+    await thrown(() =>
+      run([
+        step('a', { undo: undo('a') }),
+        step('b', { undo: undo('b'), run: () => Promise.reject(failing) }),
+      ]),
+    )
     expect(undone).toEqual(['b'])
     expect(events().slice(-3)).toEqual(['step-failed b', 'step-undone b', 'failed'])
   })
@@ -160,6 +188,19 @@ describe('a step that fails', () => {
     expect(lock.held).toBe(false)
   })
 
+  it('still ends with its own error when the journal cannot be written any more', async () => {
+    const { journal, run, step, lock } = world()
+    const full = new ToolError('disk_full', 'no space left', '')
+    const breaks = () => {
+      vi.spyOn(journal, 'append').mockImplementation(() => {
+        throw new Error('the journal is full too')
+      })
+      return Promise.reject(full)
+    }
+    expect(await thrown(() => run([step('a', { run: breaks })]))).toBe(full)
+    expect(lock.held).toBe(false)
+  })
+
   it('never puts a foreign error’s text into the journal, only its name', async () => {
     const { journal, run, step } = world()
     await thrown(() => run([step('a', { run: () => Promise.reject(new TypeError('token=abc123')) })]))
@@ -169,14 +210,20 @@ describe('a step that fails', () => {
 
   it('ends the procedure when it only reads, without a journal', async () => {
     const { journal, ran, run, step } = world()
-    expect(await thrown(() => run([step('look', { effect: 'reads', run: () => Promise.reject(failing) }), step('a')]))).toBe(failing)
+    expect(
+      await thrown(() =>
+        run([step('look', { effect: 'reads', run: () => Promise.reject(failing) }), step('a')]),
+      ),
+    ).toBe(failing)
     expect(ran).toEqual([])
     expect(existsSync(journal.path)).toBe(false)
   })
 
   it('counts as failed also when what it throws is no error', async () => {
     const { events, run, step } = world()
-    expect((await thrown(() => run([step('a', { run: () => Promise.reject('just text') })]))).message).toBe('just text')
+    expect((await thrown(() => run([step('a', { run: () => Promise.reject('just text') })]))).message).toBe(
+      'just text',
+    )
     expect(events().at(-1)).toBe('failed')
   })
 
@@ -207,14 +254,19 @@ describe('a person who stops the procedure', () => {
     stop.abort()
     const error = await thrown(() => run([step('a')]))
     expect(error).toBeInstanceOf(Cancelled)
-    expect(error).toMatchObject({ exit: Exit.cancelled, message: expect.stringContaining('Nothing was changed') })
+    expect(error).toMatchObject({
+      exit: Exit.cancelled,
+      message: expect.stringContaining('Nothing was changed'),
+    })
     expect(ran).toEqual([])
     expect(existsSync(journal.path)).toBe(false)
   })
 
   it('between two steps is told what exists', async () => {
     const { events, lock, ran, run, step, stop } = world()
-    const error = await thrown(() => run([step('a'), step('b', { run: async () => ({ saw: String(stop.abort()) }) }), step('c')]))
+    const error = await thrown(() =>
+      run([step('a'), step('b', { run: async () => ({ saw: String(stop.abort()) }) }), step('c')]),
+    )
     expect(error).toBeInstanceOf(Cancelled)
     expect(error.message).toContain('a, b')
     expect(error.message).not.toContain('c,')
@@ -245,11 +297,16 @@ describe('a person who stops the procedure', () => {
 
   it('in the last step finds the procedure done', async () => {
     const { events, run, step, stop } = world()
-    expect((await run([step('a', { run: async () => ({ saw: String(stop.abort()) }) })])).written).toEqual(['a'])
+    expect((await run([step('a', { run: async () => ({ saw: String(stop.abort()) }) })])).written).toEqual([
+      'a',
+    ])
     expect(events().at(-1)).toBe('done')
   })
 
-  for (const [kind, more] of Object.entries({ 'an interruptible step': { interruptible: true }, 'a reading step': { effect: 'reads' } } as const))
+  for (const [kind, more] of Object.entries({
+    'an interruptible step': { interruptible: true },
+    'a reading step': { effect: 'reads' },
+  } as const))
     it(`ends ${kind} in the middle, without undoing it`, async () => {
       const { run, step, stop } = world()
       let undone = false
@@ -295,10 +352,22 @@ describe('a person who stops the procedure', () => {
 describe('a dry run', () => {
   it('looks, and shows every effect as not done, without lock or journal', async () => {
     const { journal, lock, ran, run, shown, step } = world()
-    const result = await run([step('look', { effect: 'reads' }), step('a'), step('b', { effect: 'destroys' }), step('c', { skip: () => 'already so' })], { dryRun: true })
+    const result = await run(
+      [
+        step('look', { effect: 'reads' }),
+        step('a'),
+        step('b', { effect: 'destroys' }),
+        step('c', { skip: () => 'already so' }),
+      ],
+      { dryRun: true },
+    )
     expect(ran).toEqual(['look'])
     expect(result.written).toEqual([])
-    expect(shown.slice(2)).toEqual(['skip a: dry run: not done', 'skip b: dry run: not done', 'skip c: already so'])
+    expect(shown.slice(2)).toEqual([
+      'skip a: dry run: not done',
+      'skip b: dry run: not done',
+      'skip c: already so',
+    ])
     expect(lock.taken).toBe(0)
     expect(existsSync(journal.path)).toBe(false)
   })

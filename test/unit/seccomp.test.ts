@@ -15,8 +15,14 @@ describe('the seccomp profile', () => {
     errnoRet?: number
     args?: { index: number; value: number; valueTwo?: number; op: string }[]
   }
-  const profile: { defaultAction: string; defaultErrnoRet: number; archMap: { architecture: string; subArchitectures: string[] }[]; syscalls: Rule[] } = JSON.parse(seccomp)
-  const serviceWith = (text: string) => composition(ANSWERS, 'sha256:0', { uid: 1, gid: 1 }, text).services['openclaw-gateway']
+  const profile: {
+    defaultAction: string
+    defaultErrnoRet: number
+    archMap: { architecture: string; subArchitectures: string[] }[]
+    syscalls: Rule[]
+  } = JSON.parse(seccomp)
+  const serviceWith = (text: string) =>
+    composition(ANSWERS, 'sha256:0', { uid: 1, gid: 1 }, text).services['openclaw-gateway']
   const known = new Map(
     readFileSync(join(import.meta.dirname, '../fixtures/syscalls.txt'), 'utf8')
       .split('\n')
@@ -33,7 +39,9 @@ describe('the seccomp profile', () => {
       { architecture: 'SCMP_ARCH_X86_64', subArchitectures: [] },
       { architecture: 'SCMP_ARCH_AARCH64', subArchitectures: [] },
     ])
-    expect(new Set(profile.syscalls.map(rule => rule.action))).toEqual(new Set(['SCMP_ACT_ALLOW', 'SCMP_ACT_ERRNO']))
+    expect(new Set(profile.syscalls.map(rule => rule.action))).toEqual(
+      new Set(['SCMP_ACT_ALLOW', 'SCMP_ACT_ERRNO']),
+    )
   })
 
   it('names only calls that exist', () => {
@@ -50,24 +58,120 @@ describe('the seccomp profile', () => {
 
   it('allows none of the calls that escapes are made of', () => {
     const dangerous = [
-      'mount', 'umount2', 'mount_setattr', 'move_mount', 'fsopen', 'fsmount', 'fsconfig', 'fspick', 'open_tree', 'pivot_root', 'chroot', 'unshare', 'setns',
-      'ptrace', 'process_vm_readv', 'process_vm_writev', 'process_madvise', 'pidfd_getfd', 'kcmp', 'bpf', 'perf_event_open', 'userfaultfd', 'keyctl', 'add_key', 'request_key',
-      'kexec_load', 'kexec_file_load', 'init_module', 'finit_module', 'delete_module', 'open_by_handle_at', 'name_to_handle_at', 'personality', 'io_uring_setup', 'io_uring_enter',
-      'io_uring_register', 'clone3', 'reboot', 'swapon', 'swapoff', 'sethostname', 'setdomainname', 'settimeofday', 'clock_settime', 'clock_adjtime', 'adjtimex', 'acct', 'syslog',
-      'quotactl', 'nfsservctl', 'iopl', 'ioperm', 'modify_ldt', 'vhangup', 'lookup_dcookie', 'move_pages', 'migrate_pages', 'mbind', 'set_mempolicy', 'fanotify_init', 'memfd_secret',
-      'vmsplice', 'capset', 'shmget', 'shmat', 'msgget', 'semget', 'mq_open', 'uselib', 'ustat', 'sysfs', '_sysctl',
+      'mount',
+      'umount2',
+      'mount_setattr',
+      'move_mount',
+      'fsopen',
+      'fsmount',
+      'fsconfig',
+      'fspick',
+      'open_tree',
+      'pivot_root',
+      'chroot',
+      'unshare',
+      'setns',
+      'ptrace',
+      'process_vm_readv',
+      'process_vm_writev',
+      'process_madvise',
+      'pidfd_getfd',
+      'kcmp',
+      'bpf',
+      'perf_event_open',
+      'userfaultfd',
+      'keyctl',
+      'add_key',
+      'request_key',
+      'kexec_load',
+      'kexec_file_load',
+      'init_module',
+      'finit_module',
+      'delete_module',
+      'open_by_handle_at',
+      'name_to_handle_at',
+      'personality',
+      'io_uring_setup',
+      'io_uring_enter',
+      'io_uring_register',
+      'clone3',
+      'reboot',
+      'swapon',
+      'swapoff',
+      'sethostname',
+      'setdomainname',
+      'settimeofday',
+      'clock_settime',
+      'clock_adjtime',
+      'adjtimex',
+      'acct',
+      'syslog',
+      'quotactl',
+      'nfsservctl',
+      'iopl',
+      'ioperm',
+      'modify_ldt',
+      'vhangup',
+      'lookup_dcookie',
+      'move_pages',
+      'migrate_pages',
+      'mbind',
+      'set_mempolicy',
+      'fanotify_init',
+      'memfd_secret',
+      'vmsplice',
+      'capset',
+      'shmget',
+      'shmat',
+      'msgget',
+      'semget',
+      'mq_open',
+      'uselib',
+      'ustat',
+      'sysfs',
+      '_sysctl',
     ]
     expect(dangerous.filter(name => allowed.has(name))).toEqual([])
   })
 
   it('says ENOSYS to clone3 and io_uring, so that libraries fall back', () => {
     const denied = profile.syscalls.filter(rule => rule.action === 'SCMP_ACT_ERRNO')
-    expect(denied.flatMap(rule => rule.names).sort()).toEqual(['clone3', 'io_uring_enter', 'io_uring_register', 'io_uring_setup'])
+    expect(denied.flatMap(rule => rule.names).sort()).toEqual([
+      'clone3',
+      'io_uring_enter',
+      'io_uring_register',
+      'io_uring_setup',
+    ])
     for (const rule of denied) expect(rule.errnoRet).toBe(38)
   })
 
   it('allows on aarch64 what stands in for the old calls of x86-64', () => {
-    const successors = { open: 'openat', stat: 'newfstatat', access: 'faccessat', poll: 'ppoll', select: 'pselect6', pipe: 'pipe2', dup2: 'dup3', fork: 'clone', unlink: 'unlinkat', rename: 'renameat', mkdir: 'mkdirat', readlink: 'readlinkat', symlink: 'symlinkat', link: 'linkat', chmod: 'fchmodat', chown: 'fchownat', epoll_wait: 'epoll_pwait', epoll_create: 'epoll_create1', eventfd: 'eventfd2', inotify_init: 'inotify_init1', signalfd: 'signalfd4', getdents: 'getdents64', utimes: 'utimensat', mknod: 'mknodat' }
+    const successors = {
+      open: 'openat',
+      stat: 'newfstatat',
+      access: 'faccessat',
+      poll: 'ppoll',
+      select: 'pselect6',
+      pipe: 'pipe2',
+      dup2: 'dup3',
+      fork: 'clone',
+      unlink: 'unlinkat',
+      rename: 'renameat',
+      mkdir: 'mkdirat',
+      readlink: 'readlinkat',
+      symlink: 'symlinkat',
+      link: 'linkat',
+      chmod: 'fchmodat',
+      chown: 'fchownat',
+      epoll_wait: 'epoll_pwait',
+      epoll_create: 'epoll_create1',
+      eventfd: 'eventfd2',
+      inotify_init: 'inotify_init1',
+      signalfd: 'signalfd4',
+      getdents: 'getdents64',
+      utimes: 'utimensat',
+      mknod: 'mknodat',
+    }
     for (const [old, successor] of Object.entries(successors)) {
       expect(known.get(old), old).not.toContain('aarch64')
       expect(known.get(successor), successor).toContain('aarch64')
@@ -90,17 +194,31 @@ describe('the seccomp profile', () => {
 
   it('lets every ioctl through but the two that type into a terminal, whatever their upper bits', () => {
     const [TIOCSTI, TIOCLINUX] = [0x5412n, 0x541cn]
-    const near = fc.constantFrom(TIOCSTI, TIOCLINUX).chain(command => fc.integer({ min: 0, max: 31 }).map(bit => command ^ (1n << BigInt(bit))))
-    const command = fc.oneof(near, fc.bigInt({ min: 0n, max: 0xffffffffn }), fc.bigInt({ min: 0x5400n, max: 0x54ffn }), fc.constantFrom(TIOCSTI, TIOCLINUX))
+    const near = fc
+      .constantFrom(TIOCSTI, TIOCLINUX)
+      .chain(command => fc.integer({ min: 0, max: 31 }).map(bit => command ^ (1n << BigInt(bit))))
+    const command = fc.oneof(
+      near,
+      fc.bigInt({ min: 0n, max: 0xffffffffn }),
+      fc.bigInt({ min: 0x5400n, max: 0x54ffn }),
+      fc.constantFrom(TIOCSTI, TIOCLINUX),
+    )
     fc.assert(
-      fc.property(command, fc.bigInt({ min: 0n, max: 0xffffffffn }), (low, high) => passes('ioctl', [3n, (high << 32n) | low]) === (low !== TIOCSTI && low !== TIOCLINUX)),
+      fc.property(
+        command,
+        fc.bigInt({ min: 0n, max: 0xffffffffn }),
+        (low, high) => passes('ioctl', [3n, (high << 32n) | low]) === (low !== TIOCSTI && low !== TIOCLINUX),
+      ),
       { numRuns: 1000 },
     )
   })
 
   it('makes no socket but unix, IPv4, IPv6 and the netlink of network interfaces', () => {
     for (let family = 0n; family < 50n; family++)
-      for (const protocol of [0n, 1n, 9n, 12n, 15n]) expect(passes('socket', [family, 1n, protocol]), `family ${family}, protocol ${protocol}`).toBe([1n, 2n, 10n].includes(family) || (family === 16n && protocol === 0n))
+      for (const protocol of [0n, 1n, 9n, 12n, 15n])
+        expect(passes('socket', [family, 1n, protocol]), `family ${family}, protocol ${protocol}`).toBe(
+          [1n, 2n, 10n].includes(family) || (family === 16n && protocol === 0n),
+        )
   })
 
   it('starts threads and children, and never a new namespace', () => {

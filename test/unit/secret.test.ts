@@ -14,11 +14,13 @@ describe('a secret never turns into text by accident', () => {
     'string concatenation': () => `x${secret.toString()}`,
     'JSON.stringify': () => JSON.stringify({ nested: [secret] }),
     'util.inspect': () => inspect(secret),
-    'util.inspect with everything shown': () => inspect({ deep: { er: secret } }, { depth: 9, showHidden: true, getters: true, customInspect: false }),
+    'util.inspect with everything shown': () =>
+      inspect({ deep: { er: secret } }, { depth: 9, showHidden: true, getters: true, customInspect: false }),
     'Object.entries': () => JSON.stringify([Object.entries(secret), Object.getOwnPropertyNames(secret)]),
     'the message of an error': () => new Error(`failed with ${secret}`).message,
     'an error that has it as its cause': () => inspect(new Error('failed', { cause: secret })),
-    'an error whose cause holds it': () => inspect(new Error('failed', { cause: new Error('inner', { cause: { secret } }) }), { depth: 9 }),
+    'an error whose cause holds it': () =>
+      inspect(new Error('failed', { cause: new Error('inner', { cause: { secret } }) }), { depth: 9 }),
     'an error with it as a property': () => inspect(Object.assign(new Error('failed'), { secret })),
   }
   for (const [way, print] of Object.entries(prints))
@@ -29,16 +31,24 @@ describe('a secret never turns into text by accident', () => {
     })
 
   it('shows [secret] where somebody prints it', () => {
-    expect([String(secret), `${secret}`, inspect(secret), JSON.stringify(secret)]).toEqual(['[secret]', '[secret]', '[secret]', '"[secret]"'])
+    expect([String(secret), `${secret}`, inspect(secret), JSON.stringify(secret)]).toEqual([
+      '[secret]',
+      '[secret]',
+      '[secret]',
+      '"[secret]"',
+    ])
   })
 
   it('hands its value out through expose() alone, whatever bytes it was made from', () => {
     fc.assert(
-      fc.property(anyText().map(text => text.replace(/\p{Cs}/gu, '?')), value => {
-        expect(new Secret(value).expose()).toBe(value)
-        expect(new Secret(Buffer.from(value)).expose()).toBe(value)
-        expect(new Secret(value).length).toBe(Buffer.byteLength(value))
-      }),
+      fc.property(
+        anyText().map(text => text.replace(/\p{Cs}/gu, '?')),
+        value => {
+          expect(new Secret(value).expose()).toBe(value)
+          expect(new Secret(Buffer.from(value)).expose()).toBe(value)
+          expect(new Secret(value).length).toBe(Buffer.byteLength(value))
+        },
+      ),
     )
   })
 
@@ -57,7 +67,11 @@ describe('a fingerprint', () => {
   })
 
   it('differs between values and between domains', () => {
-    const prints = [new Secret(VALUE).fingerprint('a'), new Secret(VALUE).fingerprint('b'), new Secret(`${VALUE}.`).fingerprint('a')]
+    const prints = [
+      new Secret(VALUE).fingerprint('a'),
+      new Secret(VALUE).fingerprint('b'),
+      new Secret(`${VALUE}.`).fingerprint('a'),
+    ]
     expect(new Set(prints).size).toBe(3)
   })
 })
@@ -65,7 +79,8 @@ describe('a fingerprint', () => {
 describe('comparing and wiping', () => {
   it('finds equal values equal and all others different, whatever their lengths', () => {
     expect(new Secret(VALUE).equals(new Secret(VALUE))).toBe(true)
-    for (const other of ['', VALUE.slice(1), `${VALUE}\0`, VALUE.toUpperCase()]) expect(new Secret(VALUE).equals(new Secret(other))).toBe(false)
+    for (const other of ['', VALUE.slice(1), `${VALUE}\0`, VALUE.toUpperCase()])
+      expect(new Secret(VALUE).equals(new Secret(other))).toBe(false)
   })
 
   it('overwrites every byte', () => {
@@ -98,11 +113,17 @@ describe('a token somebody brought', () => {
     'is one character': ['a'.repeat(64), /./],
     'is a short text repeated': ['k7Qz!r2Vb9#xLw4T'.repeat(4), /repeated/],
     'is a text of 32 repeated': [good.slice(0, 32).repeat(2), /repeated/],
-    'has few different characters': ['abcdefghi'.repeat(8).slice(0, 63).concat('a'), /different characters|repeated/],
+    'has few different characters': [
+      'abcdefghi'.repeat(8).slice(0, 63).concat('a'),
+      /different characters|repeated/,
+    ],
     'holds one character eight times in a row': [`${good.slice(0, 56)}ZZZZZZZZ`, /in a row/],
     'counts up': [`${good.slice(0, 40)}abcdefghijklmnopqrstuvwxyz`, /counts/],
     'counts down': [`${good.slice(0, 52)}zyxwvutsrqpo`, /counts/],
-    'is the digits and the alphabet': ['0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_', /counts/],
+    'is the digits and the alphabet': [
+      '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_',
+      /counts/,
+    ],
     'begins with openclaw': [`openclaw${good.slice(8)}`, /placeholder/],
     'holds OpenClaw in capitals': [`${good.slice(0, 30)}OPENCLAW${good.slice(38)}`, /placeholder/],
     'says change-me': [`${good.slice(0, 30)}change-me${good.slice(39)}`, /placeholder/],
@@ -121,7 +142,9 @@ describe('a token somebody brought', () => {
 
   it('is taken when nobody could guess it', () => {
     expect(weaknessOf(new Secret(good))).toBeUndefined()
-    expect(weaknessOf(new Secret(good.repeat(7).slice(0, 64) + good.split('').reverse().join('')))).toBeUndefined()
+    expect(
+      weaknessOf(new Secret(good.repeat(7).slice(0, 64) + good.split('').reverse().join(''))),
+    ).toBeUndefined()
   })
 })
 
@@ -140,19 +163,28 @@ describe('the redactor', () => {
     it(`removes a secret in its ${form} form`, () => {
       const redactor = new Redactor()
       redactor.learn(new Secret(awkward))
-      expect(redactor.clean(`before ${text} after, and again ${text}`)).toBe('before [secret] after, and again [secret]')
+      expect(redactor.clean(`before ${text} after, and again ${text}`)).toBe(
+        'before [secret] after, and again [secret]',
+      )
       expect(redactor.finds(`x${text}y`)).toBe(true)
     })
 
   it('removes every form of any secret from any text', () => {
     fc.assert(
-      fc.property(anyText(40).map(text => `${text.replace(/\p{Cs}/gu, '?')}-secret-`), fc.string(), (value, around) => {
-        const redactor = new Redactor()
-        redactor.learn(new Secret(value))
-        const text = Object.values(forms(value)).map(form => `${around}\n${form}\n`).join('')
-        const cleaned = redactor.clean(text)
-        for (const form of Object.values(forms(value))) if (!'[secret]'.includes(form)) expect(cleaned.replaceAll('[secret]', '')).not.toContain(form)
-      }),
+      fc.property(
+        anyText(40).map(text => `${text.replace(/\p{Cs}/gu, '?')}-secret-`),
+        fc.string(),
+        (value, around) => {
+          const redactor = new Redactor()
+          redactor.learn(new Secret(value))
+          const text = Object.values(forms(value))
+            .map(form => `${around}\n${form}\n`)
+            .join('')
+          const cleaned = redactor.clean(text)
+          for (const form of Object.values(forms(value)))
+            if (!'[secret]'.includes(form)) expect(cleaned.replaceAll('[secret]', '')).not.toContain(form)
+        },
+      ),
       { numRuns: 200 },
     )
   })
