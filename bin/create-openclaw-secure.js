@@ -5,6 +5,8 @@ if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22
   const { main } = await import('../dist/src/cli.js')
   await main()
 } else {
-  process.stderr.write(`create-openclaw-secure needs Node ^20.19.0 or >=22.12.0; this is ${process.version}.\n`)
+  process.stderr.write(
+    `create-openclaw-secure needs Node ^20.19.0 or >=22.12.0; this is ${process.version}.\n`,
+  )
   process.exitCode = 2
 }
