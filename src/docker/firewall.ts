@@ -14,7 +14,8 @@ export function publishesToNeighbours(engineVersion: string): boolean {
 
 /**
  * The rule that closes the hole: new connections into the deployment's bridge must come from this machine. It lies in
- * DOCKER-USER, the chain Docker leaves to its user.
+ * the mangle table, which Docker never touches. In DOCKER-USER, the usual place, connections get through while
+ * Docker takes its own rules apart to make another network (test/live/access.test.ts).
  */
 export class NeighbourRule {
   readonly #run: ProcessRunner
@@ -27,12 +28,12 @@ export class NeighbourRule {
 
   /** The rule as one types it. */
   toString(): string {
-    return `iptables ${['-I', ...this.#rule].join(' ')}`
+    return `iptables ${this.#arguments('-I').join(' ')}`
   }
 
   /** True when the rule is there, false when it is not. Errors: `firewall_unknown` when this user may not look. */
   async isInstalled(): Promise<boolean> {
-    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-C', ...this.#rule], {
+    const { code, stderr } = await this.#run('iptables', ['--wait', '5', ...this.#arguments('-C')], {
       deadline: 15_000,
     })
     if (code === 0) return true
@@ -45,10 +46,10 @@ export class NeighbourRule {
     return false
   }
 
-  /** Puts the rule first in the chain. Errors: `firewall_failed`. */
+  /** Puts the rule first in its chain. Errors: `firewall_failed`. */
   async install(): Promise<void> {
     if (await this.isInstalled()) return
-    const { code, stderr } = await this.#run('iptables', ['--wait', '5', '-I', ...this.#rule], {
+    const { code, stderr } = await this.#run('iptables', ['--wait', '5', ...this.#arguments('-I')], {
       deadline: 15_000,
     })
     if (code !== 0)
@@ -60,40 +61,28 @@ export class NeighbourRule {
       )
   }
 
-  /** A systemd unit that puts the rule back whenever Docker has started and made its chains anew. */
+  /** A systemd unit that puts the rule back after a reboot, before Docker starts a container. */
   systemdUnit(name: string): string {
-    const rule = this.#rule.join(' ')
+    const call = (verb: '-C' | '-I' | '-D') => `iptables --wait 5 ${this.#arguments(verb).join(' ')}`
     return `# Keeps neighbours on the network away from the OpenClaw gateway "${name}" (Docker before 28).
 [Unit]
 Description=Close OpenClaw gateway ${name} to network neighbours
-After=docker.service
-PartOf=docker.service
+Before=docker.service
+After=network-pre.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'iptables --wait 5 -C ${rule} || iptables --wait 5 -I ${rule}'
-ExecStop=-/usr/sbin/iptables --wait 5 -D ${rule}
+ExecStart=/bin/sh -c '${call('-C')} || ${call('-I')}'
+ExecStop=-/bin/sh -c '${call('-D')}'
 
 [Install]
-WantedBy=docker.service
+WantedBy=multi-user.target docker.service
 `
   }
 
-  get #rule(): string[] {
-    return [
-      'DOCKER-USER',
-      '-o',
-      this.#bridge,
-      '!',
-      '-i',
-      this.#bridge,
-      '-m',
-      'conntrack',
-      '--ctstate',
-      'NEW',
-      '-j',
-      'DROP',
-    ]
+  #arguments(verb: '-C' | '-I' | '-D'): string[] {
+    const fromElsewhere = ['-o', this.#bridge, '!', '-i', this.#bridge, '-m', 'conntrack', '--ctstate', 'NEW']
+    return ['-t', 'mangle', verb, 'FORWARD', ...fromElsewhere, '-j', 'DROP']
   }
 }

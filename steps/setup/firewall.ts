@@ -27,7 +27,7 @@ export const closeToNeighbours: Step<Needs> = {
     writeAtomic(unitPath(answers.name), rule.systemdUnit(answers.name), 0o644)
     await run('systemctl', ['daemon-reload'], { deadline: 30_000 })
     await run('systemctl', ['enable', unitName(answers.name)], { deadline: 30_000 })
-    return { saw: `${rule.toString()}, again after every start of Docker (${unitName(answers.name)})` }
+    return { saw: `${rule.toString()}, again after every boot (${unitName(answers.name)})` }
   },
 }
 

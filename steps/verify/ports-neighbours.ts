@@ -23,7 +23,7 @@ export const portsNeighbours: Check<World> = {
     const closed = await world.neighbourRule()
     return passIf(
       closed,
-      `Docker ${ServerVersion} lets them in; the DOCKER-USER rule that keeps them out is ${closed ? 'there' : 'missing'}`,
+      `Docker ${ServerVersion} lets them in; the firewall rule that keeps them out is ${closed ? 'there' : 'missing'}`,
     )
   },
   sabotage: world => ({

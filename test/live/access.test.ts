@@ -7,6 +7,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
 import { cli, containerOf, freePort, freshFolder, remove, sh, tokenOf, usual } from './harness.ts'
 
+/** Tries to connect every 2 ms for eight seconds: the moment in which a rule is away is short. */
+const KNOCK = `
+const net = require('node:net')
+let tries = 0, opened = 0
+const timer = setInterval(() => {
+  tries++
+  const socket = net.connect(18789, process.argv[1], () => { opened++; socket.destroy() })
+  socket.on('error', () => {})
+  setTimeout(() => socket.destroy(), 300)
+}, 2)
+setTimeout(() => { clearInterval(timer); console.log(JSON.stringify({ tries, opened })) }, 8000)`
+
 describe('a neighbour on the network (network exfiltration)', () => {
   const folder = freshFolder('neighbour')
   const space = `ocs-${process.pid}`
@@ -73,13 +85,28 @@ describe('a neighbour on the network (network exfiltration)', () => {
       (await sh('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', `http://${target}:18789/healthz`]))
         .stdout,
     ).toBe('200')
-    expect((await sh('iptables', ['-S', 'DOCKER-USER'])).stdout).toContain(`! -i ${bridge} -o ${bridge}`)
+    expect((await sh('iptables', ['-t', 'mangle', '-S', 'FORWARD'])).stdout).toContain(
+      `! -i ${bridge} -o ${bridge}`,
+    )
+  })
+
+  it('stays out while Docker takes its own rules apart for another network: a rule in DOCKER-USER would not do', async () => {
+    const knocking = sh('ip', ['netns', 'exec', space, process.execPath, '-e', KNOCK, target])
+    for (let round = 0; round < 12; round++) {
+      await sh('docker', ['network', 'create', `${space}-${round}`])
+      await sh('docker', ['network', 'rm', `${space}-${round}`])
+    }
+    const { tries, opened } = JSON.parse((await knocking).stdout)
+    expect(tries).toBeGreaterThan(500)
+    expect(opened).toBe(0)
   })
 
   it('is noticed by verify when somebody takes the rule away', async () => {
     await sh('iptables', [
+      '-t',
+      'mangle',
       '-D',
-      'DOCKER-USER',
+      'FORWARD',
       '-o',
       bridge,
       '!',

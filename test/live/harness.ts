@@ -172,8 +172,10 @@ export async function remove(folder: string): Promise<void> {
   await sh('iptables', [
     '--wait',
     '5',
+    '-t',
+    'mangle',
     '-D',
-    'DOCKER-USER',
+    'FORWARD',
     '-o',
     bridge,
     '!',

@@ -232,7 +232,7 @@ describe('anchors and aliases', () => {
     it(`${what} is a problem, found at once`, () => {
       const began = performance.now()
       expect(read(text).problems.length).toBeGreaterThan(0)
-      expect(performance.now() - began).toBeLessThan(500)
+      expect(performance.now() - began).toBeLessThan(3000)
     })
 })
 

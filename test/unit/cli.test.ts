@@ -264,6 +264,13 @@ describe('a secret on the command line', () => {
     for (const value of [GOOD_TOKEN, SECRET]) expect(stderr).not.toContain(value)
   })
 
+  it('is one of its forms alone: only @ makes a file of it', async () => {
+    const path = join(scratch(), 'token')
+    fs.writeFileSync(path, GOOD_TOKEN)
+    for (const source of [path, `x${path}`, `file:${path}`, '@', '-'])
+      expect(await refused(['--token', source])).toContain('@FILE')
+  })
+
   it.each([
     ['a misspelt flag', [`--tokn=${SECRET}`]],
     ['a flag that takes no value', [`--build=${SECRET}`]],
@@ -412,6 +419,7 @@ describe('a setup without an engine', () => {
     const { stderr } = await cli(['my-gateway', '--no-launch', '--yes', ...given], { cwd })
     const line = some(stderr.split('\n').find(text => text.includes('npx create-openclaw-secure my-gateway')))
     expect(line).not.toContain(SECRET)
+    expect(stderr).toContain('Its token is in my-gateway/secrets/gateway_token.')
     // Read as a POSIX shell reads it: words, and single quotes with '\'' in them.
     const words = [...line.trim().matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)].map(([word]) =>
       word.replace(/'([^']*)'|\\(')/g, (_, quoted, bare) => quoted ?? bare),

@@ -42,12 +42,15 @@ describe('an engine that lets neighbours in', () => {
 })
 
 describe('the firewall rule', () => {
+  /** What iptables is told to do: -C to look, -I to put in, -D to take out. */
+  const actionOf = (args: readonly string[]) => args.find(arg => /^-[ACDI]$/.test(arg)) ?? ''
+
   /** iptables that answers each of its actions as told, and what it was called with. */
   function rule(answers: Record<string, Partial<Finished>>) {
     const called: string[][] = []
     const made = new NeighbourRule(async (file, args) => {
       called.push([file, ...args])
-      return { code: 0, stdout: '', stderr: '', ...answers[args[2] ?? ''] }
+      return { code: 0, stdout: '', stderr: '', ...answers[actionOf(args)] }
     }, 'ocs-0123abcd')
     return { called, made }
   }
@@ -55,17 +58,17 @@ describe('the firewall rule', () => {
   it('is looked for before it is put in, and put in once', async () => {
     const there = rule({})
     await there.made.install()
-    expect(there.called.map(args => args[3])).toEqual(['-C'])
+    expect(there.called.map(actionOf)).toEqual(['-C'])
     const missing = rule({
       '-C': { code: 1, stderr: 'Bad rule (does a matching rule exist in that chain?).' },
     })
     await missing.made.install()
-    expect(missing.called.map(args => args[3])).toEqual(['-C', '-I'])
+    expect(missing.called.map(actionOf)).toEqual(['-C', '-I'])
   })
 
   it('drops new connections into the bridge from anywhere but the bridge and this machine', () => {
     expect(rule({}).made.toString()).toBe(
-      'iptables -I DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
+      'iptables -t mangle -I FORWARD -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
     )
   })
 
@@ -85,12 +88,12 @@ describe('the firewall rule', () => {
     })
   })
 
-  it('comes back after every start of Docker, the same one', () => {
+  it('is there again after a reboot, the same one, before Docker starts a container', () => {
     const unit = rule({}).made.systemdUnit('my-gateway')
     expect(unit).toContain(
-      '-C DOCKER-USER -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
+      '-t mangle -C FORWARD -o ocs-0123abcd ! -i ocs-0123abcd -m conntrack --ctstate NEW -j DROP',
     )
-    expect(unit).toMatch(/^PartOf=docker\.service$/m)
-    expect(unit).toMatch(/^WantedBy=docker\.service$/m)
+    expect(unit).toMatch(/^Before=docker\.service$/m)
+    expect(unit).toMatch(/^WantedBy=.*\bdocker\.service$/m)
   })
 })
