@@ -8,6 +8,9 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
           testTimeout: 10_000,
+          // Forks, because suites change the umask; more of them than this only get in each other's way.
+          pool: 'forks',
+          maxWorkers: 3,
         },
       },
       {

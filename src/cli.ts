@@ -169,7 +169,11 @@ function report(program: Program, error: unknown): ExitCode {
   const say = (text: string) => program.stderr.write(`${text}\n`)
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return Exit.done
-    say(`${error.message.replace(/^error: /, '')}\nAll flags: create-openclaw-secure --help`)
+    // Behind a misspelt flag there may stand anything, a secret too.
+    const message = error.message
+      .replace(/^error: /, '')
+      .replace(/^(unknown option '[^'=]*)=.*?'(?=\n|$)/s, "$1'")
+    say(`${message}\nAll flags: create-openclaw-secure --help`)
     return Exit.usage
   }
   if (error instanceof ToolError) {

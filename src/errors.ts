@@ -61,11 +61,11 @@ export class Cancelled extends ToolError {
 export function describeProblem(problem: Problem): string {
   if (problem.saw !== undefined) {
     const saw = visible(problem.saw)
-    return `${problem.field}: ${saw}${/[.?!]$/.test(saw) ? '' : '.'} ${problem.allowed}`
+    return `${visible(problem.field)}: ${saw}${/[.?!]$/.test(saw) ? '' : '.'} ${problem.allowed}`
   }
   const given = problem.given === undefined ? 'missing' : `got ${printable(problem.given)}`
   const flag = problem.flag === undefined ? '' : `; set it with ${problem.flag}`
-  return `${problem.field}: ${given}; allowed: ${problem.allowed}${flag}`
+  return `${visible(problem.field)}: ${given}; allowed: ${problem.allowed}${flag}`
 }
 
 /** Quotes foreign text for a message: no control characters reach the terminal, and 80 characters are enough. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { relative, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
 import { exitOf, inspectAnswers, inspectMachine, type Notice } from '../../steps/setup/preflight.ts'
@@ -7,7 +7,7 @@ import type { Answers } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
 import { assumeOwnership } from '../deployment/owner.ts'
-import { addressOf, makePlan, sshTunnel } from '../deployment/plan.ts'
+import { makePlan } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
 import {
   describeProblem,
@@ -19,24 +19,17 @@ import {
   visible,
 } from '../errors.ts'
 import { imageLabel } from '../gateway/image.ts'
-import { GATEWAY_TOKEN, secretFileName, secretNamesOf } from '../gateway/policy.ts'
+import { secretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
 import type { Finding } from '../procedure/step.ts'
 import { envelope, findingsBody } from '../report/json.ts'
 import { textReport } from '../report/text.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
-import {
-  asArguments,
-  crossCheck,
-  fillIn,
-  type Gathered,
-  gather,
-  missing,
-  type Sources,
-} from '../wizard/gather.ts'
+import { crossCheck, fillIn, type Gathered, gather, missing, type Sources } from '../wizard/gather.ts'
 import type { AnswerId, Place } from '../wizard/questions.ts'
 import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
+import { handOver } from './hand-over.ts'
 import {
   composeOf,
   type GlobalOptions,
@@ -124,7 +117,11 @@ export async function setup(program: Program, directory: string, options: SetupO
     found,
   }
   if (options.dryRun) {
-    program.stdout.write(`${preview(answers, written, session, program)}\n`)
+    const shown = preview(answers, written, session, program)
+    const head = { version: program.version, command: 'setup', deployment: session.layout.root, startedAt }
+    program.stdout.write(
+      options.json ? envelope(head, { changed: [], plan: shown.split('\n') }) : `${shown}\n`,
+    )
     return Exit.done
   }
   const earlier = session.journal.unfinished('setup')
@@ -145,7 +142,7 @@ export async function setup(program: Program, directory: string, options: SetupO
 
   if (findings.length > 0) tell(`\n${textReport(findings, { colour: session.colour, verbose: false })}`)
   if (changed.length === 0) tell('\nNothing had to be changed.\n')
-  tell(handOver(answers, context, directory, launch, place))
+  tell(handOver(answers, context, directory, launch, place, program.cwd))
   if (options.json)
     program.stdout.write(
       envelope(
@@ -184,7 +181,13 @@ async function askEverything(
   const answers = await converse(talk, gathered, place, look, complete =>
     preview(complete, textOf(complete, session, place), session, program),
   )
-  const { brought, problems } = await readSecrets(flags, answers.providers, program.stdin, session.redactor)
+  const { brought, problems } = await readSecrets(
+    flags,
+    answers.providers,
+    program.stdin,
+    session.redactor,
+    program.cwd,
+  )
   if (problems.length > 0) throw new UsageError(problems)
   for (const provider of answers.providers) {
     const name = keySecretOf(provider)
@@ -227,6 +230,7 @@ async function takeEverything(
     providers,
     program.stdin,
     session.redactor,
+    program.cwd,
   )
   problems.push(...secretProblems, ...(await secretConflicts(store, secretNamesOf({ providers }), brought)))
   for (const provider of providers)
@@ -335,56 +339,6 @@ function exitAfterSetup(findings: readonly (Finding & { bySetup: boolean })[]): 
   const own = findings.filter(finding => finding.bySetup)
   if (own.some(finding => finding.verdict === 'fail')) return Exit.failed
   return own.some(finding => finding.verdict === 'unknown') ? Exit.unknown : Exit.done
-}
-
-/** What the person needs now. The token's place, never the token. */
-function handOver(
-  answers: Answers,
-  context: SetupContext,
-  directory: string,
-  launched: boolean,
-  place: Place,
-): string {
-  const token = context.found.secrets?.find(secret => secret.name === GATEWAY_TOKEN)
-  const tokenFile =
-    token === undefined
-      ? 'secrets/'
-      : relative(process.cwd(), resolve(context.layout.secrets, secretFileName(token)))
-  const tunnel = sshTunnel(answers)
-  const keys = answers.providers.flatMap(provider => ['--provider-key', `${provider.id}=@FILE`])
-  const repeat = [
-    'npx',
-    'create-openclaw-secure',
-    directory,
-    ...(launched ? [] : ['--no-launch']),
-    ...asArguments(answers, place),
-    ...keys,
-    '--yes',
-  ]
-  const inFolder = directory === '.' ? '' : ` --dir ${quote(directory)}`
-  return [
-    '',
-    ...(launched
-      ? [`The gateway runs at ${addressOf(answers)}`]
-      : ['Rendered, not started. Start it: run the same command without --no-launch.']),
-    `Its token is in ${tokenFile} (cat it; it is not shown here)`,
-    ...(tunnel === undefined ? [] : [`From elsewhere: ${tunnel}`]),
-    ...(answers.access === 'proxy'
-      ? [
-          `nginx: see "nginx" in ${relative(process.cwd(), resolve(context.layout.root, 'README.md')) || 'README.md'}`,
-        ]
-      : []),
-    `Prove it again at any time: npx create-openclaw-secure verify${inFolder}`,
-    '',
-    'The same without questions:',
-    `  ${repeat.map(quote).join(' ')}`,
-    '',
-  ].join('\n')
-}
-
-/** An argument as a POSIX shell reads it. */
-function quote(argument: string): string {
-  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", `'\\''`)}'`
 }
 
 const MARK = { pass: 'ok', warn: 'note', stop: 'STOP' } as const

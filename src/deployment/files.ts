@@ -72,15 +72,16 @@ export function writeAtomic(
 /** Makes a folder with exactly this mode and owner. An existing one is corrected; a link in its place is refused. */
 export function ensureDirectory(path: string, mode: number, owner?: FileOwner): void {
   try {
-    mkdirSync(path, { recursive: true, mode })
-    const found = lstatSync(path)
-    if (!found.isDirectory())
+    // Looked at first: of a file or a broken link mkdir says only that something is wrong.
+    if (lookAt(path)?.isDirectory() === false)
       throw new ToolError(
         'not_a_folder',
         `${path} is not a folder`,
         'Move it away and run the command again.',
-        2,
+        Exit.usage,
       )
+    mkdirSync(path, { recursive: true, mode })
+    const found = lstatSync(path)
     if ((found.mode & 0o7777) !== mode) chmodSync(path, mode)
     if (owner !== undefined && (found.uid !== owner.uid || found.gid !== owner.gid))
       chownSync(path, owner.uid, owner.gid)

@@ -10,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
+import { basename, dirname, resolve } from 'node:path'
 import * as z from 'zod'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -35,7 +36,7 @@ type Holder = z.infer<typeof Holder>
 export function takeLock(path: string, command: string, now: Date): () => void {
   const own: Holder = {
     pid: process.pid,
-    started: startOf(process.pid) ?? '',
+    started: statOf(process.pid).started ?? '',
     host: hostname(),
     command,
     since: now.toISOString(),
@@ -66,23 +67,30 @@ export function takeLock(path: string, command: string, now: Date): () => void {
   )
 }
 
+/** Written under another name first: a lock that is seen half-written would be taken for a dead one. */
 function create(path: string, text: string): boolean {
+  const temporary = beside(path)
   try {
-    const file = openSync(path, 'wx', 0o600)
+    const file = openSync(temporary, 'wx', 0o600)
     try {
       writeSync(file, text)
       fsyncSync(file)
-    } catch (error) {
-      rmSync(path, { force: true })
-      throw error
     } finally {
       closeSync(file)
     }
+    linkSync(temporary, path)
     return true
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false
     throw explainWriteError(error, path)
+  } finally {
+    rmSync(temporary, { force: true })
   }
+}
+
+/** A name that `sweep` knows as unfinished. */
+function beside(path: string): string {
+  return resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
 }
 
 /**
@@ -90,7 +98,7 @@ function create(path: string, text: string): boolean {
  * is put back, and the next round respects it.
  */
 function takeOver(path: string, dead: string): void {
-  const aside = `${path}.${randomBytes(4).toString('hex')}.ocs-tmp`
+  const aside = beside(path)
   try {
     renameSync(path, aside)
     if (readFileSync(aside, 'utf8') !== dead) linkSync(aside, path)
@@ -107,7 +115,8 @@ function release(path: string, own: string): void {
 
 function isAlive(holder: Holder): boolean {
   if (holder.host !== hostname()) return true
-  const started = startOf(holder.pid)
+  const { state, started } = statOf(holder.pid)
+  if (state === 'Z') return false
   if (started !== undefined && holder.started !== '') return started === holder.started
   try {
     process.kill(holder.pid, 0)
@@ -117,8 +126,12 @@ function isAlive(holder: Holder): boolean {
   }
 }
 
-/** Field 22 of /proc/PID/stat (proc(5)), counted behind the command's closing bracket; undefined where there is no /proc. */
-function startOf(pid: number): string | undefined {
+/**
+ * Fields 3 and 22 of /proc/PID/stat (proc(5)), counted behind the command's closing bracket; undefined where there is no
+ * /proc. State Z: it has ended, and its parent has not asked yet.
+ */
+function statOf(pid: number): { state: string | undefined; started: string | undefined } {
   const stat = readIfPresent(`/proc/${pid}/stat`)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { state: fields?.[0], started: fields?.[19] }
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
 import { Exit, ToolError } from '../errors.ts'
 import type { Redactor, Secret } from '../secret.ts'
@@ -54,34 +55,30 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       input:
         input === undefined ? '' : typeof input === 'object' && 'expose' in input ? input.expose() : input,
-      timeout: options.deadline,
-      forceKillAfterDelay: 2000,
-      maxBuffer: cap,
-      detached: process.platform !== 'win32',
-      cleanup: true,
-      stripFinalNewline: false,
-      ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+      buffer: false,
+      detached: true,
     })
-    if (options.onLine !== undefined) {
-      const onLine = options.onLine
-      for (const stream of [child.stdout, child.stderr])
-        forwardLines(stream, line => onLine(redactor.clean(stripVTControlCharacters(line))))
-    }
-    const result = await child
-    if (result.isCanceled) options.signal?.throwIfAborted()
-    if (result.timedOut)
+    const clean = (text: string) => redactor.clean(text)
+    const stdout = keep(child.stdout, cap, clean)
+    const stderr = keep(child.stderr, cap, clean)
+    if (options.onLine !== undefined)
+      for (const stream of [child.stdout, child.stderr]) forwardLines(stream, clean, options.onLine)
+    const ending = endGroup(child.pid, options.deadline, options.signal)
+    const result = await child.finally(ending.settled)
+    options.signal?.throwIfAborted()
+    if (ending.late())
       throw new ToolError(
         'deadline',
         `${file} did not finish within ${options.deadline / 1000} s`,
         'Look at the load of this machine and the state of the Docker engine, then run the command again.',
       )
-    if (result.code === 'ENOENT')
+    if (result.code === 'ENOENT' && (options.cwd === undefined || existsSync(options.cwd)))
       throw new ToolError(
         'program_missing',
         `${file} is not installed, or not on the PATH`,
         `Install ${file} and run the command again.`,
       )
-    if (result.exitCode === undefined && !result.isMaxBuffer)
+    if (result.exitCode === undefined)
       throw new ToolError(
         'program_failed_to_start',
         `${file} could not be started (${result.code ?? result.signal ?? 'no reason given'})`,
@@ -89,18 +86,86 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
         Exit.unknown,
       )
     return {
-      code: result.exitCode ?? 1,
-      stdout: redactor.clean(String(result.stdout)),
-      stderr: redactor.clean(String(result.stderr)),
+      code: result.exitCode,
+      stdout: stdout(),
+      stderr: stderr(),
     }
   }
 }
 
-function forwardLines(stream: NodeJS.ReadableStream | null, take: (line: string) => void): void {
+/** A secret that begins before the cap is read to its end, so that it is found and not shown in part. */
+const MARGIN = 16_384
+
+/** Reads everything, so that the child never waits, and keeps the beginning: cleaned first, then cut. */
+function keep(
+  stream: NodeJS.ReadableStream | null,
+  cap: number,
+  clean: (text: string) => string,
+): () => string {
+  const chunks: Buffer[] = []
+  let size = 0
+  stream?.on('data', (chunk: Buffer) => {
+    if (size < cap + MARGIN) chunks.push(chunk)
+    size += chunk.length
+  })
+  return () =>
+    clean(
+      Buffer.concat(chunks)
+        .subarray(0, cap + MARGIN)
+        .toString('utf8'),
+    ).slice(0, cap)
+}
+
+/**
+ * Ends the child's whole group at its deadline, or when the person stops: a grandchild (`docker compose` is one) would
+ * otherwise go on, and hold the pipes open so that nobody comes back before it is done.
+ */
+function endGroup(pid: number | undefined, deadline: number, signal: AbortSignal | undefined) {
+  let late = false
+  let force: NodeJS.Timeout | undefined
+  const kill = (name: NodeJS.Signals) => {
+    try {
+      if (pid !== undefined) process.kill(-pid, name)
+    } catch {
+      // All of them have ended already.
+    }
+  }
+  const end = () => {
+    kill('SIGTERM')
+    force ??= setTimeout(() => kill('SIGKILL'), 2000)
+  }
+  const timer = setTimeout(() => {
+    late = true
+    end()
+  }, deadline)
+  signal?.addEventListener('abort', end, { once: true })
+  return {
+    late: () => late,
+    settled() {
+      clearTimeout(timer)
+      clearTimeout(force)
+      signal?.removeEventListener('abort', end)
+      // Who let go of the pipes and went on is not waited for, and not left behind either.
+      if (force !== undefined) kill('SIGKILL')
+    },
+  }
+}
+
+/** Cleans before it cuts: a secret cut in two would not be found. */
+function forwardLines(
+  stream: NodeJS.ReadableStream | null,
+  clean: (text: string) => string,
+  take: (line: string) => void,
+): void {
   let rest = ''
+  const show = (line: string) => {
+    const shown = clean(stripVTControlCharacters(line))
+    if (shown.trim() !== '') take(shown)
+  }
   stream?.on('data', (chunk: Buffer) => {
     const parts = (rest + chunk.toString('utf8')).split(/\r?\n|\r/)
-    rest = (parts.pop() ?? '').slice(-4096)
-    for (const part of parts) if (part.trim() !== '') take(part)
+    rest = clean(parts.pop() ?? '').slice(-4096)
+    for (const part of parts) show(part)
   })
+  stream?.on('end', () => show(rest))
 }

@@ -101,7 +101,10 @@ export class Journal {
     }
   }
 
-  /** Checks that no line was changed, removed or put in between. Cutting off the end cannot be seen from inside. */
+  /**
+   * Checks that no line was changed, removed or put in between. What happens to the end cannot be seen from inside: the
+   * last line is vouched for by nobody yet, and may even be cut off.
+   */
   verifyChain(): ChainState {
     let previous = GENESIS
     const lines = this.#lines()
@@ -120,7 +123,7 @@ export class Journal {
     return { intact: true, events: lines.length }
   }
 
-  /** The last run of a procedure that began and neither ended nor was cancelled, with the steps it had done. */
+  /** The last run of a procedure that began and did not come to its end (killed, failed, cancelled), with what it had done. */
   unfinished(procedure: string): { run: string; since: string; done: string[] } | undefined {
     const events = this.read().filter(event => event.procedure === procedure)
     const run = events.at(-1)?.run

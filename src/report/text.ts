@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { visible } from '../errors.ts'
 import type { Finding, Verdict } from '../procedure/step.ts'
 
 /** The seed's "Before Production" checklist, word for word. Every check belongs to one of its lines. */
@@ -70,7 +71,11 @@ export function textReport(
     )
     for (const finding of line.findings) {
       if (!options.verbose && (finding.verdict === 'pass' || finding.verdict === 'skip')) continue
-      out.push(`      ${paint(finding.verdict, finding.verdict)} ${finding.check}: ${finding.title}`)
+      const [first = '', ...more] = wrap(`${finding.check}: ${finding.title}`, 6, `${finding.verdict} `)
+      out.push(
+        first.replace(finding.verdict, verdict => paint(finding.verdict, verdict)),
+        ...more,
+      )
       out.push(...wrap(finding.evidence, 8, 'saw: '))
       if (finding.verdict === 'fail' || finding.verdict === 'unknown')
         out.push(...wrap(finding.remedy, 8, 'do:  '))
@@ -89,7 +94,7 @@ function wrap(text: string, indent: number, label: string): string[] {
   const width = 80 - indent - label.length
   const lines: string[] = []
   let line = ''
-  for (const word of text.split(/\s+/)) {
+  for (const word of text.split(/\s+/).map(visible)) {
     if (line !== '' && line.length + word.length + 1 > width) {
       lines.push(line)
       line = word

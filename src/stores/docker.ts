@@ -69,6 +69,8 @@ export class DockerSecretFiles implements SecretStore {
     const document = this.#expect(name, revision, found => found.pending === value.rotationId)
     if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
     if (!ROTATION_ID.test(value.rotationId)) throw new Error('a rotation id is 4 to 64 of 0-9, a-z and -')
+    // A value never changes under its name.
+    if ([document?.current, document?.previous].includes(value.rotationId)) throw conflict(name)
     const path = this.#path(name, value.rotationId)
     this.#removeUnnamed(name, document)
     writeAtomic(path, value.value, 0o400, this.#options.ownerOf(name))
@@ -114,6 +116,7 @@ export class DockerSecretFiles implements SecretStore {
 
   async retire(name: string, revision: number): Promise<number> {
     const document = this.#expect(name, revision, found => found.previous === undefined)
+    this.#removeUnnamed(name, document)
     if (document?.previous === undefined) return document?.revision ?? 0
     const { previous, ...rest } = document
     const next = this.#write(name, { ...rest, revision: revision + 1 })
@@ -124,8 +127,8 @@ export class DockerSecretFiles implements SecretStore {
   async destroy(name: string): Promise<void> {
     const document = this.#read(name)
     rmSync(this.#documentPath(name), { force: true })
-    for (const id of [document?.current, document?.pending, document?.previous])
-      if (id !== undefined) this.#remove(name, id)
+    this.#removeUnnamed(name, undefined)
+    if (document !== undefined) syncDirectory(this.#options.valuesOf(name))
   }
 
   /** The document when its revision is the one expected, or when the change was made already by an earlier try. */

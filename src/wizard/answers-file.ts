@@ -64,7 +64,7 @@ export function readAnswers(text: string, name: string): AnswersFile {
           problems.push({ field, given: String(value.value), allowed: '1, the version of this file format' })
         continue
       }
-      const question = questions.find(candidate => candidate.path.join('.') === path.join('.'))
+      const question = questions.find(one => begins(one.path, path) && one.path.length === path.length)
       if (question !== undefined) {
         const data: unknown =
           isScalar(value) || (isCollection(value) && !hasAlias(value))
@@ -79,7 +79,7 @@ export function readAnswers(text: string, name: string): AnswersFile {
             flag: question.flag,
           })
         else answers[question.id] = read
-      } else if (questions.some(candidate => candidate.path.join('.').startsWith(`${path.join('.')}.`))) {
+      } else if (questions.some(one => begins(one.path, path))) {
         if (isMap(value)) walk(value, path)
         else if (!(isScalar(value) && value.value === null))
           problems.push({ field, given: describe(isScalar(value) ? value.value : []), allowed: 'a mapping' })
@@ -125,6 +125,11 @@ export function sameAnswers(one: Answers, other: Answers): boolean {
   const forms = (answers: Answers) =>
     questions.map((question: Question<AnswerId>) => question.kind.toText(answers[question.id]))
   return forms(one).join('\0') === forms(other).join('\0')
+}
+
+/** Whether a question's place is this one or lies below it. A key with a dot in it is no path. */
+function begins(place: readonly string[], path: readonly string[]): boolean {
+  return path.every((key, depth) => place[depth] === key)
 }
 
 /** Aliases are refused: nobody needs them here, and nested ones grow without end. */

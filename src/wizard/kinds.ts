@@ -150,6 +150,6 @@ function isModelUrl(value: string): boolean {
 /** Loopback, RFC 1918 and unique-local addresses, and names that only a local resolver knows. */
 function isPrivateHost(host: string): boolean {
   if (isIP(host) === 4) return /^(127|10)\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\./.test(host)
-  if (host.startsWith('[')) return /^\[(::1|f[cd][0-9a-f]{2}:)/i.test(host)
+  if (host.startsWith('[')) return /^\[(::1\]|f[cd][0-9a-f]{2}:)/i.test(host)
   return !host.includes('.') || host.endsWith('.internal') || host.endsWith('.local')
 }

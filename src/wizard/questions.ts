@@ -151,8 +151,8 @@ export const QUESTIONS = [
     help: 'OpenClaw release',
     kind: text(`a release such as ${OPENCLAW_VERSION}, 2026.9.1 or later`, '<version>', value => {
       const match = /^(\d{4})\.(\d{1,2})\.(\d{1,3})(-[A-Za-z0-9.-]{1,32})?$/.exec(value)
-      const number = Number(match?.[1]) * 100 + Number(match?.[2])
-      return match !== null && number >= 202609 && Number(match[2]) <= 12
+      const number = (Number(match?.[1]) * 100 + Number(match?.[2])) * 1000 + Number(match?.[3])
+      return match !== null && number >= 202_609_001 && Number(match[2]) <= 12
     }),
     fallback: () => OPENCLAW_VERSION,
     when: answers => answers.image !== 'reference',

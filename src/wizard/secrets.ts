@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { Answers } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
@@ -24,6 +25,7 @@ export async function readSecrets(
   providers: Answers['providers'],
   stdin: AsyncIterable<Uint8Array | string>,
   redactor: Redactor,
+  cwd: string,
 ): Promise<{ brought: BroughtSecrets; problems: Problem[] }> {
   const brought: BroughtSecrets = new Map()
   const problems: Problem[] = []
@@ -59,7 +61,7 @@ export async function readSecrets(
     })
   else
     for (const { name, source, flag } of wanted) {
-      const read = await readOne(source, stdin)
+      const read = await readOne(source, stdin, cwd)
       if (typeof read === 'string') {
         problems.push({
           field: name,
@@ -87,11 +89,15 @@ export async function readSecrets(
 }
 
 /** The secret, or what would have been allowed. */
-async function readOne(source: string, stdin: AsyncIterable<Uint8Array | string>): Promise<Secret | string> {
+async function readOne(
+  source: string,
+  stdin: AsyncIterable<Uint8Array | string>,
+  cwd: string,
+): Promise<Secret | string> {
   if (!source.startsWith('@') || source === '@')
     return '@FILE or @- (stdin): a secret on the command line would be seen by everybody on this machine'
   try {
-    const text = source === '@-' ? await readAll(stdin) : readFileSync(source.slice(1), 'utf8')
+    const text = source === '@-' ? await readAll(stdin) : readFileSync(resolve(cwd, source.slice(1)), 'utf8')
     const value = text.replace(/\r?\n$/, '')
     return value === '' ? `a ${source === '@-' ? 'stdin' : 'file'} that is not empty` : new Secret(value)
   } catch (error) {

@@ -20,6 +20,7 @@ export const rootfsReadonly: Check<World> = {
     const seen = parseJson(stdout)
     if (code !== 0 || typeof seen !== 'object' || seen === null) return unknown('the write test did not run')
     const results = Object.entries(seen)
+    if (results.every(([path]) => path === '/tmp')) return unknown('the write test tried nothing')
     const good = results.every(([path, result]) =>
       path === '/tmp' ? result === 'written' : result === 'EROFS',
     )

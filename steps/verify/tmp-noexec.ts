@@ -19,6 +19,11 @@ export const tmpNoexec: Check<World> = {
     const seen = parseJson(stdout)
     if (code !== 0 || typeof seen !== 'object' || seen === null) return unknown('the test did not run')
     const results = Object.entries(seen)
+    const untried = results.filter(([, result]) => String(result).startsWith('not tried'))
+    if (results.length === 0 || untried.length > 0)
+      return unknown(
+        `no program could be put there: ${untried.map(([path, result]) => `${path} ${result}`).join(', ')}`,
+      )
     return passIf(
       results.every(([, result]) => result === 'EACCES'),
       `copied a program there and started it: ${results.map(([path, result]) => `${path} ${result}`).join(', ')}`,
