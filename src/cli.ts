@@ -11,6 +11,7 @@ import { type AnswerId, environmentName, questions } from './wizard/questions.ts
  */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   const stop = new AbortController()
+  let listening = false
   let interrupts = 0
   const interrupt = () => {
     interrupts += 1
@@ -26,26 +27,35 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
   process.on('SIGHUP', interrupt)
-  // A reader that goes away (`| head`, a terminal that is closed) is not an error of ours.
-  process.stdout.on('error', () => {})
-  process.stderr.on('error', () => {})
-
   // The variables are read here and nowhere else; what is not ours goes to nobody but the children that need it.
   const program: Program = {
     version: packageVersion(),
     cwd: process.cwd(),
     env: process.env,
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
+    // Node makes each stream when it is first named, and the terminal behind it: `--help` needs one of three.
+    get stdin() {
+      listening = true
+      return process.stdin
+    },
+    get stdout() {
+      return patient(process.stdout)
+    },
+    get stderr() {
+      return patient(process.stderr)
+    },
     person: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     signal: stop.signal,
     now: () => new Date(),
   }
   process.exitCode = await run(program, argv)
   // A conversation leaves stdin open; nothing is waited for any more.
-  process.stdin.pause()
-  process.stdin.unref?.()
+  if (listening) process.stdin.pause().unref?.()
+}
+
+/** A reader that goes away (`| head`, a terminal that is closed) is not an error of ours. */
+function patient<T extends NodeJS.WritableStream>(stream: T): T {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {})
+  return stream
 }
 
 /** Runs one command and returns its exit code; errors become a message on stderr. */

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import type { Provider } from '../deployment/answers.ts'
 
 /**
@@ -149,7 +148,8 @@ function isModelUrl(value: string): boolean {
 
 /** Loopback, RFC 1918 and unique-local addresses, and names that only a local resolver knows. */
 function isPrivateHost(host: string): boolean {
-  if (isIP(host) === 4) return /^(127|10)\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\./.test(host)
+  // The URL parser has already written every form of an IPv4 address as four numbers.
+  if (/^\d+(\.\d+){3}$/.test(host)) return /^(127|10)\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\./.test(host)
   if (host.startsWith('[')) return /^\[(::1\]|f[cd][0-9a-f]{2}:)/i.test(host)
   return !host.includes('.') || host.endsWith('.internal') || host.endsWith('.local')
 }
