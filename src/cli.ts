@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { Program } from './commands/program.ts'
-import { Exit, type ExitCode, ToolError, UsageError } from './errors.ts'
+import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { type AnswerId, environmentName, questions } from './wizard/questions.ts'
 
 /**
@@ -11,6 +11,7 @@ import { type AnswerId, environmentName, questions } from './wizard/questions.ts
  */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   const stop = new AbortController()
+  const abandon = new AbortController()
   let listening = false
   let interrupts = 0
   const interrupt = () => {
@@ -19,6 +20,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       process.stderr.write(
         '\nStopped in the middle of a step. Run the same command again: it goes on from there.\n',
       )
+      abandon.abort()
       process.exit(Exit.interrupted)
     }
     process.stderr.write('\nStopping as soon as this step is at a safe point (Ctrl-C again: at once).\n')
@@ -45,6 +47,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
     },
     person: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     signal: stop.signal,
+    abandon: abandon.signal,
     now: () => new Date(),
   }
   process.exitCode = await run(program, argv)
@@ -174,6 +177,11 @@ function withGlobals(command: Command): Command {
     .exitOverride()
 }
 
+/** Lines for the terminal, whatever is in them: a container or an engine may have had its word in it. */
+function shown(text: string): string {
+  return text.split('\n').map(visible).join('\n')
+}
+
 /** The last words of a failed command. */
 function report(program: Program, error: unknown): ExitCode {
   const say = (text: string) => program.stderr.write(`${text}\n`)
@@ -187,13 +195,13 @@ function report(program: Program, error: unknown): ExitCode {
     return Exit.usage
   }
   if (error instanceof ToolError) {
-    say(`\n${error.code}: ${error.message}`)
+    say(`\n${error.code}: ${shown(error.message)}`)
     if (error.hint !== '') say(error.hint)
     return error.exit
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
   say(
-    `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${stack}`,
+    `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${shown(stack)}`,
   )
   return Exit.unknown
 }

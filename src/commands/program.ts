@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, realpathSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { ensureDirectory, readIfPresent, sweep } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
@@ -25,6 +26,8 @@ export interface Program {
   stderr: Writable & { isTTY?: boolean }
   person: { uid: number; gid: number }
   signal: AbortSignal
+  /** Aborted when the program ends in the middle of a step: children must not go on alone. */
+  abandon: AbortSignal
   now(): Date
 }
 
@@ -45,6 +48,8 @@ export interface Session {
   redactor: Redactor
   run: ProcessRunner
   docker: Docker
+  /** The same, redacting nothing: to look for a secret that leaked. What it returns is never shown as it is. */
+  searching: Docker
   journal: Journal
   progress: LiveProgress
   colour: boolean
@@ -61,9 +66,9 @@ export async function openSession(
   options: GlobalOptions,
 ): Promise<Session> {
   const { env, stderr, stdin } = program
-  const layout = layoutOf(directory)
+  const layout = layoutOf(realPath(directory))
   const redactor = new Redactor()
-  const run = processRunner(redactor, env)
+  const run = processRunner(redactor, env, program.abandon)
   const terminal = stdin.isTTY === true && stderr.isTTY === true && !isSet(env.CI)
   const accessible = options.plain === true || isSet(env.ACCESSIBLE) || env.TERM === 'dumb'
   return {
@@ -71,6 +76,7 @@ export async function openSession(
     redactor,
     run,
     docker: new Docker(run),
+    searching: new Docker(processRunner(new Redactor(), env)),
     journal: new Journal(layout.journal, program.now),
     progress: options.quiet
       ? silentProgress
@@ -133,6 +139,19 @@ export function storeOf(
 
 export function composeOf(session: Pick<Session, 'docker' | 'layout'>, name: string): Compose {
   return new Compose(session.docker, session.layout.root, name)
+}
+
+/**
+ * The same folder has one name, however it was reached: Docker and Compose remember it by that name. The last part is not
+ * resolved: a deployment folder that is a link itself is refused.
+ */
+function realPath(directory: string): string {
+  const above = dirname(directory)
+  try {
+    return resolve(realpathSync(above), basename(directory))
+  } catch {
+    return above === directory ? directory : resolve(realPath(above), basename(directory))
+  }
 }
 
 function isSet(variable: string | undefined): boolean {

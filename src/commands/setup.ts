@@ -10,6 +10,7 @@ import { assumeOwnership } from '../deployment/owner.ts'
 import { makePlan } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
 import {
+  Cancelled,
   describeProblem,
   Exit,
   type ExitCode,
@@ -68,14 +69,14 @@ export async function setup(program: Program, directory: string, options: SetupO
     layout: session.layout,
     launch,
     isRoot: program.person.uid === 0,
+    env: program.env,
     now: program.now(),
   }
   const preflight = await inspectMachine(machine)
   const place: Place = {
     directory: session.layout.root,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    exposedToNeighbours:
-      preflight.engine !== undefined && publishesToNeighbours(preflight.engine.ServerVersion),
+    exposedToNeighbours: preflight.engine !== undefined && publishesToNeighbours(preflight.engine),
   }
   tell(noticeLines(preflight.notices))
 
@@ -137,7 +138,9 @@ export async function setup(program: Program, directory: string, options: SetupO
     runtimeOf(session, program, 'setup', false),
   )
   const verifying = performance.now()
-  const findings = launch ? await verifyDeployment(session, answers, store) : []
+  const findings = launch ? await verifyDeployment(session, answers, store, program.signal) : []
+  if (program.signal.aborted)
+    throw new Cancelled('The gateway runs; the checks were cut short: run create-openclaw-secure verify.')
   const code = launch ? exitAfterSetup(findings) : Exit.done
 
   if (findings.length > 0) tell(`\n${textReport(findings, { colour: session.colour, verbose: false })}`)
@@ -188,10 +191,11 @@ async function askEverything(
     session.redactor,
     program.cwd,
   )
+  problems.push(...(await secretConflicts(store, secretNamesOf(answers), brought)))
   if (problems.length > 0) throw new UsageError(problems)
   for (const provider of answers.providers) {
     const name = keySecretOf(provider)
-    if (!brought.has(name) && (await store.load(name))?.current === undefined)
+    if (!brought.has(name) && (await store.load(name)) === undefined)
       brought.set(
         name,
         session.redactor.learn(await askSecret(talk, `API key of ${provider.id}`, unusableKey)),
@@ -267,7 +271,8 @@ async function secretConflicts(
   const problems: Problem[] = []
   for (const name of names) {
     const value = brought.get(name)
-    const stored = value === undefined ? undefined : (await store.load(name))?.current?.value
+    const found = value === undefined ? undefined : await store.load(name)
+    const stored = (found?.current ?? found?.pending)?.value
     if (value !== undefined && stored !== undefined && !stored.equals(value))
       problems.push({
         field: name,

@@ -3,7 +3,7 @@ import { checks } from '../../steps/verify/index.ts'
 import { judge } from '../../steps/verify/judge.ts'
 import { realWorld } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
-import { Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
+import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
 import type { Finding } from '../procedure/step.ts'
 import { envelope, findingsBody } from '../report/json.ts'
 import { summarize, textReport } from '../report/text.ts'
@@ -38,8 +38,10 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
     session,
     answers,
     storeOf(session, () => undefined),
+    program.signal,
     options.only,
   )
+  if (program.signal.aborted) throw new Cancelled('Nothing was changed.')
   if (options.json || options.format === 'json')
     program.stdout.write(
       envelope(
@@ -58,6 +60,7 @@ export async function verifyDeployment(
   session: Session,
   answers: Answers,
   store: SecretStore,
+  signal: AbortSignal,
   only?: readonly string[],
 ): Promise<(Finding & { bySetup: boolean })[]> {
   const chosen = checks.filter(
@@ -67,13 +70,14 @@ export async function verifyDeployment(
     layout: session.layout,
     answers,
     docker: session.docker,
+    searching: session.searching,
     compose: composeOf(session, answers.name),
     run: session.run,
     store,
     journal: session.journal,
     wrongToken: session.redactor.learn(generateToken()),
   })
-  const findings = await judge(chosen, world, text => session.redactor.clean(text))
+  const findings = await judge(chosen, world, text => session.redactor.clean(text), signal)
   return findings.map((finding, index) => ({ ...finding, bySetup: chosen[index]?.bySetup === true }))
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { SERVICE } from '../docker/compose.ts'
+import { type DeliveredSecret, gatewayPolicy, secretNamesOf } from '../gateway/policy.ts'
 import type { Answers } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
@@ -62,8 +63,11 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
           start_period: '120s',
         },
         logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
+        // Compose makes the container anew when a label changes: a new profile is loaded, and a new policy is in force for
+        // certain. A running gateway would take most changes up, but goes on with the old policy when it dislikes one.
         labels: {
-          'create-openclaw-secure.seccomp': createHash('sha256').update(seccompProfile).digest('hex'),
+          'create-openclaw-secure.policy': hash(JSON.stringify(gatewayPolicy(answers, namesOnly(answers)))),
+          'create-openclaw-secure.seccomp': hash(seccompProfile),
         },
       },
     },
@@ -89,6 +93,15 @@ const HEALTH_SCRIPT = `fetch('http://127.0.0.1:${INSIDE.port}/healthz').then(r=>
 
 function bind(source: string, target: string, readOnly: boolean) {
   return { type: 'bind', source, target, read_only: readOnly, bind: { create_host_path: false } }
+}
+
+/** The secrets without their present values: a new token is taken up by the running gateway. */
+function namesOnly(answers: Answers): DeliveredSecret[] {
+  return secretNamesOf(answers).map(name => ({ name, rotationId: '' }))
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 /** Doubles every `$` in every string, so that Compose hands on what was meant. */

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import { type Docker, firstLine } from '../docker/engine.ts'
@@ -101,7 +101,8 @@ async function look(
 }
 
 function ownerOf(path: string): FileOwner {
-  const { uid, gid } = statSync(path)
+  // Not following a link: what the image made there is the image's choice.
+  const { uid, gid } = lstatSync(path)
   return { uid, gid }
 }
 

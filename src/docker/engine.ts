@@ -272,6 +272,15 @@ function mountFlag(mount: { source: string; target: string; readOnly: boolean })
   ].join(',')
 }
 
+/** Whether a running container holds this port of 127.0.0.1: only then is it the gateway that answers there. */
+export function publishes(container: ContainerFacts, port: number): boolean {
+  const bindings = Object.values(container.NetworkSettings.Ports ?? {}).flatMap(ports => ports ?? [])
+  return (
+    container.State.Running &&
+    bindings.some(({ HostIp, HostPort }) => HostIp === '127.0.0.1' && HostPort === String(port))
+  )
+}
+
 /** What to do about an engine that does not answer, from its own words. */
 function engineFix(reason: string): string {
   if (/permission denied/i.test(reason))

@@ -1,14 +1,19 @@
 import { coerce, lt } from 'semver'
 import { Exit, ToolError } from '../errors.ts'
-import { firstLine } from './engine.ts'
+import { type EngineInfo, firstLine } from './engine.ts'
 import type { ProcessRunner } from './process.ts'
 
 /**
  * Whether this engine accepts, from the network, packets for a port that is published on 127.0.0.1 only. Docker 28
  * drops them itself ("Gateway mode and direct routing" in its network documentation; moby#41872).
  */
-export function publishesToNeighbours(engineVersion: string): boolean {
-  const version = coerce(engineVersion)
+export function publishesToNeighbours(
+  engine: Pick<EngineInfo, 'ServerVersion' | 'SecurityOptions' | 'OperatingSystem'>,
+): boolean {
+  // There the bridge lies in a network namespace or a virtual machine of its own, where no neighbour has a route to.
+  const rootless = engine.SecurityOptions?.some(option => option.startsWith('name=rootless')) === true
+  if (rootless || engine.OperatingSystem.includes('Docker Desktop')) return false
+  const version = coerce(engine.ServerVersion)
   return version === null || lt(version, '28.0.0')
 }
 
@@ -43,7 +48,12 @@ export class NeighbourRule {
         'only root can read the firewall rules',
         'Run the command as root, or upgrade Docker to 28 or later.',
       )
-    return false
+    if (code === 1) return false
+    throw new ToolError(
+      'firewall_unknown',
+      `the firewall rules cannot be read: ${firstLine(stderr)}`,
+      'Run the command again.',
+    )
   }
 
   /** Puts the rule first in its chain. Errors: `firewall_failed`. */

@@ -28,18 +28,24 @@ export interface RunOptions {
 /** Runs one program to its end. */
 export type ProcessRunner = (file: string, args: readonly string[], options: RunOptions) => Promise<Finished>
 
-/** What a child may see of our environment: how to find programs, Docker, the proxy, the locale. No secret lives there. */
+/** What a child may see of our environment: how to find programs, Docker, the proxy, the locale. Nothing that holds a secret. */
 const PASSED_ON =
-  /^(PATH|HOME|USER|LOGNAME|TMPDIR|LANG|LC_.*|TZ|XDG_.*|DOCKER_.*|BUILDX_.*|BUILDKIT_.*|COMPOSE_HTTP_TIMEOUT|SSH_AUTH_SOCK|SYSTEMROOT|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR))$/
+  /^(PATH|HOME|USER|LOGNAME|TMPDIR|LANG|LC_.*|TZ|XDG_.*|DOCKER_(HOST|CONTEXT|CONFIG|CERT_PATH|TLS|TLS_VERIFY|API_VERSION|DEFAULT_PLATFORM)|BUILDX_.*|BUILDKIT_.*|COMPOSE_HTTP_TIMEOUT|SSH_AUTH_SOCK|SYSTEMROOT|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR))$/
 
 /**
  * The one function that starts children: an argument array and no shell, a deadline, an abort signal, capped and
  * redacted output, its own process group (a Ctrl-C in the terminal reaches us alone, and we decide), and errors that
  * name the program but carry neither its arguments nor its output.
  *
+ * `abandon` ends every child at once and without ceremony: the program itself is about to end.
+ *
  * Errors: `program_missing`, `deadline`, `program_failed_to_start`, and the abort reason of `signal`.
  */
-export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv): ProcessRunner {
+export function processRunner(
+  redactor: Redactor,
+  environment: NodeJS.ProcessEnv,
+  abandon?: AbortSignal,
+): ProcessRunner {
   const env = Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED_ON.test(name)))
   return async (file, args, options) => {
     // Loaded here because most commands end before they start a child, and execa takes longer to load than they run.
@@ -63,7 +69,7 @@ export function processRunner(redactor: Redactor, environment: NodeJS.ProcessEnv
     const stderr = keep(child.stderr, cap, clean)
     if (options.onLine !== undefined)
       for (const stream of [child.stdout, child.stderr]) forwardLines(stream, clean, options.onLine)
-    const ending = endGroup(child.pid, options.deadline, options.signal)
+    const ending = endGroup(child.pid, options.deadline, options.signal, abandon)
     const result = await child.finally(ending.settled)
     options.signal?.throwIfAborted()
     if (ending.late())
@@ -120,7 +126,12 @@ function keep(
  * Ends the child's whole group at its deadline, or when the person stops: a grandchild (`docker compose` is one) would
  * otherwise go on, and hold the pipes open so that nobody comes back before it is done.
  */
-function endGroup(pid: number | undefined, deadline: number, signal: AbortSignal | undefined) {
+function endGroup(
+  pid: number | undefined,
+  deadline: number,
+  signal: AbortSignal | undefined,
+  abandon: AbortSignal | undefined,
+) {
   let late = false
   let force: NodeJS.Timeout | undefined
   const kill = (name: NodeJS.Signals) => {
@@ -138,13 +149,16 @@ function endGroup(pid: number | undefined, deadline: number, signal: AbortSignal
     late = true
     end()
   }, deadline)
+  const endNow = () => kill('SIGKILL')
   signal?.addEventListener('abort', end, { once: true })
+  abandon?.addEventListener('abort', endNow)
   return {
     late: () => late,
     settled() {
       clearTimeout(timer)
       clearTimeout(force)
       signal?.removeEventListener('abort', end)
+      abandon?.removeEventListener('abort', endNow)
       // Who let go of the pipes and went on is not waited for, and not left behind either.
       if (force !== undefined) kill('SIGKILL')
     },

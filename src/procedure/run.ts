@@ -1,4 +1,4 @@
-import { Cancelled, Exit, ToolError } from '../errors.ts'
+import { Cancelled, ToolError } from '../errors.ts'
 import type { Journal } from './journal.ts'
 import type { Outcome, Step } from './step.ts'
 
@@ -129,11 +129,6 @@ export async function runProcedure<C>(
   }
 }
 
-/** Runs one signal through both: a step's own deadline and the person's Ctrl-C. */
-export function withDeadline(signal: AbortSignal, milliseconds: number): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(milliseconds)])
-}
-
 /** A sentence for the person who pressed Ctrl-C. */
 function whatExists(written: readonly string[]): string {
   return written.length === 0
@@ -143,9 +138,4 @@ function whatExists(written: readonly string[]): string {
 
 function codeOf(error: Error): string {
   return error instanceof ToolError ? error.code : error.name
-}
-
-/** The exit code an error ends the program with; what is not ours is a defect and counts as unknown. */
-export function exitCodeOf(error: unknown): number {
-  return error instanceof ToolError ? error.exit : Exit.unknown
 }

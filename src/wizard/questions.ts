@@ -100,7 +100,8 @@ export const QUESTIONS = [
     kind: list(provider, value => value.id),
     fallback: () => [],
     // `openai=KEY` is an easy slip for `--provider-key`.
-    hides: text => text.replace(/=(?!https?:\/\/)[^,\]"]*/g, '=(not shown)'),
+    hides: text =>
+      text.replace(/\/\/[^/,\s"]*@/g, '//(not shown)@').replace(/=(?!https?:\/\/)[^,\]"]*/g, '=(not shown)'),
   }),
   define({
     id: 'model',
@@ -305,8 +306,8 @@ export const QUESTIONS = [
     group: 'Limits',
     prompt: 'How much memory may it use (MiB)?',
     help: 'memory limit in MiB; no swap is added',
-    // 1024 is the least a start survives; with agent turns 1.2 GiB were measured.
-    kind: integer(1024, 1_048_576, '<MiB>', 'MiB'),
+    // A start survives with 1024; but agent turns take 1.2 GiB, and OpenClaw's own audits run within the limit too.
+    kind: integer(1536, 1_048_576, '<MiB>', 'MiB'),
     fallback: () => 2048,
     advanced: always,
   }),

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { publishes } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { checkedFacts } from './check.ts'
-import type { SetupContext } from './context.ts'
+import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<
   SetupContext,
@@ -16,13 +17,17 @@ export const launchGateway: Step<Needs> = {
   id: 'gateway.launch',
   title: 'Start the gateway and wait until it answers',
   effect: 'writes',
+  // Compose itself runs to its end; waiting can stop at any time, and the gateway goes on starting.
+  interruptible: true,
   async skip(ctx) {
     if (!ctx.launch) return 'not asked for (--no-launch)'
     return (await isRunningAsPlanned(ctx)) ? 'it runs, and nothing about it has changed' : undefined
   },
-  async run(ctx) {
-    const { compose, answers, startDeadline, say, found } = ctx
+  async run(ctx, signal) {
+    const { compose, answers, docker, startDeadline, say, found } = ctx
     const began = Date.now()
+    const before = await compose.containerId()
+    const restarts = before === undefined ? 0 : ((await docker.container(before))?.RestartCount ?? 0)
     await compose.up(say)
     const id = await compose.containerId()
     if (id === undefined)
@@ -31,14 +36,20 @@ export const launchGateway: Step<Needs> = {
         'Docker Compose made no container',
         'Look at `docker compose ps --all` in the deployment folder.',
       )
-    await untilReady(ctx, id, began + startDeadline)
     found.container = id
+    await untilReady(ctx, id, {
+      deadline: began + startDeadline,
+      restarts: id === before ? restarts : 0,
+      signal,
+    })
     return {
       saw: `container ${id.slice(0, 12)} answers on 127.0.0.1:${answers.port} after ${seconds(Date.now() - began)}`,
       facts: { container: id, ...checkedFacts(found) },
     }
   },
-  async undo({ compose }) {
+  async undo({ compose, found }) {
+    // What we did not start we do not stop.
+    if (found.container === undefined) return
     // A gateway that does not start leaves a diagnosis in the state folder at every try: stop it from trying on.
     await compose.stop()
   },
@@ -50,9 +61,16 @@ export const proveToken: Step<Needs> = {
   title: 'Prove that the stored token is the one it accepts',
   effect: 'reads',
   skip: ({ launch }) => (launch ? undefined : 'nothing is launched'),
-  async run({ answers, store }) {
+  async run({ answers, docker, store, found }) {
     const token = (await store.load(GATEWAY_TOKEN))?.current?.value
     if (token === undefined) throw new Error('the store lost the gateway token')
+    const container = await docker.container(must(found, 'container'))
+    if (container === undefined || !publishes(container, answers.port))
+      throw new ToolError(
+        'gateway_died',
+        'the gateway ended right after it had started',
+        'Look at `docker compose logs` in the deployment folder, then run the same command again.',
+      )
     const without = await askFromHost(answers, AUTH_PATH)
     let right = await askFromHost(answers, AUTH_PATH, token)
     // A running gateway takes up a new token by itself, in about a second. Few tries: wrong ones are counted.
@@ -76,7 +94,13 @@ async function isRunningAsPlanned({ answers, compose, docker, found }: Needs): P
   const id = await compose.containerId()
   if (id === undefined) return false
   const container = await docker.container(id)
-  if (container?.State.Running !== true || container.State.Paused) return false
+  if (container?.State.Paused === true)
+    throw new ToolError(
+      'gateway_paused',
+      'the gateway is frozen (docker pause)',
+      'If an incident is being looked into, leave it so: setup would thaw and replace it. If not: docker unpause it, then run the command again.',
+    )
+  if (container?.State.Running !== true) return false
   if (container.Config.Labels?.['com.docker.compose.config-hash'] !== (await compose.configHash()))
     return false
   if ((await askFromHost(answers, '/startupz')) !== 200) return false
@@ -85,11 +109,19 @@ async function isRunningAsPlanned({ answers, compose, docker, found }: Needs): P
 }
 
 /** Waits for the published port to take requests. Errors: `gateway_died`, `gateway_not_ready`, each with its log's reason. */
-async function untilReady({ answers, compose, docker }: Needs, id: string, deadline: number): Promise<void> {
+async function untilReady(
+  { answers, compose, docker }: Needs,
+  id: string,
+  until: { deadline: number; restarts: number; signal: AbortSignal },
+): Promise<void> {
   for (;;) {
     const container = await docker.container(id)
     const status = container?.State.Status ?? 'gone'
-    if (container === undefined || container.RestartCount > 0 || ['exited', 'dead'].includes(status)) {
+    if (
+      container === undefined ||
+      container.RestartCount > until.restarts ||
+      ['exited', 'dead'].includes(status)
+    ) {
       const reason = reasonInLog(await compose.logs(200))
       // Docker may be running it again by now, and then shows 0.
       const code =
@@ -104,7 +136,7 @@ async function untilReady({ answers, compose, docker }: Needs, id: string, deadl
     }
     const answer = await askFromHost(answers, '/startupz', undefined, 2000)
     if (answer === 200) return
-    if (Date.now() > deadline) {
+    if (Date.now() > until.deadline) {
       const reason = reasonInLog(await compose.logs(200))
       throw new ToolError(
         'gateway_not_ready',
@@ -112,7 +144,7 @@ async function untilReady({ answers, compose, docker }: Needs, id: string, deadl
         'Is the machine very busy? Raise --start-timeout. All files and secrets are kept: run the same command again.',
       )
     }
-    await sleep(300)
+    await sleep(300, undefined, { signal: until.signal })
   }
 }
 

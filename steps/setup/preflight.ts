@@ -32,6 +32,7 @@ interface Machine {
   layout: Layout
   launch: boolean
   isRoot: boolean
+  env: Readonly<Record<string, string | undefined>>
   now: Date
 }
 
@@ -84,6 +85,15 @@ export async function inspectAnswers(
         'Choose another --name: two projects of one name would replace each other’s containers.',
       ),
     )
+  const other = await projectIn(docker, layout.root)
+  if (other !== undefined && other !== answers.name)
+    notices.push(
+      usage(
+        'name',
+        `the gateway of this folder runs as "${other}"`,
+        `Keep that name (--name ${other}), or end it first: docker compose --project-name ${other} down. Two gateways on one state folder destroy it.`,
+      ),
+    )
   // Our own gateway may hold the port already; then it is not taken but in use as planned.
   if (!(ours && owner.ports.includes(answers.port))) {
     const taken = await portProblem(answers.port)
@@ -109,11 +119,10 @@ export async function inspectAnswers(
       usage(
         'memory',
         `a limit of ${answers.memory} MiB, the engine has ${Math.floor(engine.MemTotal / 1024 ** 2)} MiB`,
-        'Lower --memory (1024 at least).',
+        'Lower --memory (1536 at least).',
       ),
     )
-  if (publishesToNeighbours(engine.ServerVersion))
-    notices.push(await neighbourNotice(run, answers, machine.isRoot))
+  if (publishesToNeighbours(engine)) notices.push(await neighbourNotice(run, answers, machine.isRoot))
   return notices
 }
 
@@ -131,7 +140,7 @@ function lookAtFolder({ root, own, answers }: Layout): Notice[] {
   if (found?.isSymbolicLink())
     return [usage('folder', `${root} is a symbolic link`, 'Name the folder it leads to, or another one.')]
   const there = found === undefined ? parent : root
-  if (statSync(there).isDirectory() === false)
+  if (statSync(there, { throwIfNoEntry: false })?.isDirectory() !== true)
     return [usage('folder', `${there} is not a folder`, 'Name another one.')]
   try {
     accessSync(found === undefined ? parent : root, constants.W_OK | constants.X_OK)
@@ -177,6 +186,9 @@ function lookAtFolder({ root, own, answers }: Layout): Notice[] {
       ]
 }
 
+/** What holds secrets; `templates/gitignore.hbs` names the same. */
+const NEVER_TRACKED = ['secrets', 'state', '.secure', 'cases', 'proxy/htpasswd']
+
 /** Secrets must be ignored by git and never have been added: an ignored file that is tracked is still committed. */
 async function lookAtGit({ run, layout }: Machine): Promise<Notice[]> {
   const folder = repositoryAbove(layout.root)
@@ -185,11 +197,9 @@ async function lookAtGit({ run, layout }: Machine): Promise<Notice[]> {
     return [
       pass('git', `inside the repository ${folder}; the deployment's own .gitignore keeps its secrets out`),
     ]
-  const { code, stdout } = await run(
-    'git',
-    ['-C', layout.root, 'ls-files', '--', 'secrets', 'state', '.secure', 'cases'],
-    { deadline: 15_000 },
-  )
+  const { code, stdout } = await run('git', ['-C', layout.root, 'ls-files', '--', ...NEVER_TRACKED], {
+    deadline: 15_000,
+  }).catch(() => ({ code: -1, stdout: '' }))
   if (code !== 0)
     return [
       {
@@ -211,7 +221,7 @@ async function lookAtGit({ run, layout }: Machine): Promise<Notice[]> {
       ]
 }
 
-async function lookAtEngine({ docker, now }: Machine, engine: EngineInfo): Promise<Notice[]> {
+async function lookAtEngine({ docker, now, env }: Machine, engine: EngineInfo): Promise<Notice[]> {
   const notices: Notice[] = []
   const options = engine.SecurityOptions ?? []
   const rootless = options.some(option => option.startsWith('name=rootless'))
@@ -227,7 +237,7 @@ async function lookAtEngine({ docker, now }: Machine, engine: EngineInfo): Promi
         'Remove the snap and install Docker from your distribution or from docs.docker.com.',
       ),
     )
-  const endpoint = process.env.DOCKER_HOST ?? (await docker.endpoint())
+  const endpoint = env.DOCKER_HOST || (await docker.endpoint())
   if (/^(ssh|tcp|https?):/.test(endpoint))
     notices.push(
       stop(
@@ -316,6 +326,12 @@ async function neighbourNotice(run: ProcessRunner, answers: Answers, isRoot: boo
     )
   const saw =
     'Docker before 28 lets neighbours on the network reach ports published on 127.0.0.1 (moby#41872)'
+  if (answers.firewall && (await rule.isInstalled().catch(error => error)) instanceof Error)
+    return usage(
+      'firewall',
+      'iptables is not installed, or does not answer',
+      'Install iptables, or leave --firewall out and upgrade Docker to 28 or later.',
+    )
   if (answers.firewall) return pass('neighbours', `${saw}; the rule that closes it will be installed`)
   return {
     id: 'neighbours',
@@ -340,6 +356,18 @@ async function projectOwner(
     folder,
     ports: [...(ports ?? '').matchAll(/127\.0\.0\.1:(\d+)->/g)].map(match => Number(match[1])),
   }
+}
+
+/** The Compose project whose containers come from this folder. */
+async function projectIn(docker: Docker, folder: string): Promise<string | undefined> {
+  const { stdout } = await docker.call(
+    [
+      ...['ps', '--all', '--filter', `label=com.docker.compose.project.working_dir=${folder}`],
+      ...['--format', '{{.Label "com.docker.compose.project"}}'],
+    ],
+    { deadline: 15_000 },
+  )
+  return stdout.split('\n')[0]?.trim() || undefined
 }
 
 /** Tries the port itself. Undefined when it is free. */

@@ -26,19 +26,24 @@ export async function judge(
   checks: readonly Check<World>[],
   world: World,
   clean: (text: string) => string,
+  signal: AbortSignal,
 ): Promise<Finding[]> {
   return Promise.all(
     checks.map(async check => {
       const { id, title, line, threat, severity, remedy, refs } = check
-      const { verdict, evidence } = await lookWithDeadline(check, world)
+      const { verdict, evidence } = await lookWithDeadline(check, world, signal)
       return { check: id, title, line, threat, severity, verdict, evidence: clean(evidence), remedy, refs }
     }),
   )
 }
 
-async function lookWithDeadline(check: Check<World>, world: World): Promise<Judgement> {
+async function lookWithDeadline(check: Check<World>, world: World, signal: AbortSignal): Promise<Judgement> {
   let timer: NodeJS.Timeout | undefined
+  let stop = () => {}
   const late = new Promise<Judgement>(resolve => {
+    stop = () => resolve(unknown('could not look: stopped by the person'))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop)
     timer = setTimeout(
       () => resolve(unknown(`could not look: no answer within ${DEADLINE / 1000} s`)),
       DEADLINE,
@@ -50,5 +55,6 @@ async function lookWithDeadline(check: Check<World>, world: World): Promise<Judg
     return unknown(`could not look: ${error instanceof ToolError ? error.message : String(error)}`)
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
   }
 }

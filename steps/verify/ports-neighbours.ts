@@ -14,8 +14,9 @@ export const portsNeighbours: Check<World> = {
   refs: { seed: '2. Network Isolation' },
   bySetup: true,
   async run(world) {
-    const { ServerVersion } = await world.engine()
-    if (!publishesToNeighbours(ServerVersion))
+    const engine = await world.engine()
+    const { ServerVersion } = engine
+    if (!publishesToNeighbours(engine))
       return passIf(
         true,
         `Docker ${ServerVersion} drops packets from outside for ports published on 127.0.0.1`,

@@ -8,12 +8,12 @@ import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
 import { parseCommentedJson } from '../../src/deployment/render.ts'
-import type { Compose } from '../../src/docker/compose.ts'
-import type { ContainerFacts, Docker, EngineInfo } from '../../src/docker/engine.ts'
+import { Compose } from '../../src/docker/compose.ts'
+import { type ContainerFacts, type Docker, type EngineInfo, publishes } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { Finished, ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
-import { audits, type SecretsAudit, type SecurityAudit } from '../../src/gateway/judges.ts'
+import { type Audits, audits } from '../../src/gateway/judges.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside, type Status } from '../../src/gateway/probe.ts'
 import type { ChainState, Journal, JournalEvent } from '../../src/procedure/journal.ts'
@@ -62,7 +62,7 @@ export interface World {
   cgroup(): Promise<CgroupLimits>
   inside(script: string): Promise<Finished>
   searchProc(): Promise<{ environ: number; cmdline: number; searched: number }>
-  audits(): Promise<{ security: SecurityAudit; secrets: SecretsAudit }>
+  audits(): Promise<Audits>
   askHost(token: 'none' | 'right'): Promise<Status>
   askWrong(): Promise<Status>
   addresses(): string[]
@@ -75,6 +75,8 @@ export interface WorldSources {
   layout: Layout
   answers: Answers
   docker: Docker
+  /** Redacts nothing, so that a secret in what it returns can be found. The judge cleans every finding. */
+  searching: Docker
   compose: Compose
   run: ProcessRunner
   store: SecretStore
@@ -84,10 +86,10 @@ export interface WorldSources {
 
 /** The world as it is. */
 export function realWorld(sources: WorldSources): World {
-  const { layout, answers, docker, compose, run, store } = sources
+  const { layout, answers, docker, searching, compose, run, store } = sources
   const container = once(async () => {
     const id = await compose.containerId()
-    const found = id === undefined ? undefined : await docker.container(id)
+    const found = id === undefined ? undefined : await searching.container(id)
     if (found === undefined)
       throw new ToolError(
         'no_container',
@@ -162,7 +164,16 @@ export function realWorld(sources: WorldSources): World {
       return JSON.parse(stdout)
     }),
     audits: once(async () => audits(docker, (await container()).Id)),
-    askHost: async which => askFromHost(answers, AUTH_PATH, which === 'right' ? await token() : undefined),
+    async askHost(which) {
+      // Whoever else holds the port while the gateway is away would be handed the token.
+      if (!publishes(await container(), answers.port))
+        throw new ToolError(
+          'port_not_ours',
+          `the container does not publish 127.0.0.1:${answers.port}`,
+          'Run create-openclaw-secure . again.',
+        )
+      return askFromHost(answers, AUTH_PATH, which === 'right' ? await token() : undefined)
+    },
     askWrong: once(async () => askFromInside(docker, (await container()).Id, sources.wrongToken)),
     addresses: () =>
       Object.values(networkInterfaces())
@@ -172,7 +183,7 @@ export function realWorld(sources: WorldSources): World {
         .map(address => address.address),
     reach,
     neighbourRule: once(() => new NeighbourRule(run, bridgeNetwork(answers.name).bridge).isInstalled()),
-    logs: once(() => compose.logs(5000)),
+    logs: once(() => new Compose(searching, layout.root, answers.name).logs(5000)),
   }
 }
 
@@ -231,7 +242,7 @@ function reach(address: string, port: number): Promise<'open' | 'refused' | 'sil
 const PROCESSES = `const fs=require('fs');const look=()=>{const m=new Map();for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n)))try{m.set(p,fs.readFileSync('/proc/'+p+'/status','utf8'))}catch{}return m};const a=look();setTimeout(()=>{const b=look();setTimeout(()=>{for(const [p,s] of look())if(a.has(p)&&b.has(p))console.log(JSON.stringify([p,s]))},600)},300)`
 const CGROUP = `const fs=require('fs');const r=(...p)=>{for(const f of p){try{return fs.readFileSync(f,'utf8').trim()}catch{}}return null};const c='/sys/fs/cgroup/';console.log(JSON.stringify({v2:r(c+'cgroup.controllers')!==null,memory:r(c+'memory.max',c+'memory/memory.limit_in_bytes'),pids:r(c+'pids.max',c+'pids/pids.max'),max:r(c+'cpu.max'),quota:r(c+'cpu/cpu.cfs_quota_us',c+'cpu,cpuacct/cpu.cfs_quota_us'),period:r(c+'cpu/cpu.cfs_period_us',c+'cpu,cpuacct/cpu.cfs_period_us')}))`
 // The token comes through stdin and is looked for in every process that this user may read.
-const SEARCH_PROC = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{const fs=require('fs');const n={environ:0,cmdline:0,searched:0};for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n)))for(const f of ['environ','cmdline'])try{if(fs.readFileSync('/proc/'+p+'/'+f,'latin1').includes(t))n[f]++;if(f==='environ')n.searched++}catch{}console.log(JSON.stringify(n))})`
+const SEARCH_PROC = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>{const fs=require('fs');const n={environ:0,cmdline:0,searched:0};for(const p of fs.readdirSync('/proc').filter(n=>/^\\d+$/.test(n)&&n!==String(process.pid)))for(const f of ['environ','cmdline'])try{if(fs.readFileSync('/proc/'+p+'/'+f,'latin1').includes(t))n[f]++;if(f==='environ')n.searched++}catch{}console.log(JSON.stringify(n))})`
 
 function readProcesses({ code, stdout }: Finished): ProcessFacts[] {
   if (code !== 0)

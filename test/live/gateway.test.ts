@@ -3,6 +3,7 @@
  * Each test names the threat it stands for.
  */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +17,7 @@ import {
   type Ran,
   remove,
   sh,
+  startCli,
   tokenOf,
   usual,
 } from './harness.ts'
@@ -282,6 +284,67 @@ describe('looking at it', () => {
     expect(stdout).toMatch(/gateway +running since .*ready/)
     expect(stdout).toMatch(/token +fingerprint [0-9a-f]{16}, 0 days old/)
     expect(stdout).not.toContain(token)
+  })
+})
+
+describe('what somebody does to it', () => {
+  it('a token in the log is found by verify, although what we print never shows it (credential leakage)', async () => {
+    await inside('cat /run/secrets/gateway_token.* > /proc/1/fd/1')
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--only', 'secrets.hidden'])
+    expect(code, stdout).toBe(1)
+    expect(stdout).toContain('in docker logs')
+    expect(stdout).not.toContain(token)
+  })
+
+  it('a gateway frozen for an incident stays frozen: setup refuses, and verify says unknown', async () => {
+    await sh('docker', ['pause', container])
+    const [again, looked] = [
+      await cli([folder, '--yes']),
+      await cli(['verify', '--dir', folder, '--only', 'privileges.none']),
+    ]
+    const { stdout } = await sh('docker', ['inspect', '--format', '{{.State.Status}}', container])
+    await sh('docker', ['unpause', container])
+    expect(again.code, again.stderr).toBe(3)
+    expect(again.stderr).toContain('gateway_paused')
+    expect(looked.code).toBe(3)
+    expect(stdout.trim()).toBe('paused')
+  })
+
+  it('another name does not start a second gateway on the same state', async () => {
+    const { code, stderr } = await cli([
+      folder,
+      '--yes',
+      '--name',
+      'another-name',
+      '--port',
+      String(await freePort()),
+    ])
+    expect(code, stderr).toBe(2)
+    expect(stderr).toContain('runs as')
+  })
+
+  it('whoever takes the port of a stopped gateway is not handed the token (credential leakage)', async () => {
+    await sh('docker', ['stop', '--time', '20', container])
+    const heard: string[] = []
+    const thief = createServer((request, response) => {
+      heard.push(request.headers.authorization ?? 'nothing')
+      response.writeHead(404).end()
+    })
+    await new Promise<void>(done => thief.listen(port, '127.0.0.1', done))
+    const { code } = await cli(['verify', '--dir', folder, '--only', 'token.accepted'])
+    await new Promise(done => thief.close(done))
+    expect(code).toBe(3)
+    expect(heard).toEqual([])
+  })
+
+  it('Ctrl-C ends verify at once, with 130', async () => {
+    const child = startCli(['verify', '--dir', folder])
+    const ended = new Promise(done => child.once('close', done))
+    await sleep(600)
+    const began = Date.now()
+    child.kill('SIGINT')
+    expect(await ended).toBe(130)
+    expect(Date.now() - began).toBeLessThan(5000)
   })
 })
 

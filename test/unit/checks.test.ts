@@ -173,6 +173,7 @@ function healthy(): World {
         findings: [{ checkId: 'x.note', severity: 'info', title: '' }],
       },
       secrets: { status: 'clean', summary: { plaintextCount: 0, unresolvedRefCount: 0 }, findings: [] },
+      ledger: { events: [] },
     }),
     askHost: async which => (which === 'right' ? 404 : 401),
     askWrong: async () => 401,
@@ -183,6 +184,8 @@ function healthy(): World {
   }
 }
 
+const NOBODY_STOPS = new AbortController().signal
+
 /** A world in which every look fails. `answers` and `layout` are known beforehand; everything else is a look. */
 function blind(error: () => never): World {
   return new Proxy(healthy(), {
@@ -191,7 +194,7 @@ function blind(error: () => never): World {
 }
 
 async function verdictOf(check: Check<World>, world: World): Promise<Finding> {
-  return some((await judge([check], world, text => text))[0])
+  return some((await judge([check], world, text => text, NOBODY_STOPS))[0])
 }
 
 describe('the checks', () => {
@@ -290,6 +293,7 @@ describe.each(checks.map(check => [check.id, check] as const))('the check %s', (
           summary: { plaintextCount: 1, unresolvedRefCount: 0 },
           findings: [{ code: value, message: value }],
         },
+        ledger: { events: [value] },
       }),
     }
     const worlds = [
@@ -299,7 +303,7 @@ describe.each(checks.map(check => [check.id, check] as const))('the check %s', (
       }),
     ]
     const findings = (
-      await Promise.all(worlds.map(one => judge([check], one, text => redactor.clean(text))))
+      await Promise.all(worlds.map(one => judge([check], one, text => redactor.clean(text), NOBODY_STOPS)))
     ).flat()
     expect(findings).toHaveLength(2)
     expect(JSON.stringify(findings)).not.toContain(value)
@@ -696,7 +700,7 @@ describe('checks see through what looks right', () => {
 
 describe('judging', () => {
   it('returns one finding a check, in their order, with what is fixed about each', async () => {
-    const findings = await judge(checks, healthy(), text => text)
+    const findings = await judge(checks, healthy(), text => text, NOBODY_STOPS)
     expect(findings.map(finding => finding.check)).toEqual(checks.map(check => check.id))
     for (const [index, { title, line, threat, severity, remedy, refs }] of findings.entries())
       expect(checks[index]).toMatchObject({ title, line, threat, severity, remedy, refs })
@@ -705,17 +709,28 @@ describe('judging', () => {
   it('does not let one check that fails to look keep the others from looking', async () => {
     const world: World = { ...healthy(), container: () => Promise.reject(new Error('gone')) }
     const verdicts = new Map(
-      (await judge(checks, world, text => text)).map(finding => [finding.check, finding.verdict]),
+      (await judge(checks, world, text => text, NOBODY_STOPS)).map(finding => [
+        finding.check,
+        finding.verdict,
+      ]),
     )
     expect(verdicts.get('host.closed')).toBe('unknown')
     expect(verdicts.get('token.strength')).toBe('pass')
+  })
+
+  it('stops waiting when the person does: what was not seen is unknown', async () => {
+    const stop = new AbortController()
+    const stuck: Check<World> = { ...some(checks[0]), run: () => new Promise(() => {}) }
+    const judging = judge([stuck], healthy(), text => text, stop.signal)
+    stop.abort()
+    expect((await judging)[0]).toMatchObject({ verdict: 'unknown' })
   })
 
   it('waits two minutes for an answer, and no answer is unknown', async () => {
     vi.useFakeTimers()
     try {
       const stuck: Check<World> = { ...some(checks[0]), run: () => new Promise(() => {}) }
-      const judging = judge([stuck], healthy(), text => text)
+      const judging = judge([stuck], healthy(), text => text, NOBODY_STOPS)
       await vi.advanceTimersByTimeAsync(119_000)
       let settled = false
       void judging.then(() => {

@@ -35,6 +35,7 @@ async function cli(
     stderr: into('stderr'),
     person: { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 },
     signal: new AbortController().signal,
+    abandon: new AbortController().signal,
     now: () => new Date('2026-11-23T01:40:00Z'),
     ...rest,
   }

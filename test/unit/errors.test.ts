@@ -10,7 +10,6 @@ import {
   UsageError,
   visible,
 } from '../../src/errors.ts'
-import { exitCodeOf } from '../../src/procedure/run.ts'
 import { anyText } from './generators.ts'
 
 describe('a problem in words', () => {
@@ -117,17 +116,12 @@ describe('an error', () => {
       'port: got "x"; allowed: a number',
       'name: missing; allowed: a name; set it with --name',
     ])
-    expect(exitCodeOf(error)).toBe(Exit.usage)
+    expect(error.exit).toBe(Exit.usage)
   })
 
   it('of cancelling ends with 130 and says what exists', () => {
-    expect(exitCodeOf(new Cancelled('Nothing was changed.'))).toBe(130)
+    expect(new Cancelled('Nothing was changed.').exit).toBe(130)
     expect(new Cancelled('Nothing was changed.').message).toContain('Nothing was changed.')
-  })
-
-  it('that is not ours counts as unknown, never as done', () => {
-    expect(exitCodeOf(new TypeError('x'))).toBe(Exit.unknown)
-    expect(exitCodeOf('x')).toBe(Exit.unknown)
   })
 
   it('keeps its cause, its code and its hint', () => {

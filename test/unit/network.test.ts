@@ -32,13 +32,28 @@ describe('the network of a deployment', () => {
 })
 
 describe('an engine that lets neighbours in', () => {
+  const engine = (ServerVersion: string) => ({
+    ServerVersion,
+    SecurityOptions: [],
+    OperatingSystem: 'Debian 12',
+  })
   it.each(['20.10.24+dfsg1', '26.1.5', '27.5.1', 'unknown', ''])(
     'is %j, or one that cannot be told',
-    version => expect(publishesToNeighbours(version)).toBe(true),
+    version => expect(publishesToNeighbours(engine(version))).toBe(true),
   )
   it.each(['28.0.0', '28.0.1', '29.1.0-rc.1', '28.3.2+dfsg1'])('is not %s', version =>
-    expect(publishesToNeighbours(version)).toBe(false),
+    expect(publishesToNeighbours(engine(version))).toBe(false),
   )
+})
+
+describe('an old engine whose bridge no neighbour has a route to', () => {
+  it('is a rootless one, or one in the virtual machine of Docker Desktop', () => {
+    const old = { ServerVersion: '26.1.5', OperatingSystem: 'Debian 12' }
+    expect(publishesToNeighbours({ ...old, SecurityOptions: ['name=seccomp', 'name=rootless'] })).toBe(false)
+    expect(publishesToNeighbours({ ...old, SecurityOptions: [], OperatingSystem: 'Docker Desktop' })).toBe(
+      false,
+    )
+  })
 })
 
 describe('the firewall rule', () => {
