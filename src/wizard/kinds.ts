@@ -153,3 +153,19 @@ function isPrivateHost(host: string): boolean {
   if (host.startsWith('[')) return /^\[(::1\]|f[cd][0-9a-f]{2}:)/i.test(host)
   return !host.includes('.') || host.endsWith('.internal') || host.endsWith('.local')
 }
+
+/** An absolute path that no configuration file has to quote. */
+export function isPlainPath(value: string): boolean {
+  return /^(\/[A-Za-z0-9._-]+)+$/.test(value) && !value.split('/').includes('..')
+}
+
+/** A name of the IANA time zone database that this Node knows. */
+export function isTimeZone(value: string): boolean {
+  if (!/^[A-Za-z][A-Za-z0-9_+/-]{0,63}$/.test(value)) return false
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: value })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -4,6 +4,8 @@ import {
   integer,
   isHostName,
   isImageReference,
+  isPlainPath,
+  isTimeZone,
   type Kind,
   list,
   provider,
@@ -383,18 +385,4 @@ function projectName(directory: string): string {
     .slice(0, 40)
     .replace(/-+$/, '')
   return slug.length >= 2 ? slug : 'openclaw'
-}
-
-function isPlainPath(value: string): boolean {
-  return /^(\/[A-Za-z0-9._-]+)+$/.test(value) && !value.split('/').includes('..')
-}
-
-function isTimeZone(value: string): boolean {
-  if (!/^[A-Za-z][A-Za-z0-9_+/-]{0,63}$/.test(value)) return false
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: value })
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,32 +1,21 @@
 import { accessSync, constants, readdirSync, statfsSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { availableParallelism, freemem } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import { coerce, gte } from 'semver'
-import type { Answers } from '../../src/deployment/answers.ts'
 import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
 import type { Docker, EngineInfo } from '../../src/docker/engine.ts'
-import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
-import { Exit, type ExitCode, ToolError } from '../../src/errors.ts'
-
-/** What preflight has to say about one thing. `stop` ends setup before anything is written. */
-export interface Notice {
-  id: string
-  verdict: 'pass' | 'warn' | 'stop'
-  saw: string
-  fix?: string
-  exit?: ExitCode
-}
+import { Exit, ToolError } from '../../src/errors.ts'
+import { type Notice, pass, stop, usage } from './notice.ts'
 
 export interface Preflight {
   notices: Notice[]
   engine?: EngineInfo
 }
 
-interface Machine {
+/** Who asks, and of which machine. */
+export interface Machine {
   docker: Docker
   run: ProcessRunner
   layout: Layout
@@ -64,73 +53,6 @@ export async function inspectMachine(machine: Machine): Promise<Preflight> {
       ],
     }
   }
-}
-
-/** Looks at what the answers ask of the machine: the port, the name, the limits. */
-export async function inspectAnswers(
-  machine: Machine,
-  answers: Answers,
-  engine: EngineInfo | undefined,
-): Promise<Notice[]> {
-  if (engine === undefined) return []
-  const { docker, run, layout } = machine
-  const notices: Notice[] = []
-  const owner = await projectOwner(docker, answers.name)
-  const ours = owner !== undefined && resolve(owner.folder) === layout.root
-  if (owner !== undefined && !ours)
-    notices.push(
-      usage(
-        'name',
-        `a Compose project "${answers.name}" lives in ${owner.folder}`,
-        'Choose another --name: two projects of one name would replace each other’s containers.',
-      ),
-    )
-  const other = await projectIn(docker, layout.root)
-  if (other !== undefined && other !== answers.name)
-    notices.push(
-      usage(
-        'name',
-        `the gateway of this folder runs as "${other}"`,
-        `Keep that name (--name ${other}), or end it first: docker compose --project-name ${other} down. Two gateways on one state folder destroy it.`,
-      ),
-    )
-  // Our own gateway may hold the port already; then it is not taken but in use as planned.
-  if (!(ours && owner.ports.includes(answers.port))) {
-    const taken = await portProblem(answers.port)
-    if (taken !== undefined)
-      notices.push(
-        usage(
-          'port',
-          `port ${answers.port} on 127.0.0.1: ${taken}`,
-          'Choose another --port, or stop what uses it (ss -ltnp shows it).',
-        ),
-      )
-  }
-  if (answers.cpus > engine.NCPU)
-    notices.push(
-      usage(
-        'cpus',
-        `${answers.cpus} CPUs asked for, the engine has ${engine.NCPU}`,
-        `Set --cpus to ${engine.NCPU} or less.`,
-      ),
-    )
-  if (answers.memory * 1024 ** 2 > engine.MemTotal)
-    notices.push(
-      usage(
-        'memory',
-        `a limit of ${answers.memory} MiB, the engine has ${Math.floor(engine.MemTotal / 1024 ** 2)} MiB`,
-        'Lower --memory (1536 at least).',
-      ),
-    )
-  if (publishesToNeighbours(engine)) notices.push(await neighbourNotice(run, answers, machine.isRoot))
-  return notices
-}
-
-/** The exit code of everything that stops: wrong input counts before a machine that is not ready. */
-export function exitOf(notices: readonly Notice[]): ExitCode | undefined {
-  const stops = notices.filter(notice => notice.verdict === 'stop')
-  if (stops.length === 0) return undefined
-  return stops.some(notice => notice.exit === Exit.usage) ? Exit.usage : Exit.unknown
 }
 
 function lookAtFolder({ root, own, answers }: Layout): Notice[] {
@@ -316,71 +238,6 @@ async function lookAtEngine({ docker, now, env }: Machine, engine: EngineInfo): 
   ]
 }
 
-async function neighbourNotice(run: ProcessRunner, answers: Answers, isRoot: boolean): Promise<Notice> {
-  const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
-  if (answers.firewall && !isRoot)
-    return usage(
-      'firewall',
-      'only root can install the firewall rule',
-      `Leave --firewall out and run this as root instead: ${rule.toString()}`,
-    )
-  const saw =
-    'Docker before 28 lets neighbours on the network reach ports published on 127.0.0.1 (moby#41872)'
-  if (answers.firewall && (await rule.isInstalled().catch(error => error)) instanceof Error)
-    return usage(
-      'firewall',
-      'iptables is not installed, or does not answer',
-      'Install iptables, or leave --firewall out and upgrade Docker to 28 or later.',
-    )
-  if (answers.firewall) return pass('neighbours', `${saw}; the rule that closes it will be installed`)
-  return {
-    id: 'neighbours',
-    verdict: 'warn',
-    saw,
-    fix: `--firewall installs the rule that closes it (${rule.toString()}), or upgrade Docker.`,
-  }
-}
-
-async function projectOwner(
-  docker: Docker,
-  name: string,
-): Promise<{ folder: string; ports: number[] } | undefined> {
-  const format = '{{.Label "com.docker.compose.project.working_dir"}}\t{{.Ports}}'
-  const { stdout } = await docker.call(
-    ['ps', '--all', '--filter', `label=com.docker.compose.project=${name}`, '--format', format],
-    { deadline: 15_000 },
-  )
-  const [folder, ports] = (stdout.split('\n')[0] ?? '').split('\t')
-  if (folder === undefined || folder === '') return undefined
-  return {
-    folder,
-    ports: [...(ports ?? '').matchAll(/127\.0\.0\.1:(\d+)->/g)].map(match => Number(match[1])),
-  }
-}
-
-/** The Compose project whose containers come from this folder. */
-async function projectIn(docker: Docker, folder: string): Promise<string | undefined> {
-  const { stdout } = await docker.call(
-    [
-      ...['ps', '--all', '--filter', `label=com.docker.compose.project.working_dir=${folder}`],
-      ...['--format', '{{.Label "com.docker.compose.project"}}'],
-    ],
-    { deadline: 15_000 },
-  )
-  return stdout.split('\n')[0]?.trim() || undefined
-}
-
-/** Tries the port itself. Undefined when it is free. */
-function portProblem(port: number): Promise<string | undefined> {
-  return new Promise(done => {
-    const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      done(error.code === 'EADDRINUSE' ? 'something is listening on it' : (error.code ?? 'unusable')),
-    )
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(undefined)))
-  })
-}
-
 function nearestExisting(path: string): string {
   let folder = path
   while (lookAt(folder) === undefined) folder = dirname(folder)
@@ -403,16 +260,4 @@ function freeSpace(path: string): number | undefined {
   } catch {
     return undefined
   }
-}
-
-function pass(id: string, saw: string): Notice {
-  return { id, verdict: 'pass', saw }
-}
-
-function stop(id: string, saw: string, fix: string): Notice {
-  return { id, verdict: 'stop', saw, fix, exit: Exit.unknown }
-}
-
-function usage(id: string, saw: string, fix: string): Notice {
-  return { id, verdict: 'stop', saw, fix, exit: Exit.usage }
 }

@@ -665,8 +665,11 @@ describe('checks see through what looks right', () => {
     ],
     [
       'audit.ledger',
-      'a ledger that cannot be read',
-      { inside: async () => ({ code: 3, stdout: '', stderr: '' }) },
+      'a ledger that does not say who',
+      {
+        policy: async () =>
+          altered(await healthy().policy(), ['logging', 'audit', 'executionIdentity'], false),
+      },
     ],
     ['audit.log-kept', 'a log nobody writes', { file: () => undefined }],
     [

@@ -58,7 +58,7 @@ const choices = fc.record({
   proxyHost: host,
   proxyCertificate: path,
   proxyKey: path,
-  memory: fc.integer({ min: 1024, max: 1_048_576 }),
+  memory: fc.integer({ min: 1536, max: 1_048_576 }),
   cpus: fc.integer({ min: 1, max: 1024 }),
   pids: fc.integer({ min: 128, max: 32_768 }),
   timezone: fc.constantFrom(...zones),
