@@ -23,6 +23,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { parse } from 'yaml'
 import { parseCommentedJson } from '../../src/deployment/render.ts'
 import { Journal } from '../../src/procedure/journal.ts'
+import { questions } from '../../src/wizard/questions.ts'
 import {
   BASE_IMAGE,
   BIN,
@@ -168,6 +169,15 @@ async function refuses({ is, args, env, code, says, count }: Case): Promise<void
 }
 
 const WHOLE = 'a whole number from 1024 to 65535'
+
+describe('the help', () => {
+  it('that the build keeps is what the program itself says, with every flag of setup', async () => {
+    const [kept, said] = [await cli(['--help']), await cli(['help'])]
+    expect(kept).toEqual(said)
+    expect(kept.code).toBe(0)
+    for (const { flag } of questions) expect(kept.stdout).toContain(flag)
+  })
+})
 
 describe('the command line', () => {
   it('lists every missing answer at once, each with its flag, its variable and what --yes would take', async () => {
