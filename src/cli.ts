@@ -51,6 +51,8 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
     now: () => new Date(),
   }
   process.exitCode = await run(program, argv)
+  // After a Ctrl-C, what a check had asked for may still be under way.
+  abandon.abort()
   // A conversation leaves stdin open; nothing is waited for any more.
   if (listening) process.stdin.pause().unref?.()
 }
