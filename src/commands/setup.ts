@@ -94,8 +94,11 @@ export async function setup(program: Program, directory: string, options: SetupO
   // A conversation on a machine that cannot carry it out would be time lost.
   if (session.interactive && stopped !== undefined) throw preflightError(preflight.notices, stopped)
 
-  const look = async (answers: Answers) =>
-    noticesAsProblems(await inspectAnswers(machine, answers, preflight.engine))
+  const look = async (answers: Answers) => {
+    const notices = await inspectAnswers(machine, answers, preflight.engine)
+    tell(noticeLines(notices.filter(notice => notice.verdict !== 'stop')))
+    return noticesAsProblems(notices)
+  }
   const { answers, brought } = session.interactive
     ? await askEverything(program, session, options, gathered, place, store, look)
     : await takeEverything(program, session, options, gathered, place, store, look, preflight.notices)
