@@ -31,7 +31,7 @@ import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
 import { crossCheck, fillIn, type Gathered, gather, missing, type Sources } from '../wizard/gather.ts'
 import type { AnswerId, Place } from '../wizard/questions.ts'
-import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
+import { type BroughtSecrets, readSecrets, type SecretFlags, unusableKey } from '../wizard/secrets.ts'
 import { handOver } from './hand-over.ts'
 import {
   composeOf,
@@ -182,10 +182,7 @@ async function askEverything(
   const { accessible } = session
   const talk = { input: program.stdin, output: program.stderr, accessible, signal: program.signal }
   if (gathered.problems.length > 0) throw new UsageError(gathered.problems)
-  const flags = {
-    providerKeys: options.providerKey ?? [],
-    token: options.token ?? [],
-  }
+  const flags = secretFlagsOf(options)
   const answers = await converse(talk, gathered, place, look, complete =>
     preview(complete, textOf(complete, session, place), session, program),
   )
@@ -230,10 +227,7 @@ async function takeEverything(
     ...crossCheck(answers, given),
   ]
   const providers = answers.providers ?? []
-  const flags = {
-    providerKeys: options.providerKey ?? [],
-    token: options.token ?? [],
-  }
+  const flags = secretFlagsOf(options)
   const { brought, problems: secretProblems } = await readSecrets(
     flags,
     providers,
@@ -265,6 +259,11 @@ async function takeEverything(
   const stopped = exitOf(notices)
   if (stopped !== undefined) throw preflightError(notices, stopped)
   return { answers: answers as Answers, brought }
+}
+
+/** What the command line says about secrets: where they are. */
+function secretFlagsOf(options: SetupOptions): SecretFlags {
+  return { providerKeys: options.providerKey ?? [], token: options.token ?? [] }
 }
 
 /** A secret somebody brings although another one is stored: setup keeps what is stored, so saying nothing would deceive. */
