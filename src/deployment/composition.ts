@@ -86,8 +86,6 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
   })
 }
 
-export type Composition = ReturnType<typeof composition>
-
 /** Asks the liveness path, which needs no token. Node is the one program every OpenClaw image has. */
 const HEALTH_SCRIPT = `fetch('http://127.0.0.1:${INSIDE.port}/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`
 

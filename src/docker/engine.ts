@@ -109,8 +109,6 @@ export interface Throwaway {
   mounts?: readonly { source: string; target: string; readOnly: boolean }[]
   tmpfs?: readonly string[]
   environment?: Record<string, string>
-  /** Added after all are dropped. Only to hand files to the container's user. */
-  capabilities?: readonly string[]
   deadline: number
   signal?: AbortSignal
   workdir?: string
@@ -201,11 +199,9 @@ export class Docker {
   async exec(
     container: string,
     command: readonly string[],
-    options: { deadline: number; input?: string | Secret; user?: string; signal?: AbortSignal },
+    options: { deadline: number; input?: string | Secret; signal?: AbortSignal },
   ): Promise<Finished> {
-    const { user, ...rest } = options
-    const as = user === undefined ? [] : ['--user', user]
-    return this.call(['exec', '--interactive', ...as, container, ...command], rest)
+    return this.call(['exec', '--interactive', container, ...command], options)
   }
 
   /**
@@ -240,7 +236,6 @@ export class Docker {
       job.user,
       '--entrypoint',
       entrypoint,
-      ...(job.capabilities ?? []).flatMap(cap => ['--cap-add', cap]),
       ...(job.mounts ?? []).flatMap(m => ['--mount', mountFlag(m)]),
       ...(job.tmpfs ?? []).flatMap(t => ['--tmpfs', t]),
       ...Object.entries(job.environment ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]),

@@ -164,8 +164,6 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
   }
 }
 
-export type GatewayPolicy = ReturnType<typeof gatewayPolicy>
-
 function modelProvider(provider: Provider, model: string) {
   const apiKey = { source: 'file', provider: keySecretOf(provider), id: 'value' }
   if (provider.url === undefined) return { apiKey }

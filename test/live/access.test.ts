@@ -5,7 +5,17 @@ import { networkInterfaces, tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
-import { cli, containerOf, freePort, freshFolder, remove, sh, tokenOf, usual } from './harness.ts'
+import {
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  openToNeighbours,
+  remove,
+  sh,
+  tokenOf,
+  usual,
+} from './harness.ts'
 
 /** Tries to connect every 2 ms for eight seconds: the moment in which a rule is away is short. */
 const KNOCK = `
@@ -102,23 +112,7 @@ describe('a neighbour on the network (network exfiltration)', () => {
   })
 
   it('is noticed by verify when somebody takes the rule away', async () => {
-    await sh('iptables', [
-      '-t',
-      'mangle',
-      '-D',
-      'FORWARD',
-      '-o',
-      bridge,
-      '!',
-      '-i',
-      bridge,
-      '-m',
-      'conntrack',
-      '--ctstate',
-      'NEW',
-      '-j',
-      'DROP',
-    ])
+    await openToNeighbours(basename(folder))
     const { code, stdout } = await cli(['verify', '--dir', folder, '--only', 'ports.neighbours'])
     expect(code).toBe(1)
     expect(stdout).toContain('missing')

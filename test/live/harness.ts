@@ -168,25 +168,13 @@ export async function remove(folder: string): Promise<void> {
   for (const id of stdout.split('\n').filter(line => line !== ''))
     await sh('docker', ['rm', '--force', '--volumes', id])
   await sh('docker', ['network', 'rm', `${name}_gateway`])
-  const { bridge } = bridgeNetwork(name)
-  await sh('iptables', [
-    '--wait',
-    '5',
-    '-t',
-    'mangle',
-    '-D',
-    'FORWARD',
-    '-o',
-    bridge,
-    '!',
-    '-i',
-    bridge,
-    '-m',
-    'conntrack',
-    '--ctstate',
-    'NEW',
-    '-j',
-    'DROP',
-  ])
+  await openToNeighbours(name)
   rmSync(resolve(folder, '..'), { recursive: true, force: true })
+}
+
+/** Takes the neighbours' rule of a deployment away, as somebody who flushes the firewall would. */
+export async function openToNeighbours(name: string): Promise<void> {
+  const { bridge } = bridgeNetwork(name)
+  const match = ['-o', bridge, '!', '-i', bridge, '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']
+  await sh('iptables', ['--wait', '5', '-t', 'mangle', '-D', 'FORWARD', ...match])
 }
