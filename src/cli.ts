@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
+import { FORMATS } from './report/format.ts'
 import { type AnswerId, environmentName, questions } from './wizard/questions.ts'
 
 /**
@@ -130,15 +131,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       if (Array.isArray(value)) given[id] = value.map(String)
       else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
     }
-    const dir = typeof options.dir === 'string' ? options.dir : undefined
-    if (
-      directory !== undefined &&
-      dir !== undefined &&
-      resolve(program.cwd, directory) !== resolve(program.cwd, dir)
-    )
-      throw new UsageError([
-        { field: 'folder', given: `${directory} and --dir ${dir}`, allowed: 'one folder', flag: '--dir' },
-      ])
+    const target = oneFolder(program, directory, options.dir) ?? '.'
     if (directory !== undefined && COMMANDS_TO_COME.includes(directory))
       throw new UsageError([
         {
@@ -148,18 +141,29 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
           flag: `./${directory} if you mean a folder of that name`,
         },
       ])
-    const target = directory ?? dir ?? '.'
     finish(await command.setup(program, target, { ...options, given }))
   })
 
   // Setup is what runs without a command's name, so its flags belong to the first help a person sees.
   root.addHelpText('after', () => `\n${setup.helpInformation()}`)
 
-  withGlobals(root.command('verify').description('prove the checklist against the running gateway'))
+  withGlobals(
+    root.command('verify [directory]').description('prove the checklist against the running gateway'),
+  )
     .option('--only <id>', 'only this check, or all of a group with "ports.*"; repeatable', collect)
-    .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .option('--static', 'files only: ask no engine')
+    .option('--prove', 'also show that every check can fail, in weak copies made for it and removed again')
+    .option('--container <name>', 'the container to judge, where it cannot be found by the folder')
+    .addOption(new Option('--format <format>', 'how to print it').choices(FORMATS))
     .option('--verbose', 'show what every check saw')
-    .action(async options => finish(await (await import('./commands/verify.ts')).verify(program, options)))
+    .action(async (directory: string | undefined, options) =>
+      finish(
+        await (await import('./commands/verify.ts')).verify(program, {
+          ...options,
+          dir: oneFolder(program, directory, options.dir),
+        }),
+      ),
+    )
 
   withGlobals(root.command('status').description('what runs, since when, and what is due')).action(
     async options => finish(await (await import('./commands/status.ts')).status(program, options)),
@@ -177,6 +181,16 @@ function withGlobals(command: Command): Command {
     .option('--plain', 'no redrawing, for screen readers and simple terminals')
     .option('--no-color', 'no colour')
     .exitOverride()
+}
+
+/** The folder, named in one way or in two that agree. */
+function oneFolder(program: Program, directory: string | undefined, dir: unknown): string | undefined {
+  if (typeof dir !== 'string') return directory
+  if (directory !== undefined && resolve(program.cwd, directory) !== resolve(program.cwd, dir))
+    throw new UsageError([
+      { field: 'folder', given: `${directory} and --dir ${dir}`, allowed: 'one folder', flag: '--dir' },
+    ])
+  return directory ?? dir
 }
 
 /** Lines for the terminal, whatever is in them: a container or an engine may have had its word in it. */

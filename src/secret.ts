@@ -47,6 +47,12 @@ export class Secret {
     return timingSafeEqual(sha256(this.#bytes), sha256(other.#bytes))
   }
 
+  /** Whether these bytes hold the value. */
+  isIn(haystack: Buffer | string): boolean {
+    const bytes = typeof haystack === 'string' ? Buffer.from(haystack) : haystack
+    return this.#bytes.length > 0 && bytes.includes(this.#bytes)
+  }
+
   /** Overwrites the bytes. The secret is empty afterwards. */
   wipe(): void {
     this.#bytes.fill(0)
@@ -63,6 +69,11 @@ export class Secret {
   [inspect.custom](): string {
     return VEIL
   }
+}
+
+/** Several secrets as one: a JSON list, to be handed to a child's stdin. */
+export function listed(secrets: readonly Secret[]): Secret {
+  return new Secret(JSON.stringify(secrets.map(secret => secret.expose())))
 }
 
 /** A new gateway token: 32 bytes from the system's CSPRNG as 64 lower-case hex characters (256 bits). */

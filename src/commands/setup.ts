@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
 import { exitOf, type Notice } from '../../steps/setup/notice.ts'
 import { inspectMachine } from '../../steps/setup/preflight.ts'
 import { inspectAnswers } from '../../steps/setup/preflight-answers.ts'
+import { checks } from '../../steps/verify/index.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
@@ -24,9 +26,9 @@ import {
 import { imageLabel } from '../gateway/image.ts'
 import { secretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
-import type { Finding } from '../procedure/step.ts'
+import type { Finding, Suppression } from '../procedure/step.ts'
+import { formatReport } from '../report/format.ts'
 import { envelope, findingsBody } from '../report/json.ts'
-import { textReport } from '../report/text.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
 import { crossCheck, fillIn, type Gathered, gather, missing, type Sources } from '../wizard/gather.ts'
@@ -42,7 +44,7 @@ import {
   type Session,
   storeOf,
 } from './program.ts'
-import { verifyDeployment } from './verify.ts'
+import { exitOf as exitOfFindings, verifyDeployment } from './verify.ts'
 
 export interface SetupOptions extends GlobalOptions {
   answers?: string
@@ -103,7 +105,7 @@ export async function setup(program: Program, directory: string, options: SetupO
     ? await askEverything(program, session, options, gathered, place, store, look)
     : await takeEverything(program, session, options, gathered, place, store, look, preflight.notices)
 
-  const written = textOf(answers, session, place)
+  const written = textOf(answers, gathered.suppressions, session, place)
   const context: SetupContext = {
     answers,
     written,
@@ -143,12 +145,18 @@ export async function setup(program: Program, directory: string, options: SetupO
     runtimeOf(session, program, 'setup', false),
   )
   const verifying = performance.now()
-  const findings = launch ? await verifyDeployment(session, answers, store, program.signal) : []
+  const deployment = { answers, suppressions: gathered.suppressions }
+  const findings = launch
+    ? await verifyDeployment(session, deployment, store, program.now(), program.signal)
+    : []
   if (program.signal.aborted)
     throw new Cancelled('The gateway runs; the checks were cut short: run create-openclaw-secure verify.')
   const code = launch ? exitAfterSetup(findings) : Exit.done
 
-  if (findings.length > 0) tell(`\n${textReport(findings, { colour: session.colour, verbose: false })}`)
+  if (findings.length > 0) {
+    const report = { version: program.version, deployment: session.layout.root, startedAt, findings }
+    tell(`\n${await formatReport(report, 'text', { colour: session.colour, verbose: false })}`)
+  }
   if (changed.length === 0) tell('\nNothing had to be changed.\n')
   tell(handOver(answers, context, directory, launch, place, program.cwd))
   if (options.json)
@@ -184,7 +192,7 @@ async function askEverything(
   if (gathered.problems.length > 0) throw new UsageError(gathered.problems)
   const flags = secretFlagsOf(options)
   const answers = await converse(talk, gathered, place, look, complete =>
-    preview(complete, textOf(complete, session, place), session, program),
+    preview(complete, textOf(complete, gathered.suppressions, session, place), session, program),
   )
   const { brought, problems } = await readSecrets(
     flags,
@@ -308,13 +316,21 @@ function sourcesOf(session: Session, options: SetupOptions, program: Program): P
 }
 
 /** The person's own `deployment.yaml`, comments and all, when it asks for the same; else a new one. */
-function textOf(answers: Answers, session: Session, place: Place): string {
-  if (session.saved === undefined) return writeAnswers(answers)
-  const { answers: saved, problems } = readAnswers(session.saved, 'deployment.yaml')
-  const filled = fillIn(saved, new Map(), place, true)
+function textOf(
+  answers: Answers,
+  suppressions: readonly Suppression[],
+  session: Session,
+  place: Place,
+): string {
+  if (session.saved === undefined) return writeAnswers(answers, suppressions)
+  const saved = readAnswers(session.saved, 'deployment.yaml')
+  const filled = fillIn(saved.answers, new Map(), place, true)
   const same =
-    problems.length === 0 && filled.open.length === 0 && sameAnswers(filled.answers as Answers, answers)
-  return same ? session.saved : writeAnswers(answers)
+    saved.problems.length === 0 &&
+    filled.open.length === 0 &&
+    sameAnswers(filled.answers as Answers, answers) &&
+    isDeepStrictEqual(saved.suppressions ?? [], suppressions)
+  return same ? session.saved : writeAnswers(answers, suppressions)
 }
 
 /** What would be written and run, with a placeholder where only the engine or the store knows the value. */
@@ -344,10 +360,9 @@ function preview(answers: Answers, written: string, session: Session, program: P
 }
 
 /** Setup answers for what it sets up. What comes later (alerting, a restore drill) is shown red and does not fail it. */
-function exitAfterSetup(findings: readonly (Finding & { bySetup: boolean })[]): ExitCode {
-  const own = findings.filter(finding => finding.bySetup)
-  if (own.some(finding => finding.verdict === 'fail')) return Exit.failed
-  return own.some(finding => finding.verdict === 'unknown') ? Exit.unknown : Exit.done
+function exitAfterSetup(findings: readonly Finding[]): ExitCode {
+  const later = new Set(checks.filter(check => check.later).map(check => check.id))
+  return exitOfFindings(findings.filter(finding => !later.has(finding.check)))
 }
 
 const MARK = { pass: 'ok', warn: 'note', stop: 'STOP' } as const

@@ -1,16 +1,16 @@
 import { resolve } from 'node:path'
-import { bornAt } from '../../steps/setup/secrets.ts'
+import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
 import { addressOf } from '../deployment/plan.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
+import { bornAt } from '../stores/store.ts'
 import { composeOf, type GlobalOptions, openSession, type Program, storeOf } from './program.ts'
 import { savedAnswers } from './verify.ts'
 
 const DAY = 86_400_000
-/** The seed's "Regular Maintenance": the token monthly, images weekly. */
-const TOKEN_DAYS = 30
+/** The seed's "Regular Maintenance": images weekly. */
 const IMAGE_DAYS = 7
 
 /** What runs, since when, and what is due. 0: running and nothing due; 1: something is due; 3: not running or not to be seen. */

@@ -1,12 +1,16 @@
 import { resolve } from 'node:path'
+import { factsOf } from '../../steps/verify/facts.ts'
+import { ownFiles } from '../../steps/verify/files.ts'
 import { checks } from '../../steps/verify/index.ts'
-import { judge } from '../../steps/verify/judge.ts'
-import { realWorld } from '../../steps/verify/world.ts'
+import { judge, unlessReplaced, withSuppressions } from '../../steps/verify/judge.ts'
+import type { World } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
-import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
-import type { Finding } from '../procedure/step.ts'
-import { envelope, findingsBody } from '../report/json.ts'
-import { summarize, textReport } from '../report/text.ts'
+import { readIfPresent, writeAtomic } from '../deployment/files.ts'
+import { Cancelled, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
+import type { Finding, Suppression } from '../procedure/step.ts'
+import { driftSince, recall, remember } from '../report/drift.ts'
+import { type Format, formatReport } from '../report/format.ts'
+import { type Control, type Drift, type Report, summarize } from '../report/report.ts'
 import { generateToken } from '../secret.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers } from '../wizard/answers-file.ts'
@@ -15,82 +19,201 @@ import { composeOf, type GlobalOptions, openSession, type Program, type Session,
 
 export interface VerifyOptions extends GlobalOptions {
   only?: string[]
-  format?: 'text' | 'json'
+  format?: Format
   verbose?: boolean
+  /** Files only: no engine is asked. */
+  static?: boolean
+  /** Also shows that every check can fail. */
+  prove?: boolean
+  /** A container to judge that cannot be found by its folder. */
+  container?: string
 }
 
 /** Proves the checklist against the running gateway. 0: all passed; 1: something failed; 3: something could not be looked at. */
 export async function verify(program: Program, options: VerifyOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
-  const answers = savedAnswers(session)
-  const unknownIds = (options.only ?? []).filter(id => !checks.some(check => matches(check.id, id)))
-  if (unknownIds.length > 0)
-    throw new UsageError(
-      unknownIds.map(id => ({
-        field: 'check',
-        given: id,
-        allowed: checks.map(check => check.id).join(', '),
-        flag: '--only',
-      })),
-    )
-  const findings = await verifyDeployment(
-    session,
-    answers,
-    storeOf(session, () => undefined),
-    program.signal,
-    options.only,
-  )
+  const own = session.saved === undefined ? undefined : savedDeployment(session)
+  refuse([
+    ...unknownChecks(options.only ?? [], '--only'),
+    ...unknownChecks(own?.suppressions.map(one => one.check) ?? [], 'suppress in deployment.yaml'),
+    ...contradictions(options, own !== undefined),
+  ])
+  const world =
+    own === undefined
+      ? await foreignWorld(session, program, options.container)
+      : await ownWorld(
+          session,
+          own,
+          program.now(),
+          storeOf(session, () => undefined),
+          options.static === true,
+        )
+
+  const { findings, drift } = await look(world, session, program, options, startedAt)
   if (program.signal.aborted) throw new Cancelled('Nothing was changed.')
-  if (options.json || options.format === 'json')
-    program.stdout.write(
-      envelope(
-        { version: program.version, command: 'verify', deployment: session.layout.root, startedAt },
-        findingsBody(findings.map(({ bySetup: _, ...finding }) => finding)),
-      ),
-    )
-  else
-    program.stdout.write(textReport(findings, { colour: session.colour, verbose: options.verbose === true }))
-  const { fail, unknown } = summarize(findings)
-  return fail > 0 ? Exit.failed : unknown > 0 ? Exit.unknown : Exit.done
+  const controls =
+    options.prove === true && own !== undefined
+      ? await proveChecks(session, program, { ...world, own: own.answers }, findings)
+      : undefined
+
+  const report: Report = {
+    version: program.version,
+    deployment: session.layout.root,
+    startedAt,
+    findings,
+    ...(drift === undefined ? {} : { drift }),
+    ...(controls === undefined ? {} : { controls }),
+  }
+  const format = options.json === true ? 'json' : (options.format ?? 'text')
+  program.stdout.write(
+    await formatReport(report, format, { colour: session.colour, verbose: options.verbose === true }),
+  )
+  return controls?.some(control => !control.red) ? Exit.failed : exitOf(findings)
 }
 
-/** Runs the checks and says for each finding whether setup itself answers for it. */
+/** 3 before 1: with something unseen, what failed is not yet all that is wrong. */
+export function exitOf(findings: readonly Finding[]): ExitCode {
+  const { fail, unknown } = summarize(findings)
+  return unknown > 0 ? Exit.unknown : fail > 0 ? Exit.failed : Exit.done
+}
+
+/** Runs the checks that were asked for, and compares with what the last run left. */
+async function look(
+  world: World,
+  session: Session,
+  program: Program,
+  options: Pick<VerifyOptions, 'only' | 'static'>,
+  startedAt: string,
+): Promise<{ findings: Finding[]; drift?: Drift }> {
+  const isAsked = (id: string) =>
+    options.only === undefined || options.only.length === 0 || options.only.some(one => matches(id, one))
+  const chosen = checks.filter(
+    check => isAsked(check.id) && !(options.static === true && check.kind === 'live'),
+  )
+  const findings = await judgeAll(world, session, program.signal, chosen)
+  if (world.own === undefined || program.signal.aborted) return { findings }
+  const facts = await factsOf(world, options.static !== true)
+  const path = resolve(session.layout.own, 'verify.json')
+  const last = recall(readIfPresent(path))
+  writeAtomic(path, `${JSON.stringify(remember(last, startedAt, findings, facts))}\n`, 0o600)
+  return last === undefined ? { findings } : { findings, drift: driftSince(last, findings, facts) }
+}
+
+async function judgeAll(
+  world: World,
+  session: Session,
+  signal: AbortSignal,
+  chosen: typeof checks,
+): Promise<Finding[]> {
+  const seen = await judge(chosen, world, text => session.redactor.clean(text), signal)
+  const live = chosen.some(check => check.kind === 'live')
+  const sure = live ? await unlessReplaced(seen, world) : seen
+  return withSuppressions(sure, world.suppressions, world.now)
+}
+
+/** Every check on the deployment that setup has just made. */
 export async function verifyDeployment(
   session: Session,
-  answers: Answers,
+  deployment: Deployment,
   store: SecretStore,
+  now: Date,
   signal: AbortSignal,
-  only?: readonly string[],
-): Promise<(Finding & { bySetup: boolean })[]> {
-  const chosen = checks.filter(
-    check => only === undefined || only.length === 0 || only.some(id => matches(check.id, id)),
-  )
-  const world = realWorld({
-    layout: session.layout,
-    answers,
-    docker: session.docker,
-    searching: session.searching,
-    compose: composeOf(session, answers.name),
-    run: session.run,
-    store,
-    journal: session.journal,
-    wrongToken: session.redactor.learn(generateToken()),
+): Promise<Finding[]> {
+  return judgeAll(await ownWorld(session, deployment, now, store, false), session, signal, checks)
+}
+
+/** Answers, and the failures of verify that somebody accepts. */
+export interface Deployment {
+  answers: Answers
+  suppressions: readonly Suppression[]
+}
+
+async function ownWorld(
+  session: Session,
+  { answers, suppressions }: Deployment,
+  now: Date,
+  store: SecretStore,
+  filesOnly: boolean,
+): Promise<World> {
+  const { layout, journal, run, docker, searching, redactor } = session
+  const files = ownFiles({ layout, answers, suppressions, store, journal, run, now })
+  if (filesOnly) return filesAlone(files)
+  const { liveWorld } = await import('../../steps/verify/live.ts')
+  const compose = composeOf(session, answers.name)
+  const find = async () => {
+    const id = await compose.containerId()
+    return id === undefined ? undefined : searching.container(id)
+  }
+  const wrongToken = redactor.learn(generateToken())
+  return { ...files, ...liveWorld(files, { docker, searching, run, compose, find, wrongToken }) }
+}
+
+async function foreignWorld(
+  session: Session,
+  program: Program,
+  container: string | undefined,
+): Promise<World> {
+  const { layout, docker, searching, run, redactor } = session
+  const { findForeign, foreignFiles, looksLikeDeployment } = await import('../../steps/verify/foreign.ts')
+  const { liveWorld } = await import('../../steps/verify/live.ts')
+  const sources = { directory: layout.root, container, docker, searching, run, redactor, now: program.now() }
+  const find = findForeign({ ...sources, docker: searching })
+  if (container === undefined && !looksLikeDeployment(layout.root) && (await find()) === undefined)
+    throw noDeployment(layout.root)
+  const files = foreignFiles(sources, find)
+  const wrongToken = redactor.learn(generateToken())
+  return { ...files, ...liveWorld(files, { docker, searching, run, compose: undefined, find, wrongToken }) }
+}
+
+/** With --static nobody asks the engine; a check that does is not chosen, and would be a defect. */
+function filesAlone(files: Awaited<ReturnType<typeof ownFiles>>): World {
+  return new Proxy(files, {
+    get(target, name) {
+      if (Object.hasOwn(target, name)) return Reflect.get(target, name)
+      return () => Promise.reject(new Error(`a static check asked for ${String(name)}`))
+    },
+  }) as World
+}
+
+/** Runs the negative controls of the checks that were asked for. */
+async function proveChecks(
+  session: Session,
+  program: Program,
+  { own, service }: World & { own: Answers },
+  findings: readonly Finding[],
+): Promise<Control[]> {
+  const { prove } = await import('../../steps/prove/prove.ts')
+  const { recordedOwnership } = await import('../../steps/setup/owner.ts')
+  const { assumeOwnership } = await import('../deployment/owner.ts')
+  const { docker, searching, run, redactor, layout, journal } = session
+  const { person, signal, now } = program
+  const chosen = checks.filter(check => findings.some(finding => finding.check === check.id))
+  return prove(chosen, {
+    answers: own,
+    image: (await service()).image ?? '',
+    ownership:
+      recordedOwnership(journal.read(), (await docker.info()).ID, person.uid) ?? assumeOwnership(person),
+    layout,
+    docker,
+    searching,
+    run,
+    redactor,
+    person,
+    now: () => now(),
+    signal,
+    say: line => session.progress.say(line),
   })
-  const findings = await judge(chosen, world, text => session.redactor.clean(text), signal)
-  return findings.map((finding, index) => ({ ...finding, bySetup: chosen[index]?.bySetup === true }))
 }
 
 /** The answers of an existing deployment. Errors: `no_deployment`, and a usage error when the file was spoilt. */
 export function savedAnswers(session: Session): Answers {
-  if (session.saved === undefined)
-    throw new ToolError(
-      'no_deployment',
-      `${session.layout.root} is no deployment of this tool: it has no deployment.yaml`,
-      'Name one with --dir, or make one: npx create-openclaw-secure DIRECTORY',
-      Exit.usage,
-    )
-  const { answers, problems } = readAnswers(session.saved, 'deployment.yaml')
+  return savedDeployment(session).answers
+}
+
+function savedDeployment(session: Session): Deployment {
+  if (session.saved === undefined) throw noDeployment(session.layout.root)
+  const { answers, suppressions, problems } = readAnswers(session.saved, 'deployment.yaml')
   if (problems.length > 0) throw new UsageError(problems, 'Correct deployment.yaml.')
   const place = { directory: session.layout.root, timezone: 'UTC', exposedToNeighbours: false }
   const { answers: complete, open } = fillIn(answers, new Map(), place, true)
@@ -103,7 +226,65 @@ export function savedAnswers(session: Session): Answers {
       })),
       'Correct deployment.yaml.',
     )
-  return complete as Answers
+  return { answers: complete as Answers, suppressions: suppressions ?? [] }
+}
+
+function noDeployment(root: string): ToolError {
+  return new ToolError(
+    'no_deployment',
+    `${root} is no deployment of this tool: it has no deployment.yaml`,
+    'Name one with --dir, or make one: npx create-openclaw-secure DIRECTORY. verify also judges a folder with a Compose file or an openclaw.json, and any container with --container NAME.',
+    Exit.usage,
+  )
+}
+
+function refuse(problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new UsageError(problems)
+}
+
+function unknownChecks(ids: readonly string[], where: string): Problem[] {
+  return ids
+    .filter(id => !checks.some(check => matches(check.id, id)))
+    .map(id => ({
+      field: 'check',
+      given: id,
+      allowed: checks.map(check => check.id).join(', '),
+      flag: where,
+    }))
+}
+
+function contradictions(options: VerifyOptions, isOwn: boolean): Problem[] {
+  const both = (flag: string, other: string): Problem => ({
+    field: flag,
+    given: `${flag} and ${other}`,
+    allowed: 'one of the two',
+    flag: `leave ${other} out`,
+  })
+  return [
+    ...(options.json === true && options.format !== undefined && options.format !== 'json'
+      ? [both('--json', `--format ${options.format}`)]
+      : []),
+    ...(options.static === true && options.prove === true ? [both('--static', '--prove')] : []),
+    ...(options.static === true && options.container !== undefined ? [both('--static', '--container')] : []),
+    ...(isOwn && options.container !== undefined
+      ? [
+          {
+            field: '--container',
+            given: options.container,
+            allowed: 'only for a folder that this tool did not make',
+          },
+        ]
+      : []),
+    ...(!isOwn && options.prove === true
+      ? [
+          {
+            field: '--prove',
+            allowed: 'only for a deployment of this tool, of which it makes a weak copy',
+            flag: '--dir',
+          },
+        ]
+      : []),
+  ]
 }
 
 /** `ports.*` stands for every check that begins with `ports.`. */

@@ -34,7 +34,7 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
         memswap_limit: `${answers.memory}m`,
         cpus: answers.cpus,
         shm_size: '64m',
-        ulimits: { core: 0, nofile: { soft: 8192, hard: 8192 } },
+        ulimits: { core: 0, nofile: { soft: FILE_LIMIT, hard: FILE_LIMIT } },
         environment: {
           HOME: INSIDE.home,
           OPENCLAW_STATE_DIR: INSIDE.state,
@@ -85,6 +85,9 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
     },
   })
 }
+
+/** Open files of one process. The gateway has some 60 open at rest. */
+export const FILE_LIMIT = 8192
 
 /** Asks the liveness path, which needs no token. Node is the one program every OpenClaw image has. */
 const HEALTH_SCRIPT = `fetch('http://127.0.0.1:${INSIDE.port}/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`

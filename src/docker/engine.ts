@@ -55,7 +55,7 @@ const ContainerInspect = z.object({
     ExitCode: z.number(),
     Pid: z.number(),
     StartedAt: z.string(),
-    Health: z.optional(z.object({ Status: z.string() })),
+    Health: z.optional(z.nullable(z.object({ Status: z.string() }))),
   }),
   Config: z.object({
     Image: z.string(),
@@ -63,6 +63,7 @@ const ContainerInspect = z.object({
     Hostname: z._default(z.string(), ''),
     Env: z._default(z.nullable(z.array(z.string())), []),
     Labels: z._default(z.nullable(z.record(z.string(), z.string())), {}),
+    WorkingDir: z._default(z.string(), ''),
   }),
   HostConfig: z.object({
     NetworkMode: z.string(),
@@ -76,6 +77,13 @@ const ContainerInspect = z.object({
     CapDrop: z._default(z.nullable(z.array(z.string())), []),
     SecurityOpt: z._default(z.nullable(z.array(z.string())), []),
     Devices: z._default(z.nullable(z.array(z.unknown())), []),
+    GroupAdd: z._default(z.nullable(z.array(z.string())), []),
+    Tmpfs: z._default(z.nullable(z.record(z.string(), z.string())), {}),
+    Ulimits: z._default(
+      z.nullable(z.array(z.object({ Name: z.string(), Soft: z.number(), Hard: z.number() }))),
+      [],
+    ),
+    ShmSize: z._default(z.number(), 0),
     Memory: z.number(),
     MemorySwap: z.number(),
     NanoCpus: z.number(),
@@ -95,11 +103,22 @@ const ContainerInspect = z.object({
     }),
   ),
   NetworkSettings: z.object({
+    Networks: z._default(z.nullable(z.record(z.string(), z.unknown())), {}),
     Ports: z._default(z.nullable(z.record(z.string(), z.nullable(z.array(PortBinding)))), {}),
   }),
 })
 /** `docker inspect` of a container, the fields we use. `raw` is all of it, for searching. */
 export type ContainerFacts = z.infer<typeof ContainerInspect> & { raw: string }
+
+const NetworkInspect = z.object({
+  Name: z.string(),
+  Driver: z.string(),
+  Internal: z.boolean(),
+  Options: z._default(z.nullable(z.record(z.string(), z.string())), {}),
+  Containers: z._default(z.nullable(z.record(z.string(), z.unknown())), {}),
+})
+/** `docker network inspect`, the fields we use. */
+export type NetworkFacts = z.infer<typeof NetworkInspect>
 
 export interface Throwaway {
   image: string
@@ -132,12 +151,7 @@ export class Docker {
     const { code, stdout, stderr } = await this.call(['info', '--format', '{{json .}}'], { deadline: 15_000 })
     const parsed = Info.safeParse(parseJson(stdout))
     if (code === 0 && parsed.success) return parsed.data
-    const reason = serverError(stdout) ?? firstLine(stderr)
-    throw new ToolError(
-      'engine_unreachable',
-      `the Docker engine does not answer: ${reason}`,
-      engineFix(reason),
-    )
+    throw unreachable(serverError(stdout) ?? stderr)
   }
 
   /** Compose's version, such as "2.26.1", or undefined when the plug-in is missing. */
@@ -160,6 +174,23 @@ export class Docker {
     const { code, stdout } = await this.call(['image', 'inspect', '--', reference], { deadline: 20_000 })
     if (code !== 0) return undefined
     return z.array(ImageInspect).parse(parseJson(stdout))[0]
+  }
+
+  /** Everything the engine tells of an image: its configuration and how each layer was made, as text to be searched. */
+  async imageText(id: string): Promise<string> {
+    const [inspected, history] = await Promise.all([
+      this.call(['image', 'inspect', '--', id], { deadline: 15_000 }),
+      this.call(['history', '--no-trunc', '--format', '{{json .}}', id], { deadline: 15_000 }),
+    ])
+    if (inspected.code === 0 && history.code === 0) return `${inspected.stdout}\n${history.stdout}`
+    throw unreachable(inspected.code === 0 ? history.stderr : inspected.stderr)
+  }
+
+  /** A network by name or id. Errors: `engine_unreachable`, also when it does not exist. */
+  async network(name: string): Promise<NetworkFacts> {
+    const { code, stdout, stderr } = await this.call(['network', 'inspect', '--', name], { deadline: 15_000 })
+    if (code !== 0) throw unreachable(stderr)
+    return z.tuple([NetworkInspect]).parse(parseJson(stdout))[0]
   }
 
   /** Downloads an image. Errors: `image_not_found`, `image_pull_failed`. */
@@ -188,11 +219,7 @@ export class Docker {
     const { code, stdout, stderr } = await this.call(['container', 'inspect', '--', id], { deadline: 15_000 })
     if (code === 0) return { ...z.tuple([ContainerInspect]).parse(parseJson(stdout))[0], raw: stdout }
     if (/no such container/i.test(stderr)) return undefined
-    throw new ToolError(
-      'engine_unreachable',
-      `the Docker engine does not answer: ${firstLine(stderr)}`,
-      engineFix(stderr),
-    )
+    throw unreachable(stderr)
   }
 
   /** Runs a program in a running container as its own user, without a terminal. */
@@ -257,7 +284,7 @@ export class Docker {
 }
 
 /** `docker run --mount` reads CSV: a path with a comma or a quote must be quoted. */
-function mountFlag(mount: { source: string; target: string; readOnly: boolean }): string {
+export function mountFlag(mount: { source: string; target: string; readOnly: boolean }): string {
   const field = (text: string) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
   return [
     'type=bind',
@@ -272,7 +299,18 @@ export function publishes(container: ContainerFacts, port: number): boolean {
   const bindings = Object.values(container.NetworkSettings.Ports ?? {}).flatMap(ports => ports ?? [])
   return (
     container.State.Running &&
-    bindings.some(({ HostIp, HostPort }) => HostIp === '127.0.0.1' && HostPort === String(port))
+    bindings.some(
+      ({ HostIp, HostPort }) => ['127.0.0.1', '0.0.0.0'].includes(HostIp) && HostPort === String(port),
+    )
+  )
+}
+
+function unreachable(stderr: string): ToolError {
+  const reason = firstLine(stderr)
+  return new ToolError(
+    'engine_unreachable',
+    `the Docker engine does not answer: ${reason}`,
+    engineFix(reason),
   )
 }
 

@@ -2,8 +2,10 @@ import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
 import { INSIDE } from '../deployment/layout.ts'
 import { type Docker, firstLine } from '../docker/engine.ts'
+import type { Finished } from '../docker/process.ts'
 import { Exit, ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import { reasonInLog } from './probe.ts'
 
 /**
  * OpenClaw's own opinions. Each is read from its JSON: `security audit` exits 0 whatever it finds.
@@ -84,38 +86,53 @@ export type SecretsAudit = z.infer<typeof SecretsAudit>
 
 const Ledger = z.object({ events: z.array(z.unknown()) })
 
-export interface Audits {
-  security: SecurityAudit
-  secrets: SecretsAudit
-  ledger: z.infer<typeof Ledger>
+const Answer = z.object({ code: z.number(), stdout: z.string(), stderr: z.string() })
+const Answers = z.object({
+  security: Answer,
+  secrets: Answer,
+  ledger: Answer,
+  /** Asked only where the audit failed. */
+  validation: z.optional(Answer),
+})
+
+/** What OpenClaw says of a deployment. Each throws `judge_silent` when that judge gave no verdict. */
+export interface Judges {
+  security(): SecurityAudit
+  secrets(): SecretsAudit
+  ledger(): z.infer<typeof Ledger>
+  /** What OpenClaw dislikes about the configuration so much that it would not start; empty when nothing. */
+  objections(): string[]
 }
 
-/**
- * Runs an OpenClaw command beside the gateway, in its container and so within its memory limit. Each needs some 300 MiB:
- * when memory ends, the kernel takes this process and not the gateway.
- */
-const POLITE = `require('fs').writeFileSync('/proc/self/oom_score_adj','1000');process.exit(require('child_process').spawnSync(process.execPath,['openclaw.mjs',...process.argv.slice(1)],{stdio:'inherit'}).status??137)`
-
-/** What OpenClaw says of itself in the running container. One after the other: together they would need a gigabyte. */
-export async function audits(docker: Docker, container: string): Promise<Audits> {
-  const ask = (...args: string[]) =>
-    docker.exec(container, ['node', '-e', POLITE, ...args, '--json'], { deadline: 60_000 })
-  const security = read(SecurityAudit, await ask('security', 'audit'), 'security audit')
-  const secrets = read(SecretsAudit, await ask('secrets', 'audit'), 'secrets audit')
-  const ledger = read(Ledger, await ask('audit', '--limit', '1'), 'audit')
-  return { security, secrets, ledger }
+/** Reads what `askJudges` printed. Errors: `judge_silent`. */
+export function readJudges({ code, stdout, stderr }: Finished): Judges {
+  const answers = Answers.safeParse(parseJson(stdout))
+  if (!answers.success) throw silent('', code, stderr)
+  const { security, secrets, ledger, validation } = answers.data
+  return {
+    security: () => read(SecurityAudit, security, 'security audit'),
+    secrets: () => read(SecretsAudit, secrets, 'secrets audit'),
+    ledger: () => read(Ledger, ledger, 'audit'),
+    objections() {
+      // Who gives a verdict has read the configuration, and found nothing that keeps the gateway from starting.
+      const found = validation === undefined ? undefined : read(Validation, validation, 'config validate')
+      if (found?.valid === false) return (found.issues ?? []).map(issue => `${issue.path}: ${issue.message}`)
+      read(SecurityAudit, security, 'security audit')
+      return []
+    },
+  }
 }
 
-function read<T>(
-  schema: z.ZodType<T>,
-  finished: { code: number; stdout: string; stderr: string },
-  what: string,
-): T {
+function read<T>(schema: z.ZodType<T>, finished: Finished, what: string): T {
   const parsed = schema.safeParse(parseJson(finished.stdout))
   if (parsed.success) return parsed.data
-  throw new ToolError(
+  throw silent(` ${what}`, finished.code, finished.stderr)
+}
+
+function silent(what: string, code: number, stderr: string): ToolError {
+  return new ToolError(
     'judge_silent',
-    `openclaw ${what} gave no verdict (code ${finished.code}): ${firstLine(finished.stderr)}`,
+    `openclaw${what} gave no verdict (code ${code}): ${reasonInLog(stderr)}`,
     'Look at the gateway’s log, then run the command again.',
   )
 }

@@ -2,7 +2,6 @@ import { request } from 'node:http'
 import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
 import type { Answers } from '../deployment/answers.ts'
-import { INSIDE } from '../deployment/layout.ts'
 import type { Docker } from '../docker/engine.ts'
 import { visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -27,14 +26,22 @@ export type Door = Pick<Answers, 'port' | 'access'>
 const FOR_NOBODY = { 'x-forwarded-for': '192.0.2.1' }
 
 /** Asks the gateway through its published port, as a person on this machine, or the proxy, would. */
-export function askFromHost(door: Door, path: string, token?: Secret, timeout = 5000): Promise<Status> {
+export function askFromHost(
+  door: Door,
+  path: string,
+  token?: Secret,
+  timeout = 5000,
+  body?: object,
+): Promise<Status> {
   return new Promise(resolve => {
     const headers = {
       ...(token === undefined ? {} : { authorization: `Bearer ${token.expose()}` }),
       ...(door.access === 'proxy' ? FOR_NOBODY : {}),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     }
+    const method = body === undefined ? 'GET' : 'POST'
     const call = request(
-      { host: '127.0.0.1', port: door.port, path, headers, timeout, agent: false },
+      { host: '127.0.0.1', port: door.port, method, path, headers, timeout, agent: false },
       response => {
         response.resume()
         resolve(response.statusCode)
@@ -42,7 +49,7 @@ export function askFromHost(door: Door, path: string, token?: Secret, timeout = 
     )
     call.on('timeout', () => call.destroy())
     call.on('error', () => resolve(undefined))
-    call.end()
+    call.end(body === undefined ? undefined : JSON.stringify(body))
   })
 }
 
@@ -50,8 +57,13 @@ export function askFromHost(door: Door, path: string, token?: Secret, timeout = 
  * Asks from loopback inside the container, where wrong tokens are not counted: from outside, ten of them would lock
  * everybody out for five minutes. The token travels through stdin.
  */
-export async function askFromInside(docker: Docker, container: string, token: Secret): Promise<Status> {
-  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${INSIDE.port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t}}).then(r=>console.log(r.status)))`
+export async function askFromInside(
+  docker: Docker,
+  container: string,
+  port: number,
+  token: Secret,
+): Promise<Status> {
+  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t}}).then(r=>console.log(r.status)))`
   const { code, stdout } = await docker.exec(container, ['node', '-e', script], {
     input: token,
     deadline: 15_000,

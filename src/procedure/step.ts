@@ -47,6 +47,9 @@ export type Threat = (typeof THREATS)[number]
 export type Severity = 'critical' | 'high' | 'medium' | 'low'
 export type Verdict = 'pass' | 'fail' | 'unknown' | 'skip'
 
+/** `static`: from files alone, no engine needed. `live`: at the running container. */
+export type Kind = 'static' | 'live'
+
 /** What a check found. `unknown` means it could not look; it is never a pass. */
 export interface Finding {
   check: string
@@ -55,12 +58,23 @@ export interface Finding {
   line: number
   threat: Threat
   severity: Severity
+  kind: Kind
   verdict: Verdict
   /** What was run and what was seen, redacted, so that a reader can repeat it. */
   evidence: string
   /** What to do about a `fail` or an `unknown`. */
   remedy: string
   refs: References
+  /** It failed, and somebody answers for that until a day: the verdict is `skip`, and it stays visible. */
+  suppressed?: Suppression
+}
+
+/** A failure that somebody has accepted, written in `deployment.yaml`. */
+export interface Suppression {
+  check: string
+  reason: string
+  /** The last day it holds, `YYYY-MM-DD`, UTC. */
+  until: string
 }
 
 export interface References {
@@ -75,18 +89,28 @@ export interface Judgement {
   evidence: string
 }
 
-/** A step that only reads, returns what it found, and can be shown to fail. */
-export interface Check<C> {
+/** A step that only reads, returns what it found, and can be shown to fail. `T` is what its negative control may break. */
+export interface Check<C, T> {
   id: string
   title: string
   line: number
   threat: Threat
   severity: Severity
+  kind: Kind
   remedy: string
   refs: References
-  /** False for what a check needs that is set up after the first launch, by another command. */
-  bySetup: boolean
+  /** What it needs is set up after the first launch, by another command: setup does not answer for it. */
+  later?: true
   run(ctx: C): Promise<Judgement>
-  /** A world in which this check must fail: its negative control. */
-  sabotage(ctx: C): C
+  /** Makes a copy of the deployment one in which this check must fail: its negative control. */
+  sabotage: Sabotage<T>
+}
+
+export interface Sabotage<T> {
+  /** Breaks the copy's files: of a static check, all there is; of a live one, before the copy is started. */
+  weaken?(twin: T): void | Promise<void>
+  /** Breaks the running copy. */
+  spoil?(twin: T): void | Promise<void>
+  /** Live checks share a weak copy; one that cannot share with the others names another. */
+  in?: 'unguarded'
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 
 /** One value of a secret. The rotation id names it wherever the value itself must not stand. */
@@ -39,4 +40,18 @@ export interface SecretStore {
   retire(name: string, revision: number): Promise<number>
   /** Forgets the secret altogether. */
   destroy(name: string): Promise<void>
+}
+
+/** `20261123t014000-1a2b3c4d`: sorts by time, and no two are alike. */
+export function rotationId(now: Date): string {
+  const stamp = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
+  return `${stamp}-${randomBytes(4).toString('hex')}`
+}
+
+/** When a value was made: its rotation id begins with the time. */
+export function bornAt(id: string): Date | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)-/.exec(id)
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second] = match
+  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
 }

@@ -11,11 +11,15 @@ import {
 } from 'yaml'
 import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
+import type { Suppression } from '../procedure/step.ts'
 import { type AnswerId, type Partly, type Question, questions } from './questions.ts'
+import { readSuppressions } from './suppressions.ts'
 
 /** What an answers file says. `problems` holds everything wrong with it; `answers` what is well formed. */
 export interface AnswersFile {
   answers: Partly
+  /** Accepted failures; undefined when the file does not speak of any. */
+  suppressions?: Suppression[]
   problems: Problem[]
 }
 
@@ -53,7 +57,12 @@ export function readAnswers(text: string, name: string): AnswersFile {
     }
 
   const answers: Record<string, unknown> = {}
+  let suppressions: Suppression[] | undefined
   const problems: Problem[] = []
+  const plain = (value: unknown): unknown =>
+    isScalar(value) || (isCollection(value) && !hasAlias(value))
+      ? value.toJS(document, { maxAliasCount: 0 })
+      : undefined
   const walk = (map: YAMLMap, above: readonly string[]) => {
     for (const { key, value } of map.items) {
       const path = [...above, isScalar(key) ? String(key.value) : '?']
@@ -64,12 +73,15 @@ export function readAnswers(text: string, name: string): AnswersFile {
           problems.push({ field, given: String(value.value), allowed: '1, the version of this file format' })
         continue
       }
+      if (path.join('.') === SUPPRESS) {
+        const read = readSuppressions(plain(value), field)
+        suppressions = read.suppressions
+        problems.push(...read.problems)
+        continue
+      }
       const question = questions.find(one => begins(one.path, path) && one.path.length === path.length)
       if (question !== undefined) {
-        const data: unknown =
-          isScalar(value) || (isCollection(value) && !hasAlias(value))
-            ? value.toJS(document, { maxAliasCount: 0 })
-            : undefined
+        const data = plain(value)
         const read = question.kind.fromData(data)
         if (read === undefined)
           problems.push({
@@ -84,7 +96,7 @@ export function readAnswers(text: string, name: string): AnswersFile {
         else if (!(isScalar(value) && value.value === null))
           problems.push({ field, given: describe(isScalar(value) ? value.value : []), allowed: 'a mapping' })
       } else {
-        const known = questions.map(candidate => candidate.path.join('.'))
+        const known = [...questions.map(candidate => candidate.path.join('.')), SUPPRESS]
         problems.push({
           field,
           given: 'an unknown key',
@@ -94,11 +106,14 @@ export function readAnswers(text: string, name: string): AnswersFile {
     }
   }
   walk(document.contents, [])
-  return { answers: answers as Partly, problems }
+  return { answers: answers as Partly, problems, ...(suppressions === undefined ? {} : { suppressions }) }
 }
 
+/** Where accepted failures stand. Not an answer to a question: nobody is asked for them. */
+const SUPPRESS = 'suppress'
+
 /** `deployment.yaml`: the answers with the question's own words beside each, to be edited and run again. */
-export function writeAnswers(answers: Answers): string {
+export function writeAnswers(answers: Answers, suppressions: readonly Suppression[] = []): string {
   const document = new Document({ version: 1 }, { version: '1.2' })
   document.commentBefore =
     ' What this deployment is. Edit it and run create-openclaw-secure here again: what changes is shown first.\n It holds no secret.'
@@ -116,6 +131,14 @@ export function writeAnswers(answers: Answers): string {
       key.commentBefore = comment
       pair.key = key
     }
+  }
+  if (suppressions.length > 0) {
+    document.setIn([SUPPRESS], suppressions)
+    const pair = isMap(document.contents) ? document.contents.items.at(-1) : undefined
+    const key = document.createNode(SUPPRESS)
+    key.commentBefore =
+      ' Failures of verify that somebody accepts, each with its reason and the last day it holds.'
+    if (pair !== undefined) pair.key = key
   }
   return document.toString({ lineWidth: 0, defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN' })
 }

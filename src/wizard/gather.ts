@@ -1,5 +1,6 @@
 import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
+import type { Suppression } from '../procedure/step.ts'
 import { type AnswersFile, readAnswers } from './answers-file.ts'
 import {
   type AnswerId,
@@ -29,6 +30,8 @@ export type Origin = 'flag' | 'environment' | 'answers file' | 'saved' | 'defaul
 export interface Gathered {
   answers: Partly
   origins: Map<AnswerId, Origin>
+  /** Accepted failures, from the answers file if it speaks of any, else from the saved answers. */
+  suppressions: readonly Suppression[]
   problems: Problem[]
 }
 
@@ -55,7 +58,8 @@ export function gather(sources: Sources): Gathered {
     origins.set(question.id, found.origin)
   }
   impliedImage(sources, answers, origins, problems)
-  return { answers: answers as Partly, origins, problems }
+  const suppressions = file?.suppressions ?? saved?.suppressions ?? []
+  return { answers: answers as Partly, origins, suppressions, problems }
 }
 
 /**

@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { secretNamesOf } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
-import type { SecretStore } from '../../src/stores/store.ts'
+import { rotationId, type SecretStore } from '../../src/stores/store.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
@@ -58,12 +57,6 @@ export const readSecretNames: Step<Pick<SetupContext, 'answers' | 'store' | 'fou
   },
 }
 
-/** `20261123t014000-1a2b3c4d`: sorts by time, and no two are alike. */
-export function rotationId(now: Date): string {
-  const stamp = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').toLowerCase()
-  return `${stamp}-${randomBytes(4).toString('hex')}`
-}
-
 /** Stage, then commit; a pending value that a killed run left is the one to commit. Returns the fingerprint. */
 async function keep(store: SecretStore, name: string, value: Secret, id: string): Promise<string> {
   const found = await store.load(name)
@@ -78,12 +71,4 @@ async function namesWithoutValue({ answers, store }: Pick<Needs, 'answers' | 'st
   const names = [...secretNamesOf(answers), ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : [])]
   const stored = await Promise.all(names.map(async name => (await store.load(name))?.current !== undefined))
   return names.filter((_, index) => stored[index] !== true)
-}
-
-/** The name under which a token's age can be read: its rotation id begins with the time it was made. */
-export function bornAt(id: string): Date | undefined {
-  const match = /^(\d{4})(\d\d)(\d\d)t(\d\d)(\d\d)(\d\d)-/.exec(id)
-  if (match === null) return undefined
-  const [, year, month, day, hour, minute, second] = match
-  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
 }

@@ -1,31 +1,27 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import { altered, at, type World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
+import { at } from './tree.ts'
 
-/** The seed's logging.auditEvents does not exist, and OpenClaw would not start with it; this is what does. */
-export const auditLedger: Check<World> = {
+/** The seed’s logging.auditEvents does not exist, and OpenClaw would not start with it; this is what does. */
+export const auditLedger: VerifyCheck = {
   id: 'audit.ledger',
   title: 'The audit ledger records, and can be read',
   line: 7,
   threat: 'command injection',
   severity: 'high',
+  kind: 'live',
   remedy:
     'Run create-openclaw-secure . again. Note what the ledger holds: agent runs, tool actions and messages, not HTTP requests.',
   refs: { seed: 'Audit Trail' },
-  bySetup: true,
   async run(world) {
-    const policy = await world.policy()
-    const asked =
-      at(policy, 'logging', 'audit', 'enabled') === true &&
-      at(policy, 'logging', 'audit', 'executionIdentity') === true
-    const { ledger } = await world.audits()
+    const audit = at(await world.policy(), 'logging', 'audit')
+    const asked = at(audit, 'enabled') === true && at(audit, 'executionIdentity') === true
+    // Switched off, it has nothing to read, and OpenClaw gives an error instead.
+    if (!asked) return passIf(false, `logging.audit ${JSON.stringify(audit ?? null)}`)
+    const { events } = (await world.judges()).ledger()
     return passIf(
-      asked,
-      `logging.audit ${JSON.stringify(at(policy, 'logging', 'audit'))}; openclaw audit --json answers, with ${ledger.events.length === 0 ? 'nothing recorded yet' : 'records'}`,
+      true,
+      `logging.audit ${JSON.stringify(audit ?? null)}; openclaw audit --json answers, with ${events.length === 0 ? 'nothing recorded yet' : 'records'}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    policy: async () => altered(await world.policy(), ['logging', 'audit', 'enabled'], false),
-  }),
+  sabotage: { weaken: twin => twin.policy(['logging', 'audit', 'enabled'], false) },
 }

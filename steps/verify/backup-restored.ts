@@ -1,18 +1,17 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
 /** A backup that was never restored is a hope. */
-export const backupRestored: Check<World> = {
+export const backupRestored: VerifyCheck = {
   id: 'backup.restored',
   title: 'A backup was restored and the restored gateway worked',
   line: 9,
   threat: 'resource exhaustion',
   severity: 'medium',
+  kind: 'static',
   remedy:
     'This version has no backup command yet. By hand: openclaw backup create --verify in the container, and restore it into an empty folder on another port.',
   refs: { seed: 'Before Production' },
-  bySetup: false,
+  later: true,
   async run(world) {
     const drill = world
       .journal()
@@ -24,5 +23,5 @@ export const backupRestored: Check<World> = {
         : `the journal has a restore drill at ${drill.at}`,
     )
   },
-  sabotage: world => ({ ...world, journal: () => [] }),
+  sabotage: {},
 }

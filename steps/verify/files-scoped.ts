@@ -1,18 +1,16 @@
 import { INSIDE } from '../../src/deployment/layout.ts'
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import { at, type World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
-/** OpenClaw has no list of forbidden paths. What is not mounted is not there: that is the list. */
-export const filesScoped: Check<World> = {
+/** Of the running container: a mount that was there at its start stays, whatever the file says now. */
+export const filesScoped: VerifyCheck = {
   id: 'files.scoped',
-  title: 'Only this deployment’s own folders are mounted, and file tools stay in the workspace',
+  title: 'Only this deployment’s own folders are mounted',
   line: 5,
   threat: 'filesystem access',
   severity: 'critical',
+  kind: 'live',
   remedy: 'Remove the mount from docker-compose.yml: what is not mounted cannot be read.',
   refs: { seed: '4. Filesystem Scoping', cis: '5.6' },
-  bySetup: true,
   async run(world) {
     const { Mounts } = await world.container()
     const foreign = Mounts.filter(
@@ -23,22 +21,11 @@ export const filesScoped: Check<World> = {
     const writable = Mounts.filter(mount => mount.RW && mount.Type !== 'tmpfs').map(
       mount => mount.Destination,
     )
-    const policy = await world.policy()
-    const scoped = at(policy, 'tools', 'fs', 'workspaceOnly') === true
-    const good = Mounts.length > 0 && foreign.length === 0 && scoped && writable.join() === INSIDE.state
+    const good = Mounts.length > 0 && foreign.length === 0 && writable.join() === INSIDE.state
     return passIf(
       good,
-      `docker inspect: ${foreign.length === 0 ? 'no foreign mount' : `foreign: ${foreign.map(mount => mount.Source || mount.Destination).join(', ')}`}; writable: ${writable.join(', ')}; tools.fs.workspaceOnly ${JSON.stringify(at(policy, 'tools', 'fs', 'workspaceOnly'))}`,
+      `docker inspect: ${foreign.length === 0 ? 'no foreign mount' : `foreign: ${foreign.map(mount => mount.Source || mount.Destination).join(', ')}`}; writable: ${writable.join(', ') || 'none'}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    async container() {
-      const real = await world.container()
-      return {
-        ...real,
-        Mounts: [...real.Mounts, { Type: 'bind', Source: '/etc', Destination: '/host/etc', RW: false }],
-      }
-    },
-  }),
+  sabotage: { weaken: twin => twin.mount('/etc/hosts', '/host/hosts', true) },
 }

@@ -1,17 +1,15 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
 /** Each of these undoes all other checks. */
-export const hostClosed: Check<World> = {
+export const hostClosed: VerifyCheck = {
   id: 'host.closed',
   title: 'The container shares nothing with the machine: no socket, device, namespace or privilege',
   line: 3,
   threat: 'privilege escalation',
   severity: 'critical',
+  kind: 'live',
   remedy: 'Remove it from docker-compose.yml: the engine’s socket alone is root on this machine.',
   refs: { seed: 'Docker Security Hardening', cis: '5.5, 5.10, 5.16-5.18, 5.21, 5.31, 5.32' },
-  bySetup: true,
   async run(world) {
     const { HostConfig: host, Mounts } = await world.container()
     const wrong = [
@@ -23,7 +21,7 @@ export const hostClosed: Check<World> = {
       host.NetworkMode === 'host' && 'the machine’s network',
       (host.CapAdd ?? []).length > 0 && `added capabilities ${(host.CapAdd ?? []).join(' ')}`,
       (host.Devices ?? []).length > 0 && 'devices',
-      Mounts.some(mount => /docker\.sock|containerd\.sock|podman\.sock/.test(mount.Source)) &&
+      Mounts.some(mount => /(docker|containerd|podman)\.sock/.test(`${mount.Source} ${mount.Destination}`)) &&
         'an engine socket',
     ].filter(found => found !== false)
     return passIf(
@@ -31,17 +29,12 @@ export const hostClosed: Check<World> = {
       `docker inspect: ${wrong.length === 0 ? 'not privileged; namespaces of its own; no capability, device or engine socket' : `it has ${wrong.join(', ')}`}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    async container() {
-      const real = await world.container()
-      return {
-        ...real,
-        Mounts: [
-          ...real.Mounts,
-          { Type: 'bind', Source: '/var/run/docker.sock', Destination: '/var/run/docker.sock', RW: true },
-        ],
-      }
+  sabotage: {
+    weaken(twin) {
+      // An empty file under the name is enough: nothing real is handed out.
+      twin.write('docker.sock', '', 0o600)
+      twin.mount('./docker.sock', '/var/run/docker.sock', true)
+      twin.service({ ipc: 'host', devices: ['/dev/null:/dev/spare'] })
     },
-  }),
+  },
 }

@@ -1,19 +1,7 @@
 import { ToolError } from '../../src/errors.ts'
-import type { Check, Finding, Judgement } from '../../src/procedure/step.ts'
-import type { World } from './world.ts'
-
-/** A judgement in one line: `passIf(condition, what was seen)`. */
-export function passIf(good: boolean, evidence: string): Judgement {
-  return { verdict: good ? 'pass' : 'fail', evidence }
-}
-
-export function unknown(evidence: string): Judgement {
-  return { verdict: 'unknown', evidence }
-}
-
-export function skip(reason: string): Judgement {
-  return { verdict: 'skip', evidence: reason }
-}
+import type { Finding, Judgement, Suppression } from '../../src/procedure/step.ts'
+import { skip, unknown, type VerifyCheck } from './check.ts'
+import { NotApplicable, type World } from './world.ts'
 
 /** Every check of one world has this long, in milliseconds; OpenClaw's own audit takes up to 12 s on a busy machine. */
 const DEADLINE = 120_000
@@ -23,38 +11,80 @@ const DEADLINE = 120_000
  * `unknown`, with the reason, and never a pass.
  */
 export async function judge(
-  checks: readonly Check<World>[],
+  checks: readonly VerifyCheck[],
   world: World,
   clean: (text: string) => string,
   signal: AbortSignal,
 ): Promise<Finding[]> {
-  return Promise.all(
-    checks.map(async check => {
-      const { id, title, line, threat, severity, remedy, refs } = check
-      const { verdict, evidence } = await lookWithDeadline(check, world, signal)
-      return { check: id, title, line, threat, severity, verdict, evidence: clean(evidence), remedy, refs }
-    }),
-  )
+  const { late, settled } = lateness(signal)
+  try {
+    return await Promise.all(
+      checks.map(async check => {
+        const { id, title, line, threat, severity, kind, remedy, refs } = check
+        const { verdict, evidence } = await Promise.race([look(check, world), late])
+        const fixed = { check: id, title, line, threat, severity, kind, remedy, refs }
+        return { ...fixed, verdict, evidence: clean(evidence) }
+      }),
+    )
+  } finally {
+    settled()
+  }
 }
 
-async function lookWithDeadline(check: Check<World>, world: World, signal: AbortSignal): Promise<Judgement> {
-  let timer: NodeJS.Timeout | undefined
-  let stop = () => {}
+async function look(check: VerifyCheck, world: World): Promise<Judgement> {
+  try {
+    return await check.run(world)
+  } catch (error) {
+    if (error instanceof NotApplicable) return skip(error.message)
+    return unknown(`could not look: ${error instanceof ToolError ? error.message : String(error)}`)
+  }
+}
+
+/** What a check that has not answered by now has found: at the deadline, or when the person stops. */
+function lateness(signal: AbortSignal): { late: Promise<Judgement>; settled: () => void } {
+  let settled = () => {}
   const late = new Promise<Judgement>(resolve => {
-    stop = () => resolve(unknown('could not look: stopped by the person'))
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop)
-    timer = setTimeout(
+    const stop = () => resolve(unknown('could not look: stopped by the person'))
+    const timer = setTimeout(
       () => resolve(unknown(`could not look: no answer within ${DEADLINE / 1000} s`)),
       DEADLINE,
     )
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop)
+    settled = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', stop)
+    }
   })
-  try {
-    return await Promise.race([check.run(world), late])
-  } catch (error) {
-    return unknown(`could not look: ${error instanceof ToolError ? error.message : String(error)}`)
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  }
+  return { late, settled }
+}
+
+/**
+ * A container that was replaced while we looked: what was seen belongs to two of them, and to none. Every finding about
+ * the running one becomes `unknown`.
+ */
+export async function unlessReplaced(findings: readonly Finding[], world: World): Promise<Finding[]> {
+  const replaced = await world.replaced().catch(() => false)
+  if (!replaced) return [...findings]
+  return findings.map(finding =>
+    finding.kind === 'static'
+      ? finding
+      : { ...finding, ...unknown('the container was replaced or restarted while it was looked at') },
+  )
+}
+
+/** Failures that somebody has accepted, until the day named, are no longer failures; they stay visible. */
+export function withSuppressions(
+  findings: readonly Finding[],
+  suppressions: readonly Suppression[],
+  now: Date,
+): Finding[] {
+  const today = now.toISOString().slice(0, 10)
+  return findings.map(finding => {
+    const accepted = suppressions.find(one => one.check === finding.check)
+    if (finding.verdict !== 'fail' || accepted === undefined) return finding
+    return accepted.until < today
+      ? { ...finding, evidence: `accepted until ${accepted.until}, which is over. ${finding.evidence}` }
+      : { ...finding, verdict: 'skip', suppressed: accepted }
+  })
 }

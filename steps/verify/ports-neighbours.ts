@@ -1,21 +1,23 @@
 import { publishesToNeighbours } from '../../src/docker/firewall.ts'
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
-/** moby#41872: on older engines 127.0.0.1 is not as local as it looks. */
-export const portsNeighbours: Check<World> = {
+/** moby#41872: on older engines 127.0.0.1 is not as local as it looks; on newer ones an option of the network undoes it. */
+export const portsNeighbours: VerifyCheck = {
   id: 'ports.neighbours',
   title: 'Neighbours on the network cannot route to the port',
   line: 2,
   threat: 'network exfiltration',
   severity: 'high',
+  kind: 'live',
   remedy: 'Run create-openclaw-secure . --firewall, or upgrade Docker to 28 or later.',
   refs: { seed: '2. Network Isolation' },
-  bySetup: true,
   async run(world) {
     const engine = await world.engine()
     const { ServerVersion } = engine
+    const { Options } = await world.network()
+    const mode = Options?.['com.docker.network.bridge.gateway_mode_ipv4']
+    if (mode === 'nat-unprotected' || mode === 'routed')
+      return passIf(false, `docker network inspect: gateway_mode_ipv4 ${mode} lets them in on every Docker`)
     if (!publishesToNeighbours(engine))
       return passIf(
         true,
@@ -27,9 +29,10 @@ export const portsNeighbours: Check<World> = {
       `Docker ${ServerVersion} lets them in; the firewall rule that keeps them out is ${closed ? 'there' : 'missing'}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    engine: async () => ({ ...(await world.engine()), ServerVersion: '20.10.24' }),
-    neighbourRule: async () => false,
-  }),
+  sabotage: {
+    weaken: twin =>
+      twin.network({
+        driver_opts: { 'com.docker.network.bridge.gateway_mode_ipv4': 'nat-unprotected' },
+      }),
+  },
 }

@@ -1,19 +1,17 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf, unknown } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, unknown, type VerifyCheck } from './check.ts'
 
 /** Tried, not read: whatever the configuration says, a connection either comes about or does not. */
-export const portsUnreachable: Check<World> = {
+export const portsUnreachable: VerifyCheck = {
   id: 'ports.unreachable',
   title: 'No other address of this machine answers on the port',
   line: 2,
   threat: 'network exfiltration',
   severity: 'critical',
+  kind: 'live',
   remedy: 'See who listens (ss -ltnp) and bind it to 127.0.0.1.',
   refs: { seed: '2. Network Isolation', cis: '5.14' },
-  bySetup: true,
   async run(world) {
-    const { port } = world.answers
+    const port = await world.port()
     if ((await world.reach('127.0.0.1', port)) !== 'open')
       return unknown(`nothing answers on 127.0.0.1:${port}: the gateway is not running`)
     const addresses = world.addresses()
@@ -26,5 +24,13 @@ export const portsUnreachable: Check<World> = {
       `connected to port ${port}: ${seen.map(one => `${one.address} ${one.answer}`).join(', ')}`,
     )
   },
-  sabotage: world => ({ ...world, addresses: () => ['192.0.2.1'], reach: async () => 'open' }),
+  sabotage: {
+    weaken: twin =>
+      twin.service({
+        ports: [
+          ...['127.0.0.1', twin.bridgeAddress].map(address => `${address}:${twin.answers.port}:18789`),
+          '127.0.0.1::2222',
+        ],
+      }),
+  },
 }

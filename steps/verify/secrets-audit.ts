@@ -1,19 +1,17 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
-/** OpenClaw's own search through everything it reads. */
-export const secretsAudit: Check<World> = {
+/** OpenClaw’s own search through everything it reads. */
+export const secretsAudit: VerifyCheck = {
   id: 'secrets.audit',
   title: 'OpenClaw finds no plaintext secret and no reference it cannot resolve',
   line: 4,
   threat: 'credential leakage',
   severity: 'high',
+  kind: 'live',
   remedy: 'Move the value into the store: deployment.yaml names providers, --provider-key brings their keys.',
   refs: { seed: '5. Secrets Management', openclaw: 'secrets audit --check' },
-  bySetup: true,
   async run(world) {
-    const { secrets } = await world.audits()
+    const secrets = (await world.judges()).secrets()
     const { plaintextCount, unresolvedRefCount } = secrets.summary
     return passIf(
       secrets.status === 'clean',
@@ -23,15 +21,13 @@ export const secretsAudit: Check<World> = {
         .join('')}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    audits: async () => ({
-      ...(await world.audits()),
-      secrets: {
-        status: 'findings',
-        summary: { plaintextCount: 1, unresolvedRefCount: 0 },
-        findings: [{ code: 'PLAINTEXT_FOUND', message: '' }],
-      },
-    }),
-  }),
+  sabotage: {
+    weaken: twin =>
+      twin.policy(['models', 'providers', 'mock'], {
+        baseUrl: 'http://127.0.0.1:9/v1',
+        apiKey: 'sk-not-a-real-key-000000',
+        api: 'openai-completions',
+        models: [{ id: 'm', name: 'm', contextWindow: 128000, maxTokens: 4096 }],
+      }),
+  },
 }

@@ -1,19 +1,20 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf, unknown } from './judge.ts'
-import { inDeployment, type World } from './world.ts'
+import { resolve } from 'node:path'
+import { passIf, unknown, type VerifyCheck } from './check.ts'
 
-/** Searched by the known value, so that no pattern can miss it. */
-export const secretsHidden: Check<World> = {
+/** Searched by the known values, so that no pattern can miss them. */
+export const secretsHidden: VerifyCheck = {
   id: 'secrets.hidden',
-  title: 'The token shows nowhere: inspect, environment, arguments, logs, files',
+  title: 'No secret shows anywhere: inspect, environment, arguments, logs, files',
   line: 4,
   threat: 'credential leakage',
   severity: 'critical',
-  remedy: 'Replace the token at once, then remove it from there.',
+  kind: 'live',
+  remedy: 'Replace it at once, then remove it from there.',
   refs: { seed: '5. Secrets Management', cis: '4.10' },
-  bySetup: true,
   async run(world) {
-    const token = (await world.token()).expose()
+    const secrets = [...(await world.secrets()).values()]
+    if (secrets.length === 0) return unknown('there is no secret to search for')
+    const holds = (text: string) => secrets.some(secret => secret.isIn(text))
     const { raw } = await world.container()
     const [proc, logs] = await Promise.all([world.searchProc(), world.logs()])
     const files = [
@@ -22,20 +23,23 @@ export const secretsHidden: Check<World> = {
       'deployment.yaml',
       'README.md',
       '.secure/journal.jsonl',
-    ]
-    const texts = await Promise.all(files.map(file => world.text(inDeployment(world, file))))
+      '.env',
+    ].filter(file => world.file(resolve(world.layout.root, file)) !== undefined)
+    const texts = await Promise.all(files.map(file => world.text(resolve(world.layout.root, file))))
     const found = [
-      raw.includes(token) && 'docker inspect',
-      logs.includes(token) && 'docker logs',
+      holds(raw) && 'docker inspect',
+      holds(logs) && 'docker logs',
       proc.environ > 0 && 'a process’s environment',
       proc.cmdline > 0 && 'a process’s arguments',
-      ...files.map((file, index) => texts[index]?.includes(token) === true && file),
+      ...files.map((file, index) => holds(texts[index] ?? '') && file),
     ].filter(place => place !== false)
     if (proc.searched === 0 && found.length === 0) return unknown('no process of the container could be read')
     return passIf(
       found.length === 0,
-      `searched for its value in docker inspect, the last 5000 log lines, ${proc.searched} processes and ${files.length} files: ${found.length === 0 ? 'nowhere' : `in ${found.join(', ')}`}`,
+      `searched for the values of ${secrets.length} secrets in docker inspect, the last 5000 log lines, ${proc.searched} processes and ${files.length} files: ${found.length === 0 ? 'nowhere' : `in ${found.join(', ')}`}`,
     )
   },
-  sabotage: world => ({ ...world, logs: async () => `token=${(await world.token()).expose()}` }),
+  sabotage: {
+    weaken: twin => twin.startWith('cat /run/secrets/gateway_token.*; echo;'),
+  },
 }

@@ -1,25 +1,30 @@
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
 
 /** A tracked file is committed even when it is ignored, so the ignore file proves nothing. */
-export const secretsUntracked: Check<World> = {
+export const secretsUntracked: VerifyCheck = {
   id: 'secrets.untracked',
   title: 'Git tracks nothing secret',
   line: 4,
   threat: 'credential leakage',
   severity: 'critical',
+  kind: 'static',
   remedy: 'git rm --cached it, rewrite the history that holds it, and replace every secret in it.',
   refs: { seed: '1. Gateway Authentication' },
-  bySetup: true,
   async run(world) {
     const tracked = await world.tracked()
     if (tracked === 'no repository') return passIf(true, 'git ls-files: this folder is in no repository')
-    const secret = tracked.filter(path => /^(secrets|state|\.secure|cases)\/|^proxy\/htpasswd$/.test(path))
+    const secret = tracked.filter(path =>
+      /^(secrets|state|\.secure|cases)\/|^proxy\/htpasswd$|^\.env$/.test(path),
+    )
     return passIf(
       secret.length === 0,
       `git ls-files: ${secret.length === 0 ? `${tracked.length} files, none below secrets, state, .secure or cases` : secret.slice(0, 5).join(', ')}`,
     )
   },
-  sabotage: world => ({ ...world, tracked: async () => ['docker-compose.yml', 'secrets/gateway_token.x'] }),
+  sabotage: {
+    async weaken(twin) {
+      await twin.git('init', '--quiet')
+      await twin.git('add', '--force', ...twin.secretFiles())
+    },
+  },
 }

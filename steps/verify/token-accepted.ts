@@ -1,28 +1,26 @@
+import { INSIDE } from '../../src/deployment/layout.ts'
 import { AUTH_PATH } from '../../src/gateway/probe.ts'
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf, unknown } from './judge.ts'
-import type { World } from './world.ts'
+import { passIf, unknown, type VerifyCheck } from './check.ts'
 
-/** The negative half matters more: a gateway that takes any token looks healthy. The wrong one is tried where it cannot lock anybody out. */
-export const tokenAccepted: Check<World> = {
+/** A gateway whose token nobody has is down; one with a token that is not the stored one belongs to somebody else. */
+export const tokenAccepted: VerifyCheck = {
   id: 'token.accepted',
-  title: 'The gateway takes the stored token and nothing else',
+  title: 'The gateway takes the stored token',
   line: 1,
   threat: 'credential leakage',
   severity: 'critical',
+  kind: 'live',
   remedy: 'Run create-openclaw-secure . again: it delivers the stored token and proves it.',
-  refs: { seed: '1. Gateway Authentication', openclaw: 'gateway.http.no_auth' },
-  bySetup: true,
+  refs: { seed: '1. Gateway Authentication' },
   async run(world) {
-    const [none, wrong, right] = await Promise.all([
-      world.askHost('none'),
-      world.askWrong(),
-      world.askHost('right'),
-    ])
-    const evidence = `GET ${AUTH_PATH}: no token ${none ?? 'no answer'}, a wrong token ${wrong ?? 'no answer'} (from loopback inside), the stored token ${right ?? 'no answer'}`
-    if (none === undefined || wrong === undefined || right === undefined || right === 429)
-      return unknown(evidence)
-    return passIf(none === 401 && wrong === 401 && right === 404, evidence)
+    const right = await world.askHost('right')
+    const evidence = `GET ${AUTH_PATH} with the stored token: ${right ?? 'no answer'} (404 means it was let in: there is nothing at that path)`
+    return right === undefined || right === 429 ? unknown(evidence) : passIf(right === 404, evidence)
   },
-  sabotage: world => ({ ...world, askHost: async () => 404 }),
+  sabotage: {
+    weaken(twin) {
+      twin.write('secrets/another', 'f00d'.repeat(16), 0o400)
+      twin.policy(['secrets', 'providers', 'gateway_token', 'path'], `${INSIDE.secrets}/another`)
+    },
+  },
 }

@@ -1,18 +1,17 @@
 import { INSIDE } from '../../src/deployment/layout.ts'
-import type { Check } from '../../src/procedure/step.ts'
-import { passIf } from './judge.ts'
-import { at, record, type World } from './world.ts'
+import { passIf, type VerifyCheck } from './check.ts'
+import { at, record } from './tree.ts'
 
 /** OpenClaw refuses anything laxer at its next start; until then it would run on. */
-export const tokenFile: Check<World> = {
+export const tokenFile: VerifyCheck = {
   id: 'token.file',
   title: 'Every secret file is 0400, owned by the gateway’s user, with one link',
   line: 4,
   threat: 'credential leakage',
   severity: 'critical',
+  kind: 'static',
   remedy: 'Run create-openclaw-secure . again: it delivers the files anew. Find out who changed them.',
   refs: { seed: '5. Secrets Management', openclaw: 'SecretRef file provider' },
-  bySetup: true,
   async run(world) {
     const { secrets } = world.layout
     const providers = Object.values(record(at(await world.policy(), 'secrets', 'providers')))
@@ -20,6 +19,8 @@ export const tokenFile: Check<World> = {
     const named = paths
       .filter(path => path.startsWith(`${INSIDE.secrets}/`))
       .map(path => path.slice(INSIDE.secrets.length + 1))
+    if (world.own === undefined && named.length === 0)
+      return passIf(false, 'openclaw.json: no secret is delivered as a file')
     // What lies there unnamed is just as readable for the container.
     const names = [...new Set([...named, ...world.names(secrets)])].sort()
     const folder = world.file(secrets)
@@ -39,8 +40,9 @@ export const tokenFile: Check<World> = {
       `${seen.map(file => file.text).join('; ')}; the folder 0${folder?.mode.toString(8) ?? '?'}, user ${folder?.uid ?? '?'}`,
     )
   },
-  sabotage: world => ({
-    ...world,
-    file: path => ({ uid: 0, links: 1, ...world.file(path), kind: 'file', mode: 0o444 }),
-  }),
+  sabotage: {
+    weaken(twin) {
+      for (const file of twin.secretFiles()) twin.chmod(file, 0o444)
+    },
+  },
 }

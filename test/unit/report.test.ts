@@ -1,29 +1,33 @@
 import { Writable } from 'node:stream'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Finding, Verdict } from '../../src/procedure/step.ts'
 import { envelope, findingsBody } from '../../src/report/json.ts'
 import { plainProgress, silentProgress } from '../../src/report/progress.ts'
-import { CHECKLIST, checklist, summarize, textReport } from '../../src/report/text.ts'
+import { CHECKLIST, checklist, inert, linesOf, summarize, utc } from '../../src/report/report.ts'
+import { textReport as textOf } from '../../src/report/text.ts'
 import { checks } from '../../steps/verify/index.ts'
-
-function finding(verdict: Verdict, more: Partial<Finding> = {}): Finding {
-  return {
-    check: 'token.strength',
-    title: 'The token is strong',
-    line: 1,
-    threat: 'credential leakage',
-    severity: 'critical',
-    verdict,
-    evidence: 'saw it',
-    remedy: 'mend it',
-    refs: { seed: '1' },
-    ...more,
-  }
-}
+import { anyText } from './generators.ts'
+import { everything, finding, HOSTILE, reportOf } from './reports.ts'
 
 const plain = { colour: false, verbose: true }
+const brief = { colour: false, verbose: false }
+const textReport = (findings: readonly Finding[], options: typeof plain) =>
+  textOf(reportOf(findings), options)
 /** What a terminal would do something with, instead of showing it. */
 const CONTROLS = /[^\P{Cc}\n]|[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u
+
+/** Rows that are too long though they could be broken: a single word is not cut, so that it can be copied. */
+function tooLong(text: string): string[] {
+  return text.split('\n').filter(
+    row =>
+      row.length > 80 &&
+      row
+        .trim()
+        .replace(/^(saw|do): +/, '')
+        .includes(' '),
+  )
+}
 
 describe('a line of the checklist', () => {
   const verdictOf = (...verdicts: Verdict[]) =>
@@ -108,18 +112,7 @@ describe('the report for people', () => {
           evidence: 'some words of what was seen '.repeat(20),
         }),
       )
-      // A single word may be longer than a line; it is not cut, so that it can be copied.
-      const long = textReport(findings, plain)
-        .split('\n')
-        .filter(
-          line =>
-            line.length > 80 &&
-            line
-              .trim()
-              .replace(/^(saw|do): +/, '')
-              .includes(' '),
-        )
-      expect(long).toEqual([])
+      expect(tooLong(textReport(findings, plain))).toEqual([])
     }
   })
 
@@ -150,10 +143,106 @@ describe('the report for people', () => {
     expect(coloured).toContain('\u001b[33m?\u001b[39m')
   })
 
+  it('fits 80 columns whatever is written', () => {
+    expect(tooLong(textOf(everything(), plain))).toEqual([])
+    fc.assert(
+      fc.property(anyText(300), anyText(300), anyText(40), (evidence, reason, name) => {
+        const suppressed = { check: 'a.a', until: '2026-12-31', reason }
+        const text = textOf(
+          reportOf([finding('fail', { evidence }), finding('skip', { suppressed })], {
+            drift: { since: '', verdicts: [], facts: [{ name, from: evidence, to: reason }] },
+          }),
+          plain,
+        )
+        expect(tooLong(text)).toEqual([])
+        expect(text).not.toMatch(CONTROLS)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('always shows what is suppressed, until when and why', () => {
+    const suppressed = { check: 'a.a', until: '2026-12-31', reason: 'the old proxy goes in December' }
+    for (const options of [brief, plain]) {
+      const text = textReport([finding('skip', { check: 'a.a', suppressed })], options)
+      expect(text).toContain('      skip a.a: The token is strong\n        saw: saw it\n')
+      expect(text).toContain('        suppressed until 2026-12-31: the old proxy goes in December\n')
+      expect(text).toMatch(/\n1 checks: 0 passed, 0 failed, 0 unknown, 1 skipped \(1 of them suppressed\)\n$/)
+    }
+  })
+
+  it('says what changed since the last run, verdicts first', () => {
+    const drift = {
+      since: '2026-11-22T08:30:00.000Z',
+      facts: [
+        { name: 'image', from: 'a', to: 'b' },
+        { name: 'config/openclaw.json', from: '', to: 'c' },
+      ],
+      verdicts: [{ check: 'ports.unreachable', from: 'pass', to: 'fail' } as const],
+    }
+    expect(textOf(reportOf([], { drift }), brief)).toContain(
+      [
+        '',
+        'Changed since 2026-11-22 08:30:00 UTC',
+        '      ports.unreachable: pass → fail',
+        '      image: a → b',
+        '      config/openclaw.json: (nothing) → c',
+        '',
+      ].join('\n'),
+    )
+    const same = { since: '2026-11-22T08:30:00.000Z', facts: [], verdicts: [] }
+    expect(textOf(reportOf([], { drift: same }), brief)).toContain(
+      '\nnothing has changed since 2026-11-22 08:30:00 UTC\n',
+    )
+    expect(textOf(reportOf([]), brief)).not.toContain('changed')
+  })
+
+  it('counts the negative controls, and shows those that stayed green', () => {
+    const controls = [
+      { check: 'a.a', red: true, verdict: 'fail', evidence: 'saw a' } as const,
+      { check: 'b.b', red: false, verdict: 'pass', evidence: 'saw b' } as const,
+    ]
+    const short = textOf(reportOf([], { controls }), brief)
+    expect(short).toContain(
+      '\nNegative controls: 1 of 2 seen red\n      not red b.b: pass\n        saw: saw b\n',
+    )
+    expect(short).not.toContain('a.a')
+    expect(textOf(reportOf([], { controls }), plain)).toContain('      red a.a: fail\n        saw: saw a\n')
+    expect(textOf(reportOf([]), plain)).not.toContain('Negative controls')
+  })
+
   it('ends with the counts and one newline', () => {
     expect(textReport([finding('pass'), finding('unknown')], plain)).toMatch(
       /\n2 checks: 1 passed, 0 failed, 1 unknown, 0 skipped\n$/,
     )
+  })
+})
+
+describe('foreign text', () => {
+  it('has nothing left in it that a program would obey, hide or reorder', () => {
+    expect(inert('a\u001b\u009b\u202e\u061c\u00ad\ufeff\u2028\u{e0041}\ud800\uffffz')).toBe(
+      String.raw`a\u001b\u009b\u202e\u061c\u00ad\ufeff\u2028\u{e0041}\ud800\uffffz`,
+    )
+    fc.assert(
+      fc.property(anyText(40), text => {
+        expect(inert(text)).not.toMatch(/[\p{C}\u2028\u2029]/u)
+      }),
+    )
+  })
+
+  it('is left as it is when it is only text', () => {
+    const text = 'Größe → 2 GiB “quoted” 日本語 ✔ e\u0301 😀'
+    expect(inert(text)).toBe(text)
+  })
+
+  it('keeps its lines', () => {
+    expect(linesOf('one\n\ttwo\r\nthree\rfour')).toEqual(['one', '    two', 'three', 'four'])
+    expect(linesOf(HOSTILE)[1]).toBe('✔  2  Configured localhost-only port binding')
+  })
+
+  it('is a time only when it is one', () => {
+    expect(utc('2026-11-23T01:40:00.123Z')).toBe('2026-11-23 01:40:00 UTC')
+    expect(utc('yesterday\u001b')).toBe('yesterday\\u001b')
   })
 })
 

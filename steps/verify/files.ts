@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { relative, resolve } from 'node:path'
+import { parse } from 'yaml'
+import type { Answers } from '../../src/deployment/answers.ts'
+import { errorCode, lookAt, repositoryAbove } from '../../src/deployment/files.ts'
+import type { Layout } from '../../src/deployment/layout.ts'
+import { parseCommentedJson } from '../../src/deployment/render.ts'
+import type { ProcessRunner } from '../../src/docker/process.ts'
+import { ToolError } from '../../src/errors.ts'
+import { GATEWAY_TOKEN, secretNamesOf } from '../../src/gateway/policy.ts'
+import type { Journal } from '../../src/procedure/journal.ts'
+import type { Suppression } from '../../src/procedure/step.ts'
+import type { Secret } from '../../src/secret.ts'
+import type { SecretStore } from '../../src/stores/store.ts'
+import { gatewayService } from './service.ts'
+import { record } from './tree.ts'
+import { type FileWorld, once } from './world.ts'
+
+export interface FileSources {
+  layout: Layout
+  answers: Answers
+  suppressions: readonly Suppression[]
+  store: SecretStore
+  journal: Journal
+  run: ProcessRunner
+  now: Date
+}
+
+/** The files of a deployment that this tool made. */
+export function ownFiles(sources: FileSources): FileWorld {
+  const { layout, answers, suppressions, store, journal, run, now } = sources
+  const secrets = once(async () => {
+    const found = new Map<string, Secret>()
+    for (const name of secretNamesOf(answers)) {
+      const value = (await store.load(name))?.current?.value
+      if (value !== undefined) found.set(name, value)
+    }
+    return found
+  })
+  const service = once(async () => {
+    const found = gatewayService(record(parse(readFileSync(layout.compose, 'utf8'))))
+    if (found === undefined) throw new Error('docker-compose.yml has no gateway service')
+    return found
+  })
+  return {
+    ...anyFiles(layout, run, secrets),
+    own: answers,
+    now,
+    suppressions,
+    async token() {
+      const value = (await secrets()).get(GATEWAY_TOKEN)
+      if (value !== undefined) return value
+      throw new ToolError('no_token', 'the store has no gateway token', 'Run create-openclaw-secure . again.')
+    },
+    secrets,
+    stored: name => store.load(name),
+    policy: once(async () => record(parseCommentedJson(readFileSync(layout.configFile, 'utf8')))),
+    service,
+    profile: once(async () => profileOf((await service()).securityOpt, layout)),
+    journal: () => journal.read(),
+    chain: () => journal.verifyChain(),
+  }
+}
+
+/** What is looked at in the same way whoever made the deployment. */
+export function anyFiles(
+  layout: Layout,
+  run: ProcessRunner,
+  secrets: () => Promise<ReadonlyMap<string, Secret>>,
+): Pick<FileWorld, 'layout' | 'file' | 'text' | 'names' | 'leaksInState' | 'tracked' | 'addable'> {
+  const git = (args: readonly string[], input?: string) =>
+    run('git', ['-C', layout.root, ...args], { deadline: 15_000, ...(input === undefined ? {} : { input }) })
+  // Looked for here first: a machine without git has no repository either.
+  const inRepository = () => repositoryAbove(layout.root) !== undefined
+  return {
+    layout,
+    file(path) {
+      const found = lookAt(path)
+      if (found === undefined) return undefined
+      const kind = found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other'
+      const { mode, uid, nlink, mtime } = found
+      return { mode: Number(mode) & 0o7777, uid: Number(uid), links: Number(nlink), modified: mtime, kind }
+    },
+    text: async path => readFileSync(path, 'utf8'),
+    names: folder => readdirSync(folder),
+    leaksInState: once(async () => searchFolder(layout.state, [...(await secrets()).values()])),
+    tracked: once(async () => {
+      if (!inRepository()) return 'no repository'
+      const { code, stdout, stderr } = await git(['ls-files'])
+      if (code === 0) return stdout.split('\n').filter(line => line !== '')
+      throw gitUnknown(stderr)
+    }),
+    async addable(paths) {
+      if (!inRepository()) return withoutRepository(layout, paths)
+      const { code, stdout, stderr } = await git(['check-ignore', '--stdin', '--no-index'], paths.join('\n'))
+      if (code > 1) throw gitUnknown(stderr)
+      const ignored = new Set(stdout.split('\n'))
+      return paths.filter(path => !ignored.has(path))
+    },
+  }
+}
+
+/** The text of the profile that a `seccomp:PATH` names, relative to the Compose file; undefined when none is named. */
+export function profileOf(securityOpt: readonly string[], layout: Layout): string | undefined {
+  const named = securityOpt.find(option => /^seccomp[:=]/.test(option))?.replace(/^seccomp[:=]/, '')
+  if (named === undefined || named === 'unconfined') return undefined
+  return readFileSync(resolve(layout.root, named), 'utf8')
+}
+
+/** Before there is a repository, the ignore file is read as it will be: our rules are whole folders. */
+function withoutRepository(layout: Layout, paths: readonly string[]): string[] {
+  const path = resolve(layout.root, '.gitignore')
+  const rules = lookAt(path) === undefined ? [] : readFileSync(path, 'utf8').split('\n')
+  const folders = rules.map(rule => rule.trim()).filter(rule => /^\/?[\w.-]+\/?$/.test(rule))
+  return paths.filter(one => !folders.some(folder => one.startsWith(`${folder.replaceAll('/', '')}/`)))
+}
+
+function gitUnknown(stderr: string): ToolError {
+  return new ToolError(
+    'git_unknown',
+    `git could not say: ${stderr.trim().split('\n')[0] ?? ''}`,
+    'Run git status in the deployment folder.',
+  )
+}
+
+/** A search of more than this would take longer than everything else together. Bytes. */
+const MOST = 1024 ** 3
+
+/** Every file below a folder that holds one of the secrets, by the value. Links are not followed. */
+async function searchFolder(
+  folder: string,
+  secrets: readonly Secret[],
+): Promise<{ searched: number; left: number; found: string[] }> {
+  const result = { searched: 0, left: 0, found: [] as string[] }
+  let bytes = 0
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (!entry.isFile()) continue
+    const path = resolve(entry.parentPath, entry.name)
+    try {
+      bytes += statSync(path).size
+      if (bytes > MOST) {
+        result.left += 1
+        continue
+      }
+      const content = await readFile(path)
+      result.searched += 1
+      if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
+    } catch (error) {
+      // The running gateway removes files of its own; one that cannot be read is another matter.
+      if (errorCode(error) !== 'ENOENT') throw error
+    }
+  }
+  return result
+}
