@@ -14,6 +14,6 @@ if (!((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 
   // The build has asked the program for it already.
   process.stdout.write(readFileSync(help))
 } else {
-  const { main } = await import('../dist/src/cli.js')
+  const { main } = await import('../dist/cli/cli.js')
   await main()
 }

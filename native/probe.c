@@ -68,6 +68,7 @@ enum {
   SYS_write = NR(1, 64),
   SYS_close = NR(3, 57),
   SYS_mmap = NR(9, 222),
+  SYS_madvise = NR(28, 233),
   SYS_getpid = NR(39, 172),
   SYS_clone = NR(56, 220),
   SYS_wait4 = NR(61, 260),
@@ -461,6 +462,8 @@ static void hog(unsigned long most) {
       flush(1);
       return;
     }
+    /* Large pages where the machine has them: the limit is the same, and is reached in a quarter of the time. */
+    call3(SYS_madvise, memory, piece * MIB, 14 /* MADV_HUGEPAGE */);
     /* Another value in each page, so that none can be shared or stored as a repetition. */
     for (unsigned long at = 0; at < piece * MIB; at += PAGE)
       *(volatile unsigned long *)(memory + at) = (unsigned long)memory + at;

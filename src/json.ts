@@ -6,3 +6,8 @@ export function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+/** Reads JSON with whole-line `//` comments, as our templates write them. No string spans lines, so none can hold one. */
+export function parseCommentedJson(text: string): unknown {
+  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''))
+}

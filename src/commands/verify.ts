@@ -41,7 +41,7 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
   ])
   const world =
     own === undefined
-      ? await foreignWorld(session, program, options.container)
+      ? await foreignWorld(session, program, options)
       : await ownWorld(
           session,
           own,
@@ -69,7 +69,8 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
   program.stdout.write(
     await formatReport(report, format, { colour: session.colour, verbose: options.verbose === true }),
   )
-  return controls?.some(control => !control.red) ? Exit.failed : exitOf(findings)
+  const code = exitOf(findings)
+  return code === Exit.done && controls?.some(control => !control.red) ? Exit.failed : code
 }
 
 /** 3 before 1: with something unseen, what failed is not yet all that is wrong. */
@@ -152,13 +153,13 @@ async function ownWorld(
 async function foreignWorld(
   session: Session,
   program: Program,
-  container: string | undefined,
+  { container, static: filesOnly }: Pick<VerifyOptions, 'container' | 'static'>,
 ): Promise<World> {
   const { layout, docker, searching, run, redactor } = session
   const { findForeign, foreignFiles, looksLikeDeployment } = await import('../../steps/verify/foreign.ts')
   const { liveWorld } = await import('../../steps/verify/live.ts')
   const sources = { directory: layout.root, container, docker, searching, run, redactor, now: program.now() }
-  const find = findForeign({ ...sources, docker: searching })
+  const find = filesOnly === true ? async () => undefined : findForeign({ ...sources, docker: searching })
   if (container === undefined && !looksLikeDeployment(layout.root) && (await find()) === undefined)
     throw noDeployment(layout.root)
   const files = foreignFiles(sources, find)
@@ -170,7 +171,8 @@ async function foreignWorld(
 function filesAlone(files: Awaited<ReturnType<typeof ownFiles>>): World {
   return new Proxy(files, {
     get(target, name) {
-      if (Object.hasOwn(target, name)) return Reflect.get(target, name)
+      // Whoever awaits it asks whether it is a promise.
+      if (Object.hasOwn(target, name) || name === 'then') return Reflect.get(target, name)
       return () => Promise.reject(new Error(`a static check asked for ${String(name)}`))
     },
   }) as World

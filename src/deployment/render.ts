@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import Handlebars from 'handlebars'
 import { parseDocument } from 'yaml'
 import { ToolError } from '../errors.ts'
+import { parseCommentedJson } from '../json.ts'
 
 /** How a rendered file is read back. `text` has no structure to compare. */
 export type Syntax = 'yaml' | 'json' | 'text'
@@ -45,11 +46,6 @@ export function json(value: unknown): string {
     /[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]/g,
     char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
-}
-
-/** Reads JSON with whole-line `//` comments, as our templates write them. No string spans lines, so none can hold one. */
-export function parseCommentedJson(text: string): unknown {
-  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''))
 }
 
 function readBack(text: string, syntax: Syntax): unknown {

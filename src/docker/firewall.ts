@@ -1,4 +1,3 @@
-import { coerce, lt } from 'semver'
 import { Exit, ToolError } from '../errors.ts'
 import { type EngineInfo, firstLine } from './engine.ts'
 import type { ProcessRunner } from './process.ts'
@@ -13,8 +12,8 @@ export function publishesToNeighbours(
   // There the bridge lies in a network namespace or a virtual machine of its own, where no neighbour has a route to.
   const rootless = engine.SecurityOptions?.some(option => option.startsWith('name=rootless')) === true
   if (rootless || engine.OperatingSystem.includes('Docker Desktop')) return false
-  const version = coerce(engine.ServerVersion)
-  return version === null || lt(version, '28.0.0')
+  // "28.1.0", "20.10.24+dfsg1"; what begins with no number is taken for old.
+  return !(Number.parseInt(engine.ServerVersion, 10) >= 28)
 }
 
 /**
@@ -69,6 +68,11 @@ export class NeighbourRule {
         `As root: ${this.toString()}`,
         Exit.unknown,
       )
+  }
+
+  /** Takes the rule away. Errors: none; a rule that is not there is as good. */
+  async remove(): Promise<void> {
+    await this.#run('iptables', ['--wait', '5', ...this.#arguments('-D')], { deadline: 15_000 })
   }
 
   /** A systemd unit that puts the rule back after a reboot, before Docker starts a container. */

@@ -17,6 +17,8 @@ export interface SiblingJob {
   /** A Docker network by name; `none` for no network at all. */
   network: string
   environment: Readonly<Record<string, string>>
+  /** Share of a busy CPU; the gateway has 1024. */
+  shares: number
   /** Bytes, where the original's limit is not to be used. */
   memory?: number
   deadline: number
@@ -35,7 +37,7 @@ export async function runSibling(
     const flags = [
       ...['run', '--rm', '--pull', 'never', '--name', name, '--label', THROWAWAY_LABEL, '--no-healthcheck'],
       ...likeness(original, job.memory, scratch),
-      ...['--network', job.network, '--entrypoint', entrypoint],
+      ...['--cpu-shares', String(job.shares), '--network', job.network, '--entrypoint', entrypoint],
       ...job.mounts.flatMap(mount => ['--mount', mountFlag(mount)]),
       ...Object.entries(job.environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
       original.Image,

@@ -150,6 +150,8 @@ export interface Attempted {
   /** "open" when a signal makes a Node process listen for a debugger. */
   debugger: 'open' | 'closed'
   connect: Record<string, string>
+  /** Whether packets to anywhere have a way out. */
+  route: boolean
   /** What the native probe printed (native/probe.c). */
   calls: string
   fork: string
@@ -248,6 +250,7 @@ export async function attempt(): Promise<void> {
       found.error === undefined ? found.stdout.split('\n').filter(line => line !== '') : ['find is missing'],
     debugger: opens ? 'open' : 'closed',
     connect: Object.fromEntries(await connections),
+    route: /^\S+\t0{8}\t(?!0{8})/m.test(fs.readFileSync('/proc/net/route', 'utf8')),
     calls: calls.out,
     fork: fork.out,
   }
@@ -261,6 +264,7 @@ export async function attempt(): Promise<void> {
 export async function askJudges(): Promise<void> {
   const fs = process.getBuiltinModule('node:fs')
   const { spawn } = process.getBuiltinModule('node:child_process')
+  const { setPriority } = process.getBuiltinModule('node:os')
   try {
     // Where this runs within the gateway's own memory limit, the kernel is to take this process first.
     fs.writeFileSync('/proc/self/oom_score_adj', '1000')
@@ -271,6 +275,10 @@ export async function askJudges(): Promise<void> {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, ...(state === undefined ? {} : { OPENCLAW_STATE_DIR: state }) },
       })
+      try {
+        // Everybody waits for the audit, so the others let it go first.
+        if (args[0] !== 'security') setPriority(child.pid ?? 0, 10)
+      } catch {}
       let stdout = ''
       let stderr = ''
       child.stdout.on('data', chunk => {

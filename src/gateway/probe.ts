@@ -63,7 +63,7 @@ export async function askFromInside(
   port: number,
   token: Secret,
 ): Promise<Status> {
-  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t}}).then(r=>console.log(r.status)))`
+  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t},signal:AbortSignal.timeout(5000)}).then(r=>console.log(r.status)))`
   const { code, stdout } = await docker.exec(container, ['node', '-e', script], {
     input: token,
     deadline: 15_000,

@@ -111,6 +111,8 @@ export interface Sabotage<T> {
   weaken?(twin: T): void | Promise<void>
   /** Breaks the running copy. */
   spoil?(twin: T): void | Promise<void>
+  /** Breaks what other checks need: done last, when they have all been seen. */
+  alone?: true
   /** Live checks share a weak copy; one that cannot share with the others names another. */
   in?: 'unguarded'
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
+import { sweep } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { takeLock } from '../../src/deployment/lock.ts'
 import type { Docker } from '../../src/docker/engine.ts'
@@ -28,11 +29,14 @@ export interface ProveSources extends TwinSources {
 /**
  * Shows that every check can fail: each is run in a copy of the deployment that was broken for it, and has to be red
  * there. Static checks get a copy on the disk each; live ones share two weak gateways, started for it and removed
- * again. The copies have secrets of their own, and no address that another machine can reach.
+ * again. The copies have secrets of their own; where this user may, the firewall keeps neighbours from them, and they
+ * end by themselves after ten minutes if this program is killed.
  */
 export async function prove(checks: readonly VerifyCheck[], sources: ProveSources): Promise<Control[]> {
   const { layout, signal, now } = sources
   const release = takeLock(layout.lock, 'verify --prove', now())
+  // What a killed run may have left.
+  sweep([layout.own])
   const scratch = mkdtempSync(resolve(layout.own, '.ocs-prove-'))
   const copies: WeakCopy[] = []
   try {
@@ -104,8 +108,21 @@ async function proveLive(
   for (const check of checks) await check.sabotage.weaken?.(copy)
   sources.say(`starting the weak copy ${copy.answers.name}`)
   await copy.launch()
-  for (const check of checks) await check.sabotage.spoil?.(copy)
+  const [alone, together] = [true, false].map(is =>
+    checks.filter(check => (check.sabotage.alone ?? false) === is),
+  )
+  for (const check of together ?? []) await check.sabotage.spoil?.(copy)
   sources.say(`looking at the weak copy ${copy.answers.name}`)
+  const controls = await controlsOf(together ?? [], worldOf(copy, sources), sources)
+  for (const check of alone ?? []) {
+    await check.sabotage.spoil?.(copy)
+    controls.push(...(await controlsOf([check], worldOf(copy, sources), sources)))
+  }
+  return controls
+}
+
+/** A running copy, looked at afresh. */
+function worldOf(copy: WeakCopy, sources: ProveSources): World {
   const files = filesOf(copy, sources)
   const { docker, searching, run, redactor } = sources
   const live = liveWorld(files, {
@@ -119,7 +136,7 @@ async function proveLive(
     },
     wrongToken: redactor.learn(generateToken()),
   })
-  return controlsOf(checks, { ...files, ...live }, sources)
+  return { ...files, ...live }
 }
 
 async function controlsOf(

@@ -8,13 +8,14 @@ import { writeAtomic } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
 import type { Ownership } from '../../src/deployment/owner.ts'
-import { parseCommentedJson } from '../../src/deployment/render.ts'
 import { Compose, SERVICE } from '../../src/docker/compose.ts'
 import type { Docker } from '../../src/docker/engine.ts'
+import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
+import { parseCommentedJson } from '../../src/json.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -55,6 +56,9 @@ const STEPS: readonly Step<SetupContext>[] = [
   writeFiles,
   writePasswordFile,
 ]
+
+/** A weak gateway that nobody removes ends by itself. Seconds. */
+const LIFETIME = 600
 
 /** How long a weak gateway may take to start, in milliseconds. */
 const START = 150_000
@@ -97,6 +101,8 @@ export class WeakCopy implements Twin {
     await twin.#setUp()
     const { subnet, gateway } = bridgeNetwork(name)
     twin.network({ ipam: { config: [{ subnet, gateway }] } })
+    twin.service({ restart: 'no' })
+    twin.startWith(`( sleep ${LIFETIME}; kill 1 ) &`)
     writeAtomic(resolve(twin.layout.base, 'docker-compose.yml'), twin.read('docker-compose.yml'), 0o600)
     return twin
   }
@@ -247,6 +253,10 @@ export class WeakCopy implements Twin {
       const script = `${this.#starts.join(' ')} exec "$@"`.replaceAll('$', '$$$$')
       this.service({ command: ['sh', '-c', script, 'sh', ...(Array.isArray(command) ? command : [])] })
     }
+    // Not every user may; without it a copy is as open to neighbours as any port of this engine.
+    await this.#rule()
+      .install()
+      .catch(() => undefined)
     await this.compose.up(() => {})
     for (const end = Date.now() + START; Date.now() < end; await sleep(300, undefined, { signal })) {
       if ((await askFromHost(this.answers, '/startupz', undefined, 2000)) === 200) return
@@ -265,11 +275,18 @@ export class WeakCopy implements Twin {
   /** Removes its container, network and image. The folder is its maker's to remove. */
   async destroy(): Promise<void> {
     const { docker } = this.#sources
+    await this.#rule()
+      .remove()
+      .catch(() => undefined)
     await this.compose.call(['down', '--volumes', '--timeout', '2', '--remove-orphans'], { deadline: 60_000 })
     if (this.#instructions.length > 0)
       await docker.call(['image', 'rm', '--force', this.#imageTag, `${this.#imageTag}-base`], {
         deadline: 30_000,
       })
+  }
+
+  #rule(): NeighbourRule {
+    return new NeighbourRule(this.#sources.run, bridgeNetwork(this.answers.name).bridge)
   }
 
   get #imageTag(): string {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Answers } from '../../src/deployment/answers.ts'
 import type { Check, Judgement } from '../../src/procedure/step.ts'
 import type { Secret } from '../../src/secret.ts'
+import type { Service } from './service.ts'
 import { at } from './tree.ts'
 import { NotApplicable, type World } from './world.ts'
 
@@ -76,4 +77,14 @@ export function demand(
 export function ours(world: Pick<World, 'own'>): Answers {
   if (world.own === undefined) throw new NotApplicable('this deployment was not made by this tool')
   return world.own
+}
+
+/** The service in the Compose file, or undefined where the container was started by hand. */
+export async function serviceIfAny(world: Pick<World, 'service'>): Promise<Service | undefined> {
+  try {
+    return await world.service()
+  } catch (error) {
+    if (error instanceof NotApplicable) return undefined
+    throw error
+  }
 }

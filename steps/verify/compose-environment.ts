@@ -13,7 +13,7 @@ export const composeEnvironment: VerifyCheck = {
   refs: { seed: '5. Secrets Management' },
   async run(world) {
     const { environment } = await world.service()
-    const names = credentialsIn(environment)
+    const names = credentialsIn(environment, { empty: true })
     return passIf(
       names.length === 0,
       `docker-compose.yml: ${Object.keys(environment).length} variables, ${names.length === 0 ? 'none a credential' : `credentials: ${names.join(', ')}`}`,

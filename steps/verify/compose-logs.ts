@@ -10,7 +10,7 @@ export const composeLogs: VerifyCheck = {
   kind: 'static',
   remedy:
     'Set max-size and max-file under logging in docker-compose.yml, or run create-openclaw-secure . again.',
-  refs: { seed: 'Monitoring & Auditing', cis: '2.12' },
+  refs: { seed: 'Monitoring & Auditing' },
   async run(world) {
     const { logging } = await world.service()
     return passIf(

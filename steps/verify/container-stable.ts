@@ -21,6 +21,7 @@ export const containerStable: VerifyCheck = {
   },
   sabotage: {
     weaken(twin) {
+      twin.service({ restart: 'on-failure:1' })
       twin.startWith(
         '[ -e "$OPENCLAW_STATE_DIR/second" ] || { touch "$OPENCLAW_STATE_DIR/second"; exit 1; };',
       )

@@ -13,14 +13,14 @@ export const egressDenied: VerifyCheck = {
   refs: { seed: '3. Sandbox Isolation' },
   later: true,
   async run(world) {
-    const { connect } = await world.attempted()
+    const { connect, route } = await world.attempted()
     const results = Object.entries(connect)
     if (results.length === 0) return unknown('this machine has no address to try')
     const reached = results.filter(([, result]) => result === 'connected')
-    return passIf(
-      reached.length === 0,
-      `connected, from a container in the gateway’s network, to a port that this command opened for it on this machine: ${results.map(([target, result]) => `${target} ${result}`).join(', ')}`,
-    )
+    const evidence = `connected, from a container in the gateway’s network, to a port that this command opened for it on this machine: ${results.map(([target, result]) => `${target} ${result}`).join(', ')}; ${route ? 'there is a route to everywhere' : 'there is no route out'}`
+    // This machine's own firewall may be what refused, and it says nothing about other machines.
+    if (reached.length === 0 && route) return unknown(evidence)
+    return passIf(reached.length === 0, evidence)
   },
   sabotage: {},
 }

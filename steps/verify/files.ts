@@ -5,10 +5,10 @@ import { parse } from 'yaml'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { errorCode, lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
-import { parseCommentedJson } from '../../src/deployment/render.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN, secretNamesOf } from '../../src/gateway/policy.ts'
+import { parseCommentedJson } from '../../src/json.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Suppression } from '../../src/procedure/step.ts'
 import type { Secret } from '../../src/secret.ts'
@@ -32,7 +32,7 @@ export function ownFiles(sources: FileSources): FileWorld {
   const { layout, answers, suppressions, store, journal, run, now } = sources
   const secrets = once(async () => {
     const found = new Map<string, Secret>()
-    for (const name of secretNamesOf(answers)) {
+    for (const name of [...secretNamesOf(answers), 'proxy_password']) {
       const value = (await store.load(name))?.current?.value
       if (value !== undefined) found.set(name, value)
     }
@@ -127,6 +127,9 @@ function gitUnknown(stderr: string): ToolError {
 /** A search of more than this would take longer than everything else together. Bytes. */
 const MOST = 1024 ** 3
 
+/** A copy of the image's own Control UI: 1,500 files that OpenClaw unpacks and only ever reads. */
+const UNPACKED = '/cache/control-ui-assets'
+
 /** Every file below a folder that holds one of the secrets, by the value. Links are not followed. */
 async function searchFolder(
   folder: string,
@@ -134,22 +137,25 @@ async function searchFolder(
 ): Promise<{ searched: number; left: number; found: string[] }> {
   const result = { searched: 0, left: 0, found: [] as string[] }
   let bytes = 0
-  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile()) continue
-    const path = resolve(entry.parentPath, entry.name)
-    try {
-      bytes += statSync(path).size
-      if (bytes > MOST) {
-        result.left += 1
-        continue
+  const waiting = [folder]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
+    for (const entry of await readdir(next, { withFileTypes: true })) {
+      const path = resolve(next, entry.name)
+      if (entry.isDirectory() && path !== `${folder}${UNPACKED}`) waiting.push(path)
+      if (!entry.isFile()) continue
+      try {
+        bytes += statSync(path).size
+        if (bytes > MOST) {
+          result.left += 1
+          continue
+        }
+        const content = await readFile(path)
+        result.searched += 1
+        if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
+      } catch (error) {
+        // The running gateway removes files of its own; one that cannot be read is another matter.
+        if (errorCode(error) !== 'ENOENT') throw error
       }
-      const content = await readFile(path)
-      result.searched += 1
-      if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
-    } catch (error) {
-      // The running gateway removes files of its own; one that cannot be read is another matter.
-      if (errorCode(error) !== 'ENOENT') throw error
     }
-  }
   return result
 }

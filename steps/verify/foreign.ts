@@ -141,13 +141,16 @@ async function readComposition(
   directory: string,
   name: string,
 ): Promise<Record<string, unknown>> {
+  const written = record(parse(readFileSync(resolve(directory, name), 'utf8'), { maxAliasCount: 100 }))
+  // An included file may lie on another machine, and nobody asked for a download.
+  if (written.include !== undefined) return written
   const { code, stdout } = await run(
     'docker',
     ['compose', '--project-directory', directory, 'config', '--format', 'json', '--no-path-resolution'],
     { deadline: 15_000, cwd: directory },
   ).catch(() => ({ code: 1, stdout: '' }))
   const read = code === 0 ? parseJson(stdout) : undefined
-  return record(read ?? parse(readFileSync(resolve(directory, name), 'utf8'), { maxAliasCount: 100 }))
+  return read === undefined ? written : record(read)
 }
 
 /** openclaw.json: in the folder, in a folder that the container mounts, or in the container. Errors: `no_policy`. */

@@ -14,7 +14,9 @@ export const gatewayApi: VerifyCheck = {
     const paths = ['/v1/chat/completions', '/v1/responses', '/api/v1/admin/rpc']
     const answers = await Promise.all(paths.map(path => world.post(path, {})))
     const evidence = `POST with the right token: ${paths.map((path, index) => `${path} ${answers[index] ?? 'no answer'}`).join(', ')}`
-    if (answers.some(answer => answer === undefined || answer === 429)) return unknown(evidence)
+    // Whoever is not let in learns nothing of what is behind the door.
+    if (answers.some(answer => answer === undefined || [401, 403, 429].includes(answer)))
+      return unknown(evidence)
     return passIf(
       answers.every(answer => answer === 404),
       evidence,

@@ -14,7 +14,9 @@ export const gatewayTools: VerifyCheck = {
     const tools = ['exec', 'process', 'read', 'write', 'web_fetch', 'agents_list']
     const answers = await Promise.all(tools.map(tool => world.post('/tools/invoke', { tool, args: {} })))
     const evidence = `POST /tools/invoke with the right token: ${tools.map((tool, index) => `${tool} ${answers[index] ?? 'no answer'}`).join(', ')}`
-    if (answers.some(answer => answer === undefined || answer === 429)) return unknown(evidence)
+    // Whoever is not let in learns nothing of what is behind the door.
+    if (answers.some(answer => answer === undefined || [401, 403, 429].includes(answer)))
+      return unknown(evidence)
     return passIf(
       answers.every(answer => answer === 404),
       evidence,

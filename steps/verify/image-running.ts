@@ -1,4 +1,4 @@
-import { passIf, type VerifyCheck } from './check.ts'
+import { passIf, serviceIfAny, type VerifyCheck } from './check.ts'
 
 /** What the file says is worth nothing while something else runs. */
 export const imageRunning: VerifyCheck = {
@@ -11,11 +11,14 @@ export const imageRunning: VerifyCheck = {
   remedy: 'Run create-openclaw-secure . again: it makes the container anew.',
   refs: { seed: 'Docker Security Hardening', cis: '4.2' },
   async run(world) {
-    const { image } = await world.service()
+    const service = await serviceIfAny(world)
     const { Config, Image } = await world.container()
+    const running = `${Config.Image} (${Image.slice(0, 19)}…)`
+    if (service === undefined)
+      return passIf(/(^|@)sha256:[0-9a-f]{64}$/.test(Config.Image), `started by hand: ${running}`)
     return passIf(
-      Config.Image === image || Image === image,
-      `docker-compose.yml: ${image ?? 'no image'}; running: ${Config.Image} (${Image.slice(0, 19)}…)`,
+      Config.Image === service.image || Image === service.image,
+      `docker-compose.yml: ${service.image ?? 'no image'}; running: ${running}`,
     )
   },
   sabotage: { spoil: twin => twin.service({ image: `sha256:${'0'.repeat(64)}` }) },

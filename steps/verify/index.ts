@@ -57,6 +57,7 @@ import { networkDiscovery } from './network-discovery.ts'
 import { networkOrigins } from './network-origins.ts'
 import { networkOwn } from './network-own.ts'
 import { outboundQuiet } from './outbound-quiet.ts'
+import { policyKeys } from './policy-keys.ts'
 import { policyLoaded } from './policy-loaded.ts'
 import { portsListening } from './ports-listening.ts'
 import { portsNeighbours } from './ports-neighbours.ts'
@@ -178,6 +179,7 @@ export const checks: readonly VerifyCheck[] = [
   auditUnmuted,
   auditOpenclaw,
   auditConfig,
+  policyKeys,
   journalIntact,
   suppressionsCurrent,
   monitorConfigured,

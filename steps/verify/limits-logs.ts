@@ -11,7 +11,7 @@ export const limitsLogs: VerifyCheck = {
   kind: 'live',
   remedy:
     'Set max-size and max-file under logging in docker-compose.yml, or run create-openclaw-secure . again.',
-  refs: { seed: 'Monitoring & Auditing', cis: '2.12' },
+  refs: { seed: 'Monitoring & Auditing' },
   async run(world) {
     const { Type, Config } = (await world.container()).HostConfig.LogConfig
     return passIf(

@@ -47,6 +47,7 @@ const STRANGER = '65534:65534'
 /** The engine and the running container of a deployment. */
 export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
   const { docker, searching, run, compose } = sources
+  const engine = once(() => docker.info())
   const found = once(() => sources.find())
   const container = once(async () => running(await found()))
   const insidePort = once(async () => Number(at(await files.policy(), 'gateway', 'port') ?? INSIDE.port))
@@ -71,6 +72,10 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as Observed
     throw new ToolError('exec_failed', 'nothing could be run in the container', 'Run the command again.')
   })
+  const network = once(async () => {
+    const { NetworkSettings, HostConfig } = await container()
+    return docker.network(Object.keys(NetworkSettings.Networks ?? {})[0] ?? HostConfig.NetworkMode)
+  })
   const addresses = () =>
     Object.values(networkInterfaces())
       .flat()
@@ -78,17 +83,14 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       .filter(address => !address.internal && !(address.family === 'IPv6' && address.scopeid !== 0))
       .map(address => address.address)
   return {
-    engine: once(() => docker.info()),
+    engine,
     container,
     async replaced() {
       const before = await container()
       const now = await docker.container(before.Id)
       return now?.State.StartedAt !== before.State.StartedAt
     },
-    network: once(async () => {
-      const { NetworkSettings, HostConfig } = await container()
-      return docker.network(Object.keys(NetworkSettings.Networks ?? {})[0] ?? HostConfig.NetworkMode)
-    }),
+    network,
     imageText: once(async () => searching.imageText((await container()).Image)),
     plannedHash: once(async () => {
       if (compose === undefined || files.own === undefined)
@@ -102,7 +104,9 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     listening: async () => listenersOf(await observed()),
     searchProc: async () => (await observed()).found,
     denied: async () => (await observed()).denied,
-    attempted: once(async () => tryInSibling(docker, await container(), files, addresses())),
+    attempted: once(async () =>
+      tryInSibling(docker, await container(), (await engine()).Architecture, files, addresses()),
+    ),
     stranger: once(async () => {
       const { Image, Mounts } = await container()
       const mount = Mounts.find(one => one.Destination === INSIDE.secrets)
@@ -123,18 +127,19 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     }),
     judges: once(async () => {
       const program = ['node', '-e', asScript(askJudges)] as const
+      const hung = (await askFromHost(await door(), '/healthz')) === undefined
       // Somebody else's container may keep its state in its own layer, which no sibling has.
       const finished =
         files.own === undefined
           ? await docker.exec((await container()).Id, program, { deadline: 90_000 })
-          : await judgeInSibling(docker, await container(), program)
+          : await judgeInSibling(docker, await container(), program, hung)
       return readJudges(finished)
     }),
     port,
     insidePort,
     async askHost(which) {
-      if (which === 'none') return askFromHost(await door(), AUTH_PATH)
-      return askFromHost(await rightDoor(), AUTH_PATH, await files.token())
+      // Without the container nobody knows who answers there, with or without a token.
+      return askFromHost(await rightDoor(), AUTH_PATH, which === 'right' ? await files.token() : undefined)
     },
     askWrong: once(async () =>
       askFromInside(docker, (await container()).Id, await insidePort(), sources.wrongToken),
@@ -144,9 +149,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     addresses,
     reach,
     neighbourRule: once(async () => {
-      const bridge = (
-        await docker.network(Object.keys((await container()).NetworkSettings.Networks ?? {})[0] ?? '')
-      ).Options?.['com.docker.network.bridge.name']
+      const bridge = (await network()).Options?.['com.docker.network.bridge.name']
       return new NeighbourRule(run, bridge ?? bridgeNetwork(files.own?.name ?? '').bridge).isInstalled()
     }),
     logs: once(async () => {
@@ -191,6 +194,7 @@ const SOCKET = /(docker|containerd|podman)\.sock$/
 async function tryInSibling(
   docker: Docker,
   container: ContainerFacts,
+  architecture: string,
   files: FileWorld,
   addresses: readonly string[],
 ): Promise<Attempts> {
@@ -218,11 +222,12 @@ async function tryInSibling(
     const { stdout, code } = await runSibling(docker, container, {
       command: ['node', '-e', asScript(attempt), JSON.stringify(order)],
       mounts: [
-        { source: nativeProbe((await docker.info()).Architecture), target: '/ocs-probe', readOnly: true },
+        { source: nativeProbe(architecture), target: '/ocs-probe', readOnly: true },
         ...binds.map(mount => ({ source: mount.Source, target: mount.Destination, readOnly: true })),
       ],
       network: Object.keys(container.NetworkSettings.Networks ?? {})[0] ?? 'none',
       environment: pick(Config.Env, /^(HOME|NODE_OPTIONS|XDG_CACHE_HOME)$/),
+      shares: 128,
       ...(reduced === undefined ? {} : { memory: reduced }),
       deadline: 60_000,
     })
@@ -236,8 +241,14 @@ async function tryInSibling(
     // The kernel may end the whole container instead of the hog alone: that is an answer too.
     const end =
       typeof second === 'object' && second !== null ? second : { hog: '', hogEnd: `container ${code}` }
+    const tried = { ...first, ...end } as Attempted
+    // What the gateway may write is not handed to the sibling, and needs no trying.
+    const open = Mounts.filter(
+      mount => mount.RW && [INSIDE.config, INSIDE.secrets].includes(mount.Destination as never),
+    )
+    for (const mount of open) tried.write[mount.Destination] = 'mounted read-write'
     return {
-      ...({ ...first, ...end } as Attempted),
+      ...tried,
       asked,
       ...(reduced === undefined ? {} : { reducedTo: Math.floor(reduced / mib) }),
     }
@@ -247,10 +258,14 @@ async function tryInSibling(
 }
 
 /** OpenClaw's own commands read the same files as the gateway, without its memory and without a way to write. */
+/** A hung gateway keeps `openclaw audit` waiting for its answer, so nobody waits for long. */
+const PATIENCE = { usual: 90_000, hung: 10_000 }
+
 async function judgeInSibling(
   docker: Docker,
   container: ContainerFacts,
   program: readonly [string, ...string[]],
+  hung: boolean,
 ) {
   const { Mounts, Config } = container
   return runSibling(docker, container, {
@@ -260,13 +275,15 @@ async function judgeInSibling(
       target: mount.Destination,
       readOnly: true,
     })),
+    // The longest of all looks: it goes before the other siblings, and after the gateway.
+    shares: 512,
     // `openclaw audit` asks the running gateway.
     network: `container:${container.Id}`,
     environment: pick(
       Config.Env,
       /^(HOME|TZ|NODE_OPTIONS|XDG_CACHE_HOME|OPENCLAW_(STATE_DIR|CONFIG_PATH|DISABLE_BONJOUR))$/,
     ),
-    deadline: 90_000,
+    deadline: hung ? PATIENCE.hung : PATIENCE.usual,
   })
 }
 

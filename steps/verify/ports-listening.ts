@@ -9,7 +9,7 @@ export const portsListening: VerifyCheck = {
   severity: 'high',
   kind: 'live',
   remedy: 'Find out what it is: docker top, then ss or /proc/net/tcp in the container’s network.',
-  refs: { seed: '2. Network Isolation' },
+  refs: { seed: '2. Network Isolation', cis: '5.7' },
   async run(world) {
     const port = await world.insidePort()
     const sockets = await world.listening()

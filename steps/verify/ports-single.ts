@@ -10,7 +10,7 @@ export const portsSingle: VerifyCheck = {
   severity: 'high',
   kind: 'live',
   remedy: 'Remove the other ports from docker-compose.yml.',
-  refs: { seed: '2. Network Isolation', cis: '5.7, 5.8' },
+  refs: { seed: '2. Network Isolation', cis: '5.8, 5.9' },
   async run(world) {
     const inside = `${await world.insidePort()}/tcp`
     const bindings = bindingsOf(await world.container())

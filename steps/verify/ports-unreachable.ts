@@ -11,6 +11,8 @@ export const portsUnreachable: VerifyCheck = {
   remedy: 'See who listens (ss -ltnp) and bind it to 127.0.0.1.',
   refs: { seed: '2. Network Isolation', cis: '5.14' },
   async run(world) {
+    // Whether it is the gateway that answers on 127.0.0.1, only the engine knows.
+    await world.container()
     const port = await world.port()
     if ((await world.reach('127.0.0.1', port)) !== 'open')
       return unknown(`nothing answers on 127.0.0.1:${port}: the gateway is not running`)

@@ -3,7 +3,7 @@ import { passIf, type VerifyCheck } from './check.ts'
 /** What was ever in a layer stays in the image, for everybody who may pull it. */
 export const secretsHistory: VerifyCheck = {
   id: 'secrets.history',
-  title: 'The image holds no secret',
+  title: 'The image’s configuration and history hold no secret',
   line: 4,
   threat: 'credential leakage',
   severity: 'high',

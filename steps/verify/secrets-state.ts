@@ -18,7 +18,7 @@ export const secretsState: VerifyCheck = {
       return unknown(`state/: ${searched} files searched, ${left} not`)
     return passIf(
       found.length === 0,
-      `searched for every stored value in ${searched} files below state/: ${found.length === 0 ? 'nowhere' : `in ${found.slice(0, 5).join(', ')}`}`,
+      `searched for every stored value in ${searched} files below state/ (but for the unpacked Control UI): ${found.length === 0 ? 'nowhere' : `in ${found.slice(0, 5).join(', ')}`}`,
     )
   },
   sabotage: { weaken: twin => twin.write('state/openclaw.json.bak', twin.token) },

@@ -1,5 +1,5 @@
-import { INSIDE } from '../../src/deployment/layout.ts'
 import { AUTH_PATH } from '../../src/gateway/probe.ts'
+import { generateToken } from '../../src/secret.ts'
 import { passIf, unknown, type VerifyCheck } from './check.ts'
 
 /** A gateway whose token nobody has is down; one with a token that is not the stored one belongs to somebody else. */
@@ -18,9 +18,10 @@ export const tokenAccepted: VerifyCheck = {
     return right === undefined || right === 429 ? unknown(evidence) : passIf(right === 404, evidence)
   },
   sabotage: {
-    weaken(twin) {
-      twin.write('secrets/another', 'f00d'.repeat(16), 0o400)
-      twin.policy(['secrets', 'providers', 'gateway_token', 'path'], `${INSIDE.secrets}/another`)
+    alone: true,
+    // The gateway looks at a secret's file when its policy changes, and not before.
+    spoil(twin) {
+      for (const file of twin.secretFiles()) twin.write(file, generateToken(), 0o400)
     },
   },
 }

@@ -21,7 +21,7 @@ import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { parseCommentedJson } from '../../src/deployment/render.ts'
+import { parseCommentedJson } from '../../src/json.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { questions } from '../../src/wizard/questions.ts'
 import {
