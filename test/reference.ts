@@ -35,6 +35,14 @@ export function answersReference(): string {
     '| the gateway token (generated when you bring none) | `--token @FILE` or `--token @-` |',
     "| a provider's key | `--provider-key NAME=@FILE` or `--provider-key NAME=@-` |",
     '',
+    'Failures of `verify` that somebody accepts are no answers either, and have no flag: they stand in `deployment.yaml` or an',
+    'answers file, each with a reason and the last day it holds. They stay visible, and an `unknown` cannot be accepted.',
+    '',
+    '```yaml',
+    'suppress:',
+    '  - { check: monitor.configured, reason: "our log server alerts", until: "2027-03-31" }',
+    '```',
+    '',
   ].join('\n')
 }
 

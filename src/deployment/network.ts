@@ -1,3 +1,5 @@
+import { createServer } from 'node:net'
+
 /**
  * The deployment's own bridge. Its name is fixed so that a firewall rule can name it; its addresses are used only when
  * a proxy has to be told apart from everybody else. Both follow from the deployment's name.
@@ -14,4 +16,18 @@ export function bridgeNetwork(name: string): { bridge: string; subnet: string; g
     subnet: `${address(0)}/29`,
     gateway: address(1),
   }
+}
+
+/** A port on 127.0.0.1 that nobody uses at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer()
+    server.once('error', fail)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() =>
+        typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port')),
+      )
+    })
+  })
 }

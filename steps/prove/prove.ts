@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { sweep } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { takeLock } from '../../src/deployment/lock.ts'
+import { bridgeNetwork, freePort } from '../../src/deployment/network.ts'
 import type { Docker } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Control } from '../../src/report/report.ts'
@@ -172,20 +172,5 @@ function filesOf(copy: WeakCopy, { now, run }: ProveSources): FileWorld {
 
 /** The same for each run, so that what a killed run left is found and removed by the next. */
 function nameOf(layout: Layout, group: string): string {
-  let hash = 0x811c9dc5
-  for (const char of layout.root) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0
-  return `prove-${hash.toString(16).padStart(8, '0')}-${group}`
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer()
-    server.once('error', fail)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port')),
-      )
-    })
-  })
+  return `prove-${bridgeNetwork(layout.root).bridge.replace('ocs-', '')}-${group}`
 }

@@ -137,25 +137,28 @@ async function searchFolder(
 ): Promise<{ searched: number; left: number; found: string[] }> {
   const result = { searched: 0, left: 0, found: [] as string[] }
   let bytes = 0
-  const waiting = [folder]
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
-    for (const entry of await readdir(next, { withFileTypes: true })) {
-      const path = resolve(next, entry.name)
-      if (entry.isDirectory() && path !== `${folder}${UNPACKED}`) waiting.push(path)
-      if (!entry.isFile()) continue
-      try {
-        bytes += statSync(path).size
-        if (bytes > MOST) {
-          result.left += 1
-          continue
-        }
-        const content = await readFile(path)
-        result.searched += 1
-        if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
-      } catch (error) {
-        // The running gateway removes files of its own; one that cannot be read is another matter.
-        if (errorCode(error) !== 'ENOENT') throw error
+  for await (const path of filesBelow(folder, `${folder}${UNPACKED}`)) {
+    try {
+      bytes += statSync(path).size
+      if (bytes > MOST) {
+        result.left += 1
+        continue
       }
+      const content = await readFile(path)
+      result.searched += 1
+      if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
+    } catch (error) {
+      // The running gateway removes files of its own; one that cannot be read is another matter.
+      if (errorCode(error) !== 'ENOENT') throw error
     }
+  }
   return result
+}
+
+async function* filesBelow(folder: string, except: string): AsyncGenerator<string> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = resolve(folder, entry.name)
+    if (entry.isFile()) yield path
+    else if (entry.isDirectory() && path !== except) yield* filesBelow(path, except)
+  }
 }

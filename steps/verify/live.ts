@@ -127,12 +127,13 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     }),
     judges: once(async () => {
       const program = ['node', '-e', asScript(askJudges)] as const
-      const hung = (await askFromHost(await door(), '/healthz')) === undefined
+      const answers = (await askFromHost(await door(), '/healthz')) !== undefined
+      const patience = answers ? PATIENCE.usual : PATIENCE.hung
       // Somebody else's container may keep its state in its own layer, which no sibling has.
       const finished =
         files.own === undefined
-          ? await docker.exec((await container()).Id, program, { deadline: 90_000 })
-          : await judgeInSibling(docker, await container(), program, hung)
+          ? await docker.exec((await container()).Id, program, { deadline: patience })
+          : await judgeInSibling(docker, await container(), program, patience)
       return readJudges(finished)
     }),
     port,
@@ -257,15 +258,15 @@ async function tryInSibling(
   }
 }
 
-/** OpenClaw's own commands read the same files as the gateway, without its memory and without a way to write. */
-/** A hung gateway keeps `openclaw audit` waiting for its answer, so nobody waits for long. */
+/** How long OpenClaw's commands may take. A hung gateway would keep them waiting for its answer. Milliseconds. */
 const PATIENCE = { usual: 90_000, hung: 10_000 }
 
-async function judgeInSibling(
+/** OpenClaw's own commands read the same files as the gateway, without its memory and without a way to write. */
+export async function judgeInSibling(
   docker: Docker,
   container: ContainerFacts,
   program: readonly [string, ...string[]],
-  hung: boolean,
+  deadline: number,
 ) {
   const { Mounts, Config } = container
   return runSibling(docker, container, {
@@ -283,7 +284,7 @@ async function judgeInSibling(
       Config.Env,
       /^(HOME|TZ|NODE_OPTIONS|XDG_CACHE_HOME|OPENCLAW_(STATE_DIR|CONFIG_PATH|DISABLE_BONJOUR))$/,
     ),
-    deadline: hung ? PATIENCE.hung : PATIENCE.usual,
+    deadline,
   })
 }
 

@@ -59,6 +59,7 @@ describe('a fresh deployment', () => {
     })
     const red = envelope.findings.filter((finding: { verdict: string }) => finding.verdict !== 'pass')
     expect(red.map((finding: { check: string }) => finding.check)).toEqual([
+      'egress.denied',
       'monitor.configured',
       'backup.restored',
     ])
@@ -259,14 +260,14 @@ describe('looking at it', () => {
       checklist
         .filter((line: { verdict: string }) => line.verdict !== 'pass')
         .map((line: { number: number }) => line.number),
-    ).toEqual([8, 9])
+    ).toEqual([3, 8, 9])
   })
 
   it('verify says unknown, never pass, when the engine cannot be reached', async () => {
     const { code, stdout } = await cli(['verify', '--dir', folder, '--format', 'json'], {
       env: { ...process.env, DOCKER_HOST: 'unix:///nonexistent.sock' },
     })
-    expect(code).toBe(1)
+    expect(code).toBe(3)
     const { findings } = JSON.parse(stdout)
     const live = findings.filter((finding: { check: string }) =>
       ['ports.published', 'privileges.none', 'limits.enforced', 'secrets.audit'].includes(finding.check),

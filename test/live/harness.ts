@@ -5,13 +5,14 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { bridgeNetwork, freePort } from '../../src/deployment/network.ts'
 import { imageLabel } from '../../src/gateway/image.ts'
 import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
+
+export { freePort }
 
 const execute = promisify(execFile)
 
@@ -79,20 +80,6 @@ export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = proce
 /** A folder for one deployment, not made yet, in a private temporary folder. Its name is the project's name. */
 export function freshFolder(label: string): string {
   return resolve(mkdtempSync(resolve(tmpdir(), 'ocs-live-')), `t-${label}-${process.pid}`.slice(0, 39))
-}
-
-/** A port on 127.0.0.1 that nobody uses at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer()
-    server.once('error', fail)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? done(address.port) : fail(new Error('no port')),
-      )
-    })
-  })
 }
 
 /** The arguments of an ordinary hardened deployment on the live environment. */
