@@ -9,5 +9,10 @@ export function parseJson(text: string): unknown {
 
 /** Reads JSON with whole-line `//` comments, as our templates write them. No string spans lines, so none can hold one. */
 export function parseCommentedJson(text: string): unknown {
-  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''))
+  try {
+    return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''))
+  } catch {
+    // The engine's own message quotes the text, which may hold a secret.
+    throw new SyntaxError('it is no JSON')
+  }
 }

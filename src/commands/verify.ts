@@ -160,7 +160,11 @@ async function foreignWorld(
   const { liveWorld } = await import('../../steps/verify/live.ts')
   const sources = { directory: layout.root, container, docker, searching, run, redactor, now: program.now() }
   const find = filesOnly === true ? async () => undefined : findForeign({ ...sources, docker: searching })
-  if (container === undefined && !looksLikeDeployment(layout.root) && (await find()) === undefined)
+  if (
+    container === undefined &&
+    !looksLikeDeployment(layout.root) &&
+    (await find().catch(() => undefined)) === undefined
+  )
     throw noDeployment(layout.root)
   const files = foreignFiles(sources, find)
   const wrongToken = redactor.learn(generateToken())

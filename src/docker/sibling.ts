@@ -14,6 +14,8 @@ export interface SiblingJob {
   command: readonly [string, ...string[]]
   /** Folders and files of this machine it sees besides the image. */
   mounts: readonly { source: string; target: string; readOnly: boolean }[]
+  /** Temporary folders besides the original's, as `--tmpfs` takes them. */
+  tmpfs?: readonly string[]
   /** A Docker network by name; `none` for no network at all. */
   network: string
   environment: Readonly<Record<string, string>>
@@ -39,6 +41,7 @@ export async function runSibling(
       ...likeness(original, job.memory, scratch),
       ...['--cpu-shares', String(job.shares), '--network', job.network, '--entrypoint', entrypoint],
       ...job.mounts.flatMap(mount => ['--mount', mountFlag(mount)]),
+      ...(job.tmpfs ?? []).flatMap(mount => ['--tmpfs', mount]),
       ...Object.entries(job.environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
       original.Image,
       ...args,

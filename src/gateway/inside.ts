@@ -232,7 +232,7 @@ export async function attempt(): Promise<void> {
     const { stdout, stderr, status, signal, error } = spawnSync('/ocs-probe', args, {
       encoding: 'utf8',
       env: { ...process.env, OCS_SIBLING: '1' },
-      timeout: 30_000,
+      timeout: 80_000,
       killSignal: 'SIGKILL',
     })
     const end = error === undefined ? String(signal ?? status) : codeOf(error)
@@ -260,44 +260,97 @@ export async function attempt(): Promise<void> {
   process.stdout.write(`${JSON.stringify({ hog: hog.out, hogEnd: hog.end })}\n`)
 }
 
-/** Runs beside nobody: what OpenClaw says of its configuration and state. Two at a time, each starts the whole CLI. */
+/** What we use of node:sqlite, which the Node of the image has and the types of our own do not know. */
+interface Sqlite {
+  DatabaseSync: new (
+    path: string,
+    options: { readOnly: boolean },
+  ) => { prepare(sql: string): { get(): Record<string, unknown> | undefined }; close(): void }
+  backup(source: unknown, path: string): Promise<number>
+}
+
+/**
+ * What OpenClaw says of its configuration and state. Its argument is where the gateway's database lies, if a copy is to
+ * be made of it.
+ */
 export async function askJudges(): Promise<void> {
+  const database = process.argv[1] ?? ''
   const fs = process.getBuiltinModule('node:fs')
-  const { spawn } = process.getBuiltinModule('node:child_process')
-  const { setPriority } = process.getBuiltinModule('node:os')
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
   try {
     // Where this runs within the gateway's own memory limit, the kernel is to take this process first.
     fs.writeFileSync('/proc/self/oom_score_adj', '1000')
   } catch {}
-  const openclaw = (args: string[], state?: string) =>
-    new Promise<{ code: number; stdout: string; stderr: string }>(done => {
-      const child = spawn(process.execPath, ['openclaw.mjs', ...args, '--json'], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...(state === undefined ? {} : { OPENCLAW_STATE_DIR: state }) },
-      })
-      try {
-        // Everybody waits for the audit, so the others let it go first.
-        if (args[0] !== 'security') setPriority(child.pid ?? 0, 10)
-      } catch {}
-      let stdout = ''
-      let stderr = ''
-      child.stdout.on('data', chunk => {
-        stdout += chunk
-      })
-      child.stderr.on('data', chunk => {
-        stderr += chunk
-      })
-      child.once('close', code => done({ code: code ?? 137, stdout, stderr: stderr.slice(-2000) }))
+  let records: number | undefined
+  if (fs.existsSync(database)) {
+    // It is noted there which configuration was seen, so every command writes, if only that. Into a copy, then; SQLite
+    // makes it, because the gateway is writing meanwhile.
+    const { DatabaseSync, backup } = process.getBuiltinModule('node:sqlite' as 'node:fs') as unknown as Sqlite
+    const original = new DatabaseSync(`${database}/openclaw.sqlite`, { readOnly: true })
+    const copy = `${process.env.OPENCLAW_STATE_DIR}/state/openclaw.sqlite`
+    await backup(original, copy)
+    fs.chmodSync(copy, 0o600)
+    try {
+      // The ledger, without starting OpenClaw once more: another release may keep it elsewhere, and is asked.
+      records = Number(original.prepare('SELECT count(*) AS n FROM audit_events').get()?.n)
+    } catch {}
+    original.close()
+  }
+  // OpenClaw's commands, all in this one process: starting it takes longer than any of them.
+  const entry = `${process.cwd()}/dist/index.js`
+  const { runLegacyCliEntry: run }: { runLegacyCliEntry?: (argv: string[]) => Promise<void> } = await import(
+    entry
+  ).catch(() => ({}))
+  const stdout = process.stdout.write.bind(process.stdout)
+  const exit = process.exit.bind(process)
+  const ended = Symbol('ended')
+  const swallow = (error: unknown) => {
+    if (error !== ended) exit(70)
+  }
+  process.on('uncaughtException', swallow).on('unhandledRejection', swallow)
+  const openclaw = async (...args: string[]) => {
+    const argv = [process.execPath, `${process.cwd()}/openclaw.mjs`, ...args, '--json']
+    const said = { out: '', err: '' }
+    if (run === undefined) {
+      const {
+        status,
+        stdout: out,
+        stderr: err,
+      } = spawnSync(process.execPath, argv.slice(1), { encoding: 'utf8' })
+      return { code: status ?? 137, stdout: out, stderr: err.slice(-2000) }
+    }
+    const into = (which: 'out' | 'err') =>
+      ((chunk: unknown, encoding: unknown, done: unknown) => {
+        said[which] += String(chunk)
+        const callback = typeof encoding === 'function' ? encoding : done
+        if (typeof callback === 'function') callback()
+        return true
+      }) as typeof process.stdout.write
+    process.stdout.write = into('out')
+    process.stderr.write = into('err')
+    process.argv = argv
+    process.exitCode = 0
+    const left = new Promise<void>(done => {
+      process.exit = (code => {
+        process.exitCode = code ?? process.exitCode
+        done()
+        throw ended
+      }) as typeof process.exit
     })
-  const [security, [secrets, ledger]] = await Promise.all([
-    openclaw(['security', 'audit']),
-    openclaw(['secrets', 'audit']).then(async first => [first, await openclaw(['audit', '--limit', '1'])]),
-  ])
-  // The audit has read the configuration. When it could not, this says why; with a state of its own, because it notes
-  // an invalid configuration in its database, which is read-only here.
-  const validation =
-    security.code === 0 ? undefined : await openclaw(['config', 'validate'], '/tmp/.ocs-validate')
-  process.stdout.write(JSON.stringify({ security, secrets, ledger, validation }))
+    const late = new Promise<void>(done => setTimeout(done, 60_000).unref())
+    await Promise.race([run(argv), left, late]).catch(error => {
+      if (error === ended) return
+      process.exitCode = 1
+      said.err += `Reason: ${String(error)}`
+    })
+    return { code: Number(process.exitCode), stdout: said.out, stderr: said.err.slice(-2000) }
+  }
+  const security = await openclaw('security', 'audit')
+  const secrets = await openclaw('secrets', 'audit')
+  // The audit has read the configuration. When it could not, this says why.
+  const validation = security.code === 0 ? undefined : await openclaw('config', 'validate')
+  const ledger = records === undefined ? await openclaw('audit', '--limit', '1') : undefined
+  stdout(JSON.stringify({ security, secrets, validation, records, ledger }), () => exit(0))
 }
 
 /** Tries to read the secrets, in a container that runs as somebody else. */

@@ -90,7 +90,9 @@ const Answer = z.object({ code: z.number(), stdout: z.string(), stderr: z.string
 const Answers = z.object({
   security: Answer,
   secrets: Answer,
-  ledger: Answer,
+  /** What the gateway's database holds of the ledger; where that could not be read, `ledger` was asked. */
+  records: z.optional(z.number()),
+  ledger: z.optional(Answer),
   /** Asked only where the audit failed. */
   validation: z.optional(Answer),
 })
@@ -99,7 +101,8 @@ const Answers = z.object({
 export interface Judges {
   security(): SecurityAudit
   secrets(): SecretsAudit
-  ledger(): z.infer<typeof Ledger>
+  /** How many records the audit ledger has, and who says so. */
+  ledger(): { records: number; source: string }
   /** What OpenClaw dislikes about the configuration so much that it would not start; empty when nothing. */
   objections(): string[]
 }
@@ -108,15 +111,22 @@ export interface Judges {
 export function readJudges({ code, stdout, stderr }: Finished): Judges {
   const answers = Answers.safeParse(parseJson(stdout))
   if (!answers.success) throw silent('', code, stderr)
-  const { security, secrets, ledger, validation } = answers.data
+  const { security, secrets, records, ledger, validation } = answers.data
   return {
     security: () => read(SecurityAudit, security, 'security audit'),
     secrets: () => read(SecretsAudit, secrets, 'secrets audit'),
-    ledger: () => read(Ledger, ledger, 'audit'),
+    ledger() {
+      if (records !== undefined) return { records, source: 'audit_events in state/openclaw.sqlite' }
+      if (ledger === undefined) throw silent(' audit', 0, '')
+      return { records: read(Ledger, ledger, 'audit').events.length, source: 'openclaw audit --json' }
+    },
     objections() {
-      // Who gives a verdict has read the configuration, and found nothing that keeps the gateway from starting.
       const found = validation === undefined ? undefined : read(Validation, validation, 'config validate')
-      if (found?.valid === false) return (found.issues ?? []).map(issue => `${issue.path}: ${issue.message}`)
+      if (found?.valid === false) {
+        const said = (found.issues ?? []).map(issue => `${issue.path}: ${issue.message}`)
+        return said.length > 0 ? said : ['refused, without a reason']
+      }
+      // Who gives a verdict has read the configuration, and found nothing that keeps the gateway from starting.
       read(SecurityAudit, security, 'security audit')
       return []
     },
@@ -132,7 +142,7 @@ function read<T>(schema: z.ZodType<T>, finished: Finished, what: string): T {
 function silent(what: string, code: number, stderr: string): ToolError {
   return new ToolError(
     'judge_silent',
-    `openclaw${what} gave no verdict (code ${code}): ${reasonInLog(stderr)}`,
+    `openclaw${what} gave no verdict (code ${code}): ${reasonInLog(/Reason: ([^"\n]*)/.exec(stderr)?.[1] ?? stderr)}`,
     'Look at the gateway’s log, then run the command again.',
   )
 }

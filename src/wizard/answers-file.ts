@@ -74,7 +74,12 @@ export function readAnswers(text: string, name: string): AnswersFile {
         continue
       }
       if (path.join('.') === SUPPRESS) {
-        const read = readSuppressions(plain(value), field)
+        const data = plain(value)
+        if (value !== null && data === undefined) {
+          problems.push({ field, given: 'an alias', allowed: 'every entry written out' })
+          continue
+        }
+        const read = readSuppressions(data, field)
         suppressions = read.suppressions
         problems.push(...read.problems)
         continue
@@ -97,10 +102,17 @@ export function readAnswers(text: string, name: string): AnswersFile {
           problems.push({ field, given: describe(isScalar(value) ? value.value : []), allowed: 'a mapping' })
       } else {
         const known = [...questions.map(candidate => candidate.path.join('.')), SUPPRESS]
+        // A misspelt section is compared with sections, a misspelt key with keys.
+        const sections = known
+          .map(key => key.split('.'))
+          .filter(parts => isMap(value) && parts.length > path.length)
+          .map(parts => parts.slice(0, path.length).join('.'))
+        const best = nearest(path.join('.'), sections.length > 0 ? sections : known)
+        const meant = known.find(key => key === best || key.startsWith(`${best}.`)) ?? best
         problems.push({
           field,
           given: 'an unknown key',
-          allowed: `${nearest(path.join('.'), known)} perhaps; all keys: ${known.join(', ')}`,
+          allowed: `${meant} perhaps; all keys: ${known.join(', ')}`,
         })
       }
     }

@@ -17,10 +17,10 @@ export const auditLedger: VerifyCheck = {
     const asked = at(audit, 'enabled') === true && at(audit, 'executionIdentity') === true
     // Switched off, it has nothing to read, and OpenClaw gives an error instead.
     if (!asked) return passIf(false, `logging.audit ${JSON.stringify(audit ?? null)}`)
-    const { events } = (await world.judges()).ledger()
+    const { records, source } = (await world.judges()).ledger()
     return passIf(
       true,
-      `logging.audit ${JSON.stringify(audit ?? null)}; openclaw audit --json answers, with ${events.length === 0 ? 'nothing recorded yet' : 'records'}`,
+      `logging.audit ${JSON.stringify(audit ?? null)}; ${source}: ${records === 0 ? 'nothing recorded yet' : 'it has records'}`,
     )
   },
   sabotage: { weaken: twin => twin.policy(['logging', 'audit', 'enabled'], false) },

@@ -39,7 +39,7 @@ export function ownFiles(sources: FileSources): FileWorld {
     return found
   })
   const service = once(async () => {
-    const found = gatewayService(record(parse(readFileSync(layout.compose, 'utf8'))))
+    const found = gatewayService(record(parse(readFileSync(layout.compose, 'utf8'), { prettyErrors: false })))
     if (found === undefined) throw new Error('docker-compose.yml has no gateway service')
     return found
   })
@@ -87,8 +87,8 @@ export function anyFiles(
     leaksInState: once(async () => searchFolder(layout.state, [...(await secrets()).values()])),
     tracked: once(async () => {
       if (!inRepository()) return 'no repository'
-      const { code, stdout, stderr } = await git(['ls-files'])
-      if (code === 0) return stdout.split('\n').filter(line => line !== '')
+      const { code, stdout, stderr } = await git(['ls-files', '-z'])
+      if (code === 0) return stdout.split('\0').filter(line => line !== '')
       throw gitUnknown(stderr)
     }),
     async addable(paths) {

@@ -102,15 +102,15 @@ export function foreignFiles(
     }
     const container = await find().catch(() => undefined)
     const fromFile = await service().catch(() => undefined)
-    const variables = {
-      ...dotenv(readIfPresent(resolve(directory, '.env')) ?? ''),
-      ...fromFile?.environment,
-      ...dotenv((container?.Config.Env ?? []).join('\n')),
-    }
+    const variables = [
+      ...Object.entries(dotenv((container?.Config.Env ?? []).join('\n'))),
+      ...Object.entries(fromFile?.environment ?? {}),
+      ...Object.entries(dotenv(readIfPresent(resolve(directory, '.env')) ?? '')),
+    ]
     const literal = at(await policy().catch(() => ({})), 'gateway', 'auth', 'token')
     // A literal wins over the environment (OpenClaw, "Authentication").
     if (typeof literal === 'string') keep(GATEWAY_TOKEN, literal)
-    for (const [name, value] of Object.entries(variables))
+    for (const [name, value] of variables)
       if (isCredentialName(name) && !value.startsWith('/') && !value.startsWith('$'))
         keep(name === 'OPENCLAW_GATEWAY_TOKEN' ? GATEWAY_TOKEN : name, value)
     return found
@@ -141,7 +141,9 @@ async function readComposition(
   directory: string,
   name: string,
 ): Promise<Record<string, unknown>> {
-  const written = record(parse(readFileSync(resolve(directory, name), 'utf8'), { maxAliasCount: 100 }))
+  const written = record(
+    parse(readFileSync(resolve(directory, name), 'utf8'), { maxAliasCount: 100, prettyErrors: false }),
+  )
   // An included file may lie on another machine, and nobody asked for a download.
   if (written.include !== undefined) return written
   const { code, stdout } = await run(
@@ -181,7 +183,7 @@ async function findPolicy(
 function dotenv(text: string): Record<string, string> {
   return Object.fromEntries(
     text
-      .split('\n')
+      .split(/\r?\n/)
       .map(line => /^\s*(?:export\s+)?(\w+)=(.*)$/.exec(line))
       .filter(match => match !== null)
       .map(([, name = '', value = '']) => [name, value.trim().replace(/^(["'])(.*)\1$/, '$2')]),

@@ -81,7 +81,8 @@ export function withSuppressions(
 ): Finding[] {
   const today = now.toISOString().slice(0, 10)
   return findings.map(finding => {
-    const accepted = suppressions.find(one => one.check === finding.check)
+    const own = suppressions.filter(one => one.check === finding.check)
+    const accepted = own.find(one => one.until >= today) ?? own.at(-1)
     if (finding.verdict !== 'fail' || accepted === undefined) return finding
     return accepted.until < today
       ? { ...finding, evidence: `accepted until ${accepted.until}, which is over. ${finding.evidence}` }

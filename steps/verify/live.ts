@@ -126,7 +126,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       throw new ToolError('exec_failed', 'nothing could be run as another user', 'Run the command again.')
     }),
     judges: once(async () => {
-      const program = ['node', '-e', asScript(askJudges)] as const
+      const program = ['node', '-e', asScript(askJudges), DATABASE] as const
       const answers = (await askFromHost(await door(), '/healthz')) !== undefined
       const patience = answers ? PATIENCE.usual : PATIENCE.hung
       // Somebody else's container may keep its state in its own layer, which no sibling has.
@@ -228,9 +228,9 @@ async function tryInSibling(
       ],
       network: Object.keys(container.NetworkSettings.Networks ?? {})[0] ?? 'none',
       environment: pick(Config.Env, /^(HOME|NODE_OPTIONS|XDG_CACHE_HOME)$/),
-      shares: 128,
+      shares: 512,
       ...(reduced === undefined ? {} : { memory: reduced }),
-      deadline: 60_000,
+      deadline: 100_000,
     })
     const [first, second] = stdout.split('\n').map(parseJson)
     if (typeof first !== 'object' || first === null)
@@ -261,6 +261,9 @@ async function tryInSibling(
 /** How long OpenClaw's commands may take. A hung gateway would keep them waiting for its answer. Milliseconds. */
 const PATIENCE = { usual: 90_000, hung: 10_000 }
 
+/** Where a judging sibling sees the database of the gateway, to make a copy of it. */
+const DATABASE = '/ocs-database'
+
 /** OpenClaw's own commands read the same files as the gateway, without its memory and without a way to write. */
 export async function judgeInSibling(
   docker: Docker,
@@ -269,13 +272,22 @@ export async function judgeInSibling(
   deadline: number,
 ) {
   const { Mounts, Config } = container
+  const seen = Mounts.filter(mount => mount.Type === 'bind' && !SOCKET.test(mount.Source)).map(mount => ({
+    source: mount.Source,
+    target: mount.Destination,
+    readOnly: true,
+  }))
+  const state = seen.find(mount => mount.target === INSIDE.state)
+  const [uid = '0', gid = uid] = Config.User.split(':')
   return runSibling(docker, container, {
     command: program,
-    mounts: Mounts.filter(mount => mount.Type === 'bind' && !SOCKET.test(mount.Source)).map(mount => ({
-      source: mount.Source,
-      target: mount.Destination,
-      readOnly: true,
-    })),
+    mounts: [
+      ...seen,
+      ...(state === undefined
+        ? []
+        : [{ source: resolve(state.source, 'state'), target: DATABASE, readOnly: true }]),
+    ],
+    tmpfs: [`${INSIDE.state}/state:rw,noexec,nosuid,nodev,size=512m,mode=0700,uid=${uid},gid=${gid}`],
     // The longest of all looks: it goes before the other siblings, and after the gateway.
     shares: 512,
     // `openclaw audit` asks the running gateway.

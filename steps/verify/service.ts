@@ -54,7 +54,7 @@ function readService(name: string, service: Record<string, unknown>): Service {
     capDrop: list(service.cap_drop).map(String),
     capAdd: list(service.cap_add).map(String),
     securityOpt: list(service.security_opt).map(String),
-    readOnly: service.read_only === true,
+    readOnly: isTrue(service.read_only),
     tmpfs: Object.fromEntries(
       list(service.tmpfs).map(entry => {
         const [path = '', ...options] = String(entry).split(':')
@@ -78,7 +78,7 @@ function readService(name: string, service: Record<string, unknown>): Service {
     health:
       service.healthcheck === undefined
         ? 'left to the image'
-        : at(service.healthcheck, 'disable') === true || list(at(service.healthcheck, 'test'))[0] === 'NONE'
+        : isTrue(at(service.healthcheck, 'disable')) || list(at(service.healthcheck, 'test'))[0] === 'NONE'
           ? 'disabled'
           : 'checked',
   }
@@ -93,7 +93,7 @@ function readPort(port: unknown): Service['ports'][number] {
       inside: String(at(port, 'target') ?? ''),
     }
   // From the right, because an IPv6 address has colons of its own.
-  const parts = /^(?:(?:\[?([^\]]+?)\]?):)?(?:([\d-]*):)?([\d-]+)(?:\/\w+)?$/.exec(String(port))
+  const parts = /^(?:(?:\[?([^\]]+?)\]?:)?([\d-]*):)?([\d-]+)(?:\/\w+)?$/.exec(String(port))
   return { address: parts?.[1], outside: parts?.[2] ?? '', inside: parts?.[3] ?? String(port) }
 }
 
@@ -103,7 +103,7 @@ function readMount(mount: unknown): Service['mounts'][number] {
     return {
       source: String(at(mount, 'source') ?? ''),
       target: String(at(mount, 'target') ?? ''),
-      readOnly: at(mount, 'read_only') === true,
+      readOnly: isTrue(at(mount, 'read_only')),
     }
   const [source = '', target = source, options = ''] = String(mount).split(':')
   return { source, target, readOnly: options.split(',').includes('ro') }
@@ -114,7 +114,7 @@ function sharedWith(service: Record<string, unknown>): string[] {
     /(docker|containerd|podman)\.sock/.test(JSON.stringify(volume)),
   )
   return [
-    service.privileged === true ? 'privileged' : '',
+    isTrue(service.privileged) ? 'privileged' : '',
     service.pid === 'host' ? 'the machine’s processes' : '',
     service.ipc === 'host' ? 'the machine’s shared memory' : '',
     service.uts === 'host' ? 'the machine’s host name' : '',
@@ -125,6 +125,11 @@ function sharedWith(service: Record<string, unknown>): string[] {
   ].filter(found => found !== '')
 }
 
+/** Compose takes "true" in quotes for the same. */
+function isTrue(value: unknown): boolean {
+  return value === true || value === 'true'
+}
+
 function list(value: unknown): unknown[] {
   return Array.isArray(value) ? value : typeof value === 'string' ? [value] : []
 }
@@ -133,7 +138,12 @@ function pairs(value: unknown): Record<string, string> {
   if (!Array.isArray(value))
     return Object.fromEntries(Object.entries(record(value)).map(([key, inner]) => [key, String(inner ?? '')]))
   return Object.fromEntries(
-    value.map(String).map(line => [line.split('=', 1)[0] ?? '', line.slice(line.indexOf('=') + 1)]),
+    value
+      .map(String)
+      .map(line => [
+        line.split('=', 1)[0] ?? '',
+        line.includes('=') ? line.slice(line.indexOf('=') + 1) : '',
+      ]),
   )
 }
 

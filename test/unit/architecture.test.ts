@@ -36,9 +36,9 @@ function importsOf(path: string): string[] {
     .map(name => (name.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(path), name)) : name))
 }
 
-/** `dist/src/x.js` is what `src/x.ts` becomes. */
+/** `dist/cli/x.js` is what `src/x.ts` becomes, with all that it imports. */
 function asSource(path: string): string {
-  return path.replace(/^dist\/(.*)\.js$/, '$1.ts')
+  return path.replace(/^dist\/cli\/(.*)\.js$/, 'src/$1.ts')
 }
 
 const inside = (path: string) =>
@@ -102,24 +102,26 @@ describe('the files', () => {
     expect(sources.filter(path => inside(path).some(name => name.startsWith('test/')))).toEqual([])
   })
 
-  it('import only packages that are installed with the product', () => {
-    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  it('import only packages that the build puts into the product: installing it installs nothing else', () => {
+    const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
     const packages = new Set(
       sources
         .flatMap(importsOf)
         .filter(name => !name.startsWith('node:') && !/^(bin|src|steps|test|dist)\//.test(name)),
     )
-    expect([...packages].filter(name => !Object.hasOwn(dependencies, name))).toEqual([])
+    expect([...packages].filter(name => !Object.hasOwn(devDependencies, name))).toEqual([])
     expect(packages.size).toBeGreaterThan(3)
+    expect(dependencies).toBeUndefined()
   })
 
-  it('end the process in src/cli.ts alone', () => {
+  it('end the process in src/cli.ts alone, and inside a container', () => {
     expect(sources.filter(path => usesInCode(path, /\bprocess\.(exit|abort)\(/).length > 0)).toEqual([
       'src/cli.ts',
     ])
     expect(sources.filter(path => usesInCode(path, /\bprocess\.exitCode\b/).length > 0)).toEqual([
       'bin/create-openclaw-secure.js',
       'src/cli.ts',
+      'src/gateway/inside.ts',
     ])
   })
 
@@ -127,10 +129,10 @@ describe('the files', () => {
     expect(sources.filter(path => usesInCode(path, /\bconsole\s*\./).length > 0)).toEqual([])
   })
 
-  it('read the process’s streams and arguments in src/cli.ts alone', () => {
+  it('read the process’s streams and arguments in src/cli.ts alone, and in what runs inside a container', () => {
     expect(
       sources.filter(path => usesInCode(path, /\bprocess\.(argv|stdin|stdout|stderr)\b/).length > 0),
-    ).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts'])
+    ).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts', 'src/gateway/inside.ts'])
   })
 
   it('start children through src/docker/process.ts alone', () => {

@@ -11,21 +11,30 @@ import { checks } from '../../steps/verify/index.ts'
 import { judge } from '../../steps/verify/judge.ts'
 import { altered, at, record } from '../../steps/verify/tree.ts'
 import { NotApplicable, once, type World } from '../../steps/verify/world.ts'
-import { thrown } from './support.ts'
+import { answers, container, layout } from './container.ts'
+import { some, thrown } from './support.ts'
 import {
-  answers,
   attempts,
   blind,
-  container,
+  check as byId,
+  event,
   foreign,
   healthy,
+  judges,
   key,
-  layout,
   NOBODY_STOPS,
   policy,
   service,
   token,
   verdictOf,
+  withAttempts,
+  withConfig,
+  withContainer,
+  withHost,
+  withJudges,
+  withPolicy,
+  withService,
+  withState,
 } from './world.ts'
 
 describe('the checks', () => {
@@ -254,7 +263,7 @@ function leaking(value: string): World {
         summary: { plaintextCount: 1, unresolvedRefCount: 0 },
         findings: [{ code: value, message: value }],
       }),
-      ledger: () => ({ events: [value] }),
+      ledger: () => ({ records: 1, source: value }),
       objections: () => [value],
     }),
     addresses: () => [value],
@@ -319,6 +328,267 @@ describe('a deployment that this tool did not make', () => {
     expect(open('fail')).toContain('secrets.ignored')
     const closed = await verdictsIn(foreign({ file, addable: async () => [] }))
     expect(closed('pass')).toContain('secrets.ignored')
+  })
+})
+
+type Row = [id: string, what: string, change: Partial<World>]
+
+/** Rows in which nothing could be seen: none may pass, and none may blame the deployment for it either. */
+const nothing: Row[] = [
+  ['privileges.none', 'no process', { processes: async () => [] }],
+  ['secrets.hidden', 'no process', { searchProc: async () => ({ environ: 0, cmdline: 0, searched: 0 }) }],
+  ['secrets.hidden', 'no secret to look for', { secrets: async () => new Map() }],
+  ['rootfs.readonly', 'no folder tried', withAttempts({ write: {} })],
+  ['rootfs.readonly', 'only that /tmp can be written', withAttempts({ write: { '/tmp': 'written' } })],
+  ['tmp.noexec', 'no folder tried', withAttempts({ execute: {} })],
+  [
+    'tmp.noexec',
+    'a program that could not be tried',
+    withAttempts({ execute: { '/tmp': 'not tried: ENOENT' } }),
+  ],
+  ['image.setuid', 'no find', withAttempts({ setuid: ['find is missing'] })],
+  ['seccomp.calls', 'no call', withAttempts({ calls: '' })],
+  ['seccomp.calls', 'a probe that is not there', withAttempts({ calls: 'ENOENT' })],
+  ['seccomp.calls', 'a probe that stopped early', withAttempts({ calls: 'bpf EPERM\nunshare EPERM\n' })],
+  ['limits.fork', 'no process', withAttempts({ fork: '' })],
+  ['limits.fork', 'another end', withAttempts({ fork: 'forked 3 ENOMEM\n' })],
+  ['limits.hog', 'a hog that did not begin', withAttempts({ hog: '', hogEnd: 'ENOENT' })],
+  ['limits.hog', 'a hog that ended by itself', withAttempts({ hog: 'touched 64\n', hogEnd: '1' })],
+  ['egress.denied', 'no address', withAttempts({ connect: {} })],
+  ['egress.denied', 'a refusal that may be this machine’s own', withAttempts({ route: true })],
+  ['ports.unreachable', 'no other address', { addresses: () => [] }],
+  ['ports.unreachable', 'no gateway', { reach: async () => 'refused' }],
+  ['ports.listening', 'no socket', { listening: async () => [] }],
+  [
+    'ports.single',
+    'no port',
+    {
+      ...withContainer({
+        HostConfig: { ...container().HostConfig, PortBindings: null },
+        NetworkSettings: { Networks: {}, Ports: null },
+      }),
+    },
+  ],
+  ['files.denied', 'no folder', { denied: async () => ({}) }],
+  ['secrets.private', 'no secret', { stranger: async () => ({ uid: 65534, seen: {} }) }],
+  [
+    'secrets.state',
+    'more than can be searched',
+    { leaksInState: async () => ({ searched: 9, left: 1, found: [] }) },
+  ],
+  ['token.accepted', 'no gateway', { askHost: async () => undefined }],
+  ['token.accepted', 'a lock-out', { askHost: async () => 429 }],
+  ['token.required', 'no gateway', { askHost: async () => undefined }],
+  ['token.guessed', 'no gateway', { askWrong: async () => undefined }],
+  ['token.age', 'a store that does not say', { stored: async () => undefined }],
+  [
+    'token.age',
+    'a name that tells no day',
+    { stored: async () => ({ revision: 1, current: { rotationId: 'x', value: token } }) },
+  ],
+  [
+    'container.health',
+    'one that starts, and does not answer',
+    { ...withState({ Health: { Status: 'starting' } }), health: async () => undefined },
+  ],
+  ['container.as-file', 'a file that Compose cannot read', { plannedHash: async () => '' }],
+  ...['gateway.api', 'gateway.tools'].flatMap((id): Row[] =>
+    [undefined, 401, 403, 429].map(status => [
+      id,
+      `a door that stays shut (${status ?? 'no answer'})`,
+      { post: async () => status },
+    ]),
+  ),
+  ...['audit.openclaw', 'audit.config', 'audit.ledger', 'secrets.audit'].map((id): Row => {
+    const silent = () => {
+      throw new ToolError('judge_silent', 'openclaw gave no verdict (code 137): killed', '')
+    }
+    return [
+      id,
+      'a judge who is silent',
+      withJudges({ security: silent, secrets: silent, ledger: silent, objections: silent }),
+    ]
+  }),
+]
+
+describe('a check that saw nothing is unknown', () => {
+  it.each(nothing)('%s: %s', async (id, _, change) => {
+    const { verdict, evidence } = await verdictOf(byId(id), { ...healthy(), ...change })
+    expect({ verdict, evidence }).toEqual({ verdict: 'unknown', evidence: expect.stringMatching(/\w/) })
+  })
+
+  it.each<Row>([
+    ['seccomp.enforced', 'no process', { processes: async () => [] }],
+    ['files.scoped', 'no mount', withContainer({ Mounts: [] })],
+    ['compose.mounts', 'no volume', withService({ mounts: [] })],
+    ['token.file', 'no secret', { policy: async () => ({}) }],
+    ['journal.intact', 'an empty journal', { chain: () => ({ intact: true, events: 0 }) }],
+    [
+      'ports.published',
+      'no port',
+      withContainer({
+        HostConfig: { ...container().HostConfig, PortBindings: null },
+        NetworkSettings: { Networks: {}, Ports: null },
+      }),
+    ],
+  ])('or fails, where there has to be something: %s, %s', async (id, _, change) => {
+    expect(await verdictOf(byId(id), { ...healthy(), ...change })).toMatchObject({ verdict: 'fail' })
+  })
+
+  it('but a secret that was found is a failure, also when something else could not be searched', async () => {
+    const world: World = {
+      ...healthy(),
+      logs: async () => token.expose(),
+      searchProc: async () => ({ environ: 0, cmdline: 0, searched: 0 }),
+    }
+    expect(await verdictOf(byId('secrets.hidden'), world)).toMatchObject({ verdict: 'fail' })
+  })
+})
+
+describe('what only looks wrong passes', () => {
+  const fine: Row[] = [
+    [
+      'ports.neighbours',
+      'an old engine with the rule',
+      { engine: async () => ({ ...(await healthy().engine()), ServerVersion: '20.10.24+dfsg1' }) },
+    ],
+    ['secrets.untracked', 'a folder in no repository', { tracked: async () => 'no repository' }],
+    ['container.health', 'one that starts and answers', withState({ Health: { Status: 'starting' } })],
+    [
+      'container.stable',
+      'one that came back long ago',
+      { now: new Date('2026-11-25T02:00:00Z'), ...withContainer({ RestartCount: 3 }) },
+    ],
+    [
+      'limits.hog',
+      'the kernel that ends the whole container',
+      withAttempts({ hog: '', hogEnd: 'container 137' }),
+    ],
+    [
+      'limits.hog',
+      'memory that is refused',
+      withAttempts({ hog: 'touched 64\nrefused ENOMEM\n', hogEnd: '1' }),
+    ],
+    ['limits.hog', 'a smaller limit, on a machine with little memory', withAttempts({ reducedTo: 512 })],
+    [
+      'tmp.noexec',
+      'a folder nothing can be put into',
+      withAttempts({ execute: { '/tmp': 'EACCES', '/x': 'not writable: EROFS' } }),
+    ],
+    ['egress.denied', 'silence, and no way out', withAttempts({ connect: { 'a:1': 'silent' } })],
+    ['files.denied', 'an empty folder', { denied: async () => ({ '/root': '0 entries' }) }],
+    [
+      'image.running',
+      'a container that names the image by its id',
+      withService({ image: container().Image }),
+    ],
+    [
+      'limits.logs',
+      'a driver that rotates by itself',
+      withHost({ LogConfig: { Type: 'local', Config: null } }),
+    ],
+    [
+      'policy.loaded',
+      'a refused change that was taken back',
+      {
+        logs: async () =>
+          JSON.stringify({ time: '2026-11-23T01:00:00.000Z', message: 'config reload skipped' }),
+      },
+    ],
+    [
+      'policy.loaded',
+      'a refused change before one that was taken',
+      {
+        logs: async () =>
+          ['config reload skipped', 'config change detected; evaluating reload']
+            .map((message, index) => JSON.stringify({ time: `2026-11-23T03:0${index}:00.000Z`, message }))
+            .join('\n'),
+      },
+    ],
+    [
+      'secrets.environment',
+      'a path to a credential',
+      withConfig({ Env: ['TOKEN=/run/secrets/x', 'EMPTY_TOKEN='] }),
+    ],
+    [
+      'secrets.references',
+      'a reference to the environment',
+      withPolicy(['models', 'providers', 'mine'], { apiKey: '${MY_KEY}' }),
+    ],
+    [
+      'privileges.none',
+      'user 0 of a rootless engine',
+      {
+        engine: async () => ({ ...(await healthy().engine()), SecurityOptions: ['name=rootless'] }),
+        processes: async () => (await healthy().processes()).map(one => ({ ...one, uid: 0 })),
+      },
+    ],
+    [
+      'compose.user',
+      'user 0 where that is the person who runs it',
+      {
+        ...withService({ user: '0:0' }),
+        journal: () => [
+          event('setup', {
+            event: 'step-done',
+            step: 'owner.probe',
+            facts: { uid: 0, by: 'same', person: 1000 },
+          }),
+        ],
+      },
+    ],
+    ['token.age', 'a token of 35 days', { now: new Date('2026-12-28T01:40:00Z') }],
+    [
+      'suppressions.current',
+      'one that ends today',
+      { suppressions: [{ check: 'ports.neighbours', reason: 'for the move only', until: '2026-11-24' }] },
+    ],
+    [
+      'secrets.state',
+      'a state before the first start',
+      { leaksInState: async () => ({ searched: 0, left: 0, found: [] }) },
+    ],
+    ['audit.log-kept', 'a log before the first start', { file: () => undefined, journal: () => [] }],
+    [
+      'audit.openclaw',
+      'notes',
+      withJudges({
+        security: () => ({ ...judges().security(), summary: { critical: 0, warn: 0, info: 99 } }),
+      }),
+    ],
+    ['policy.keys', 'a configuration that is not there', { policy: async () => ({}) }],
+    [
+      'seccomp.enforced',
+      'the same profile, written otherwise',
+      { profile: async () => JSON.stringify(JSON.parse(some(await healthy().profile())), null, 8) },
+    ],
+  ]
+  it.each(fine)('%s: %s', async (id, _, change) => {
+    const { verdict, evidence } = await verdictOf(byId(id), { ...healthy(), ...change })
+    expect({ verdict, evidence }).toMatchObject({ verdict: 'pass' })
+  })
+
+  it('user 0 of an ordinary engine is root, whatever the journal of another machine says', async () => {
+    const facts = { uid: 0, by: 'same', person: 0 }
+    const world: World = {
+      ...healthy(),
+      ...withService({ user: '0:0' }),
+      journal: () => [event('setup', { event: 'step-done', step: 'owner.probe', facts })],
+    }
+    expect(await verdictOf(byId('compose.user'), world)).toMatchObject({ verdict: 'fail' })
+  })
+
+  it('a container that nobody wrote a Compose file for is judged by its image’s name', async () => {
+    const byHand = { service: async () => Promise.reject(new NotApplicable('there is no Compose file')) }
+    expect(await verdictOf(byId('image.running'), { ...healthy(), ...byHand })).toMatchObject({
+      verdict: 'pass',
+    })
+    const tagged = { ...healthy(), ...byHand, ...withConfig({ Image: 'openclaw:latest' }) }
+    expect(await verdictOf(byId('image.running'), tagged)).toMatchObject({ verdict: 'fail' })
+    expect(await verdictOf(byId('seccomp.enforced'), { ...healthy(), ...byHand })).toMatchObject({
+      verdict: 'fail',
+      evidence: expect.stringContaining('none of its own'),
+    })
   })
 })
 

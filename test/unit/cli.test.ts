@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../src/cli.ts'
 import type { Program } from '../../src/commands/program.ts'
 import { Journal } from '../../src/procedure/journal.ts'
@@ -528,11 +529,18 @@ describe('a setup without an engine', () => {
 })
 
 describe('the other commands', () => {
-  const deployed = async () => {
-    const folder = fresh()
+  const deployed = async (folder = fresh()) => {
     await cli([folder, '--no-launch', '--yes', '--quiet'])
     return folder
   }
+
+  // For those that change nothing in it.
+  const common = fs.mkdtempSync(join(tmpdir(), 'ocs-unit-cli-'))
+  const deployment = join(common, 'my-gateway')
+  beforeAll(async () => {
+    await deployed(deployment)
+  })
+  afterAll(() => fs.rmSync(common, { recursive: true, force: true }))
 
   it.each(['verify', 'status'])(
     '%s ends with 2 where there is no deployment, and makes none',
@@ -557,36 +565,127 @@ describe('the other commands', () => {
   })
 
   it('verify ends with 0 when all it was asked for passes, 1 when something fails, 3 when it cannot look', async () => {
-    const dir = ['verify', '--dir', await deployed()]
+    const dir = ['verify', '--dir', deployment]
     expect(await cli([...dir, '--only', 'token.strength'])).toMatchObject({ code: 0 })
     expect(await cli([...dir, '--only', 'monitor.configured'])).toMatchObject({ code: 1 })
     expect(await cli([...dir, '--only', 'privileges.none'])).toMatchObject({ code: 3 })
-    expect(await cli([...dir, '--only', 'privileges.none', '--only', 'monitor.*'])).toMatchObject({ code: 1 })
-    expect(await cli(dir)).toMatchObject({ code: 1 })
   })
 
-  it('verify changes nothing', async () => {
+  it('verify ends with 3 also when something else fails: with something unseen, that is not yet all', async () => {
+    const dir = ['verify', '--dir', deployment]
+    expect(await cli([...dir, '--only', 'privileges.none', '--only', 'monitor.*'])).toMatchObject({ code: 3 })
+    expect(await cli(dir)).toMatchObject({ code: 3 })
+  })
+
+  it('verify changes nothing but its own memory of the last run, which nobody else can read', async () => {
     const folder = await deployed()
     const before = snapshot(folder)
     await cli(['verify', '--dir', folder])
+    const after = snapshot(folder)
+    const memory = '.secure/verify.json'
+    expect(fs.statSync(join(folder, memory)).mode & 0o777).toBe(0o600)
+    expect(fs.readFileSync(join(folder, memory), 'utf8')).not.toContain(tokenOf(folder))
+    // The file is made beside its place and moved there, which the folder's times show.
+    for (const path of [memory, '.secure']) {
+      delete before[path]
+      delete after[path]
+    }
+    expect(after).toEqual(before)
+  })
+
+  it('verify says what is another verdict than in the last run, and only that', async () => {
+    const folder = await deployed()
+    const args = ['verify', '--dir', folder, '--static', '--json']
+    expect(JSON.parse((await cli(args)).stdout)).not.toHaveProperty('drift')
+    expect(JSON.parse((await cli(args)).stdout).drift).toMatchObject({ verdicts: [], facts: [] })
+    fs.chmodSync(join(folder, 'state'), 0o755)
+    expect(JSON.parse((await cli(args)).stdout).drift).toMatchObject({
+      verdicts: [{ check: 'files.private', from: 'pass', to: 'fail' }],
+    })
+  })
+
+  it('verify --static needs no engine, and runs every check that needs none', async () => {
+    const { code, stdout } = await cli(['verify', '--dir', deployment, '--static', '--json'])
+    const findings: { check: string; kind: string; verdict: string; evidence: string }[] =
+      JSON.parse(stdout).findings
+    expect(findings.length).toBeGreaterThan(40)
+    expect(new Set(findings.map(({ kind }) => kind))).toEqual(new Set(['static']))
+    expect(stdout).not.toContain('a static check asked for')
+    const of = (wanted: string) =>
+      findings.filter(({ verdict }) => verdict === wanted).map(({ check }) => check)
+    expect(of('unknown')).toEqual([])
+    // No engine has said what the image is, other commands come later, and nobody has said whom to call.
+    expect(of('fail')).toEqual(['image.pinned', 'monitor.configured', 'backup.restored', 'incident.contact'])
+    expect(code).toBe(1)
+  })
+
+  it('verify refuses options that contradict each other, and a check to accept that nobody knows', async () => {
+    const folder = await deployed()
+    const refused = async (...args: string[]) => {
+      const ran = await cli(['verify', '--dir', folder, ...args])
+      expect(ran).toMatchObject({ code: 2, stdout: '' })
+      return ran.stderr
+    }
+    expect(await refused('--static', '--prove')).toContain('--static and --prove')
+    expect(await refused('--json', '--format', 'html')).toContain('--json and --format html')
+    expect(await refused('--container', 'x')).toContain('only for a folder that this tool did not make')
+    fs.appendFileSync(
+      join(folder, 'deployment.yaml'),
+      'suppress:\n  - {check: token.strenght, reason: "for the move only", until: "2099-12-31"}\n',
+    )
+    expect(await refused()).toContain('token.strenght')
+  })
+
+  it('verify skips a failure that somebody accepts, until the day named', async () => {
+    const folder = await deployed()
+    const args = ['verify', '--dir', folder, '--only', 'monitor.configured', '--json']
+    const accept = (until: string) =>
+      fs.appendFileSync(
+        join(folder, 'deployment.yaml'),
+        `suppress:\n  - {check: monitor.configured, reason: "until the move", until: "${until}"}\n`,
+      )
+    const text = fs.readFileSync(join(folder, 'deployment.yaml'), 'utf8')
+    accept('2026-12-31')
+    expect(await cli(args)).toMatchObject({ code: 0, stdout: expect.stringContaining('until the move') })
+    fs.writeFileSync(join(folder, 'deployment.yaml'), text)
+    accept('2026-11-22')
+    expect(await cli(args)).toMatchObject({ code: 1, stdout: expect.stringContaining('which is over') })
+  })
+
+  it('verify judges a folder that somebody made by hand, and writes nothing there', async () => {
+    const folder = scratch()
+    fs.writeFileSync(
+      join(folder, 'compose.yaml'),
+      'services: {gw: {image: "openclaw:latest", privileged: true}}',
+    )
+    const before = snapshot(folder)
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--static', '--json'])
+    const verdicts = new Map(
+      JSON.parse(stdout).findings.map((one: { check: string; verdict: string }) => [one.check, one.verdict]),
+    )
+    expect(verdicts.get('compose.host')).toBe('fail')
+    expect(verdicts.get('image.pinned')).toBe('fail')
+    expect(verdicts.get('journal.intact')).toBe('skip')
+    // There is no openclaw.json to look at.
+    expect(verdicts.get('agents.contained')).toBe('unknown')
+    expect(code).toBe(3)
     expect(snapshot(folder)).toEqual(before)
   })
 
   it('verify as JSON has every finding it was asked for, and the token nowhere', async () => {
-    const folder = await deployed()
+    const folder = deployment
     for (const format of [['--json'], ['--format', 'json']]) {
       const { stdout } = await cli(['verify', '--dir', folder, '--only', 'token.*', ...format])
       expect(JSON.parse(stdout).findings.map((finding: { check: string }) => finding.check)).toEqual([
-        'token.strength',
-        'token.accepted',
-        'token.file',
+        ...['token.strength', 'token.accepted', 'token.required', 'token.guessed', 'token.limiter'],
+        ...['token.age', 'token.own', 'token.file'],
       ])
       expect(stdout).not.toContain(tokenOf(folder))
     }
   })
 
   it('verify refuses a check and a format nobody knows, with those there are', async () => {
-    const folder = await deployed()
+    const folder = deployment
     expect(await cli(['verify', '--dir', folder, '--only', 'token.strenght'])).toMatchObject({
       code: 2,
       stdout: '',

@@ -41,7 +41,7 @@ describe('docs/seed-to-reality.md', () => {
 
   it('would be caught naming one', () => {
     expect(
-      mentionedIn('See `token.strenght`, `token.strength`, `gateway.bind` and `docker-compose.yml`.'),
+      mentionedIn('See `token.strenght`, `token.strength`, `browser.enabled` and `docker-compose.yml`.'),
     ).toEqual(['token.strenght', 'token.strength'])
   })
 
