@@ -97,7 +97,13 @@ async function look(
   const facts = await factsOf(world, options.static !== true)
   const path = resolve(session.layout.own, 'verify.json')
   const last = recall(readIfPresent(path))
-  writeAtomic(path, `${JSON.stringify(remember(last, startedAt, findings, facts))}\n`, 0o600)
+  try {
+    writeAtomic(path, `${JSON.stringify(remember(last, startedAt, findings, facts))}\n`, 0o600)
+  } catch (error) {
+    // What was found is worth more than what the next run compares it with.
+    if (!(error instanceof ToolError)) throw error
+    program.stderr.write(`Not kept for the next run to compare with: ${error.message}\n`)
+  }
   return last === undefined ? { findings } : { findings, drift: driftSince(last, findings, facts) }
 }
 

@@ -15,7 +15,7 @@ export const composeUser: VerifyCheck = {
     const { user } = await world.service()
     // In a rootless engine user 0 inside is the person who runs it; setup found that out and wrote it down.
     const rootless = world.own !== undefined && mapsToPerson(world.journal())
-    const root = user === undefined || /^(0|root)(:|$)/.test(user)
+    const root = user === undefined || /^(0+|root)(:|$)/.test(user)
     return passIf(
       !root || (rootless && user !== undefined),
       `docker-compose.yml: user ${user ?? '(whatever the image says)'}`,

@@ -16,7 +16,9 @@ export const incidentContact: VerifyCheck = {
     const { contact } = world.own ?? { contact: '' }
     return passIf(
       contact !== '',
-      `deployment.yaml: ${contact === '' ? 'it names nobody to call' : 'it names who is called first'}`,
+      contact === ''
+        ? 'no deployment.yaml names anybody to call'
+        : 'deployment.yaml: it names who is called first',
     )
   },
   sabotage: {

@@ -8,6 +8,8 @@ export interface Service {
   ports: { address: string | undefined; outside: string; inside: string }[]
   mounts: { source: string; target: string; readOnly: boolean }[]
   environment: Record<string, string>
+  /** Files whose variables would be added. */
+  envFiles: string[]
   capDrop: string[]
   capAdd: string[]
   securityOpt: string[]
@@ -51,6 +53,7 @@ function readService(name: string, service: Record<string, unknown>): Service {
     ports: list(service.ports).map(readPort),
     mounts: list(service.volumes).map(readMount),
     environment: pairs(service.environment),
+    envFiles: list(service.env_file).map(file => text(file) ?? text(at(file, 'path')) ?? ''),
     capDrop: list(service.cap_drop).map(String),
     capAdd: list(service.cap_add).map(String),
     securityOpt: list(service.security_opt).map(String),
@@ -120,7 +123,9 @@ function sharedWith(service: Record<string, unknown>): string[] {
     service.uts === 'host' ? 'the machine’s host name' : '',
     service.userns_mode === 'host' ? 'the machine’s users' : '',
     service.network_mode === 'host' ? 'the machine’s network' : '',
-    list(service.devices).length > 0 ? 'devices' : '',
+    list(service.devices).length + list(service.device_cgroup_rules).length > 0 ? 'devices' : '',
+    service.gpus === undefined ? '' : 'its graphics processors',
+    list(service.volumes_from).length > 0 ? 'another container’s volumes' : '',
     socket ? 'an engine socket' : '',
   ].filter(found => found !== '')
 }

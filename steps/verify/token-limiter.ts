@@ -17,7 +17,7 @@ export const tokenLimiter: VerifyCheck = {
       Number(at(limit, key)),
     )
     return passIf(
-      Number(tries) <= 20 && Number(window) >= 30_000 && Number(lockout) >= 60_000,
+      Number(tries) > 0 && Number(tries) <= 20 && Number(window) >= 30_000 && Number(lockout) >= 60_000,
       `openclaw.json: gateway.auth.rateLimit ${JSON.stringify(limit ?? null)}`,
     )
   },

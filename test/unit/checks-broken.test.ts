@@ -393,6 +393,7 @@ const wrong: Row[] = [
   ],
   ['secrets.environment', 'a credential by name', withConfig({ Env: ['OPENAI_API_KEY=x'] })],
   ['secrets.environment', 'a credential by value', withConfig({ Env: ['HARMLESS=sk-abc'] })],
+  ['compose.environment', 'a file of variables', withService({ envFiles: ['.env'] })],
   [
     'compose.environment',
     'a credential that whoever starts it brings',

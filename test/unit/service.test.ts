@@ -33,6 +33,12 @@ describe('the gateway’s service', () => {
       expect(gatewayService(composition)).toBeUndefined()
   })
 
+  it('takes variables from files that it names, in either way', () => {
+    const files = (value: unknown) => gatewayService({ services: { gw: { env_file: value } } })?.envFiles
+    expect(files('.env')).toEqual(['.env'])
+    expect(files(['a.env', { path: 'b.env', required: false }])).toEqual(['a.env', 'b.env'])
+  })
+
   it('of which nothing is said says nothing', () => {
     expect(read({})).toEqual({
       name: 'gw',
@@ -41,6 +47,7 @@ describe('the gateway’s service', () => {
       ports: [],
       mounts: [],
       environment: {},
+      envFiles: [],
       capDrop: [],
       capAdd: [],
       securityOpt: [],
