@@ -226,7 +226,7 @@ describe('running setup again', () => {
     expect((await inspect()).State.StartedAt).toBe(before.State.StartedAt)
   })
 
-  it('comes back within 30 s after SIGKILL and a new container: the state’s owner lease does not lock it out', async () => {
+  it('comes back at once after SIGKILL and a new container: the state’s owner lease does not lock it out', async () => {
     await sh('docker', ['kill', '--signal', 'KILL', container])
     await sh('docker', ['rm', '--force', container])
     const began = Date.now()
@@ -246,7 +246,8 @@ describe('running setup again', () => {
       .split('\n')
       .map(line => JSON.parse(line))
     const launched = log.findLast(event => event.step === 'gateway.launch' && event.event === 'step-done')
-    expect(new Date(launched.at).getTime() - new Date(stdout.trim()).getTime()).toBeLessThan(30_000)
+    // The lease would keep it out for 290 s. It takes 15 s on a quiet machine; here another suite keeps both cores busy.
+    expect(new Date(launched.at).getTime() - new Date(stdout.trim()).getTime()).toBeLessThan(60_000)
     expect(await authStatus(port, token)).toBe(404)
   })
 })

@@ -89,6 +89,7 @@ describe('a person who is not root (privilege escalation)', () => {
 })
 
 describe('an engine that numbers users differently (userns-remap)', () => {
+  const BRIDGE = 'ocs-remap'
   const home = mkdtempSync(resolve(tmpdir(), 'ocs-remap-'))
   const host = `unix://${home}/docker.sock`
   let engine: ChildProcess | undefined
@@ -97,6 +98,9 @@ describe('an engine that numbers users differently (userns-remap)', () => {
   beforeAll(async () => {
     // The remapped users have to pass through it.
     chmodSync(home, 0o711)
+    // A bridge of its own: an engine that is told to have none removes the other engine's docker0.
+    await sh('ip', ['link', 'add', BRIDGE, 'type', 'bridge'])
+    await sh('ip', ['addr', 'add', '10.253.253.1/24', 'dev', BRIDGE])
     engine = spawn(
       'dockerd',
       [
@@ -112,7 +116,7 @@ describe('an engine that numbers users differently (userns-remap)', () => {
           '--host',
           host,
         ],
-        ...['--bridge', 'none', '--iptables=false', '--ip6tables=false'],
+        ...['--bridge', BRIDGE, '--iptables=false', '--ip6tables=false'],
       ],
       { stdio: 'ignore' },
     )
@@ -123,6 +127,7 @@ describe('an engine that numbers users differently (userns-remap)', () => {
   afterAll(async () => {
     const ended = new Promise(done => engine?.once('close', done))
     if (engine?.exitCode === null && engine.kill('SIGTERM')) await ended
+    await sh('ip', ['link', 'del', BRIDGE])
     rmSync(home, { recursive: true, force: true })
   })
 
