@@ -1,7 +1,23 @@
+import { basename } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** The suites that take minutes, longest first: begun last, one of them would keep one core waiting for the other. */
+const LONG = ['interrupted', 'gateway', 'verify', 'prove', 'access', 'bad-input']
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = (file: TestSpecification) => {
+      const found = LONG.indexOf(basename(file.moduleId, '.test.ts'))
+      return found < 0 ? LONG.length : found
+    }
+    return [...files].sort((a, b) => rank(a) - rank(b))
+  }
+}
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
