@@ -267,7 +267,10 @@ describe('deployments that somebody else made', () => {
     return copy
   }
   afterAll(async () => {
-    for (const home of homes) await remove(home)
+    for (const home of homes) {
+      await sh('docker', ['rm', '--force', '--volumes', basename(home)])
+      await remove(home)
+    }
   })
   const failed = (ran: Ran) =>
     seen(ran)
@@ -419,7 +422,8 @@ async function engine(): Promise<string> {
 
 async function ready(on: number): Promise<void> {
   for (let tries = 0; tries < 300; tries++) {
-    const ok = await fetch(`http://127.0.0.1:${on}/readyz`).then(
+    // Docker takes the connection before the gateway does; without a limit this one would wait for ever.
+    const ok = await fetch(`http://127.0.0.1:${on}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
       response => response.ok,
       () => false,
     )
