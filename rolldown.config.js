@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 
 /**
  * The program as it is shipped: a few files with all libraries in them. Installing it installs nothing else, and it
- * starts in half the time, because Node opens ten files instead of three hundred.
+ * starts sooner, because Node opens ten files instead of three hundred.
  */
 export default {
   input: 'src/cli.ts',
