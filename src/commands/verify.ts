@@ -52,9 +52,10 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
 
   const { findings, drift } = await look(world, session, program, options, startedAt)
   if (program.signal.aborted) throw new Cancelled('Nothing was changed.')
+  const say = (line: string) => (options.quiet ? undefined : program.stderr.write(`${line}\n`))
   const controls =
     options.prove === true && own !== undefined
-      ? await proveChecks(session, program, { ...world, own: own.answers }, findings)
+      ? await proveChecks(session, program, { ...world, own: own.answers }, findings, say)
       : undefined
 
   const report: Report = {
@@ -194,6 +195,7 @@ async function proveChecks(
   program: Program,
   { own, service }: World & { own: Answers },
   findings: readonly Finding[],
+  say: (line: string) => void,
 ): Promise<Control[]> {
   const { prove } = await import('../../steps/prove/prove.ts')
   const { recordedOwnership } = await import('../../steps/setup/owner.ts')
@@ -214,7 +216,10 @@ async function proveChecks(
     person,
     now: () => now(),
     signal,
-    say: line => session.progress.say(line),
+    say,
+  }).catch(error => {
+    if (signal.aborted) throw new Cancelled('The weak copies are removed; nothing else was changed.')
+    throw error
   })
 }
 

@@ -44,7 +44,8 @@ export async function prove(checks: readonly VerifyCheck[], sources: ProveSource
       checks.filter(
         check => (check.kind === 'static' ? 'static' : (check.sabotage.in ?? 'exposed')) === group,
       )
-    const results = await Promise.all([
+    // All are waited for, also when one fails: a copy that were still starting would be started after its removal.
+    const ended = await Promise.allSettled([
       proveStatic(inGroup('static'), sources, scratch),
       ...(['exposed', 'unguarded'] as const).map(async group => {
         const own = inGroup(group)
@@ -62,7 +63,11 @@ export async function prove(checks: readonly VerifyCheck[], sources: ProveSource
       }),
     ])
     signal.throwIfAborted()
-    const found = new Map(results.flat().map(control => [control.check, control]))
+    const results = ended.flatMap(end => {
+      if (end.status === 'rejected') throw end.reason
+      return end.value
+    })
+    const found = new Map(results.map(control => [control.check, control]))
     return checks.flatMap(check => found.get(check.id) ?? [])
   } finally {
     await Promise.all(copies.map(copy => copy.destroy()))
