@@ -5,8 +5,8 @@ import { parseJson } from '../json.ts'
 import type { Secret } from '../secret.ts'
 import type { Finished, ProcessRunner } from './process.ts'
 
-/** The label on everything short-lived we start, so that nothing is left behind unseen. */
-export const THROWAWAY_LABEL = 'create-openclaw-secure.throwaway'
+/** The label on everything short-lived we start, with the process that started it: nothing is left behind unseen. */
+export const THROWAWAY_LABEL = `create-openclaw-secure.throwaway=${process.pid}`
 
 const Info = z.object({
   ID: z.string(),

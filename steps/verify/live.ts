@@ -146,7 +146,8 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       askFromInside(docker, (await container()).Id, await insidePort(), sources.wrongToken),
     ),
     health: async () => askFromHost(await door(), '/healthz'),
-    post: async (path, body) => askFromHost(await rightDoor(), path, await files.token(), 5000, body),
+    // A tool's code is loaded when it is first asked for, and a busy machine takes its time.
+    post: async (path, body) => askFromHost(await rightDoor(), path, await files.token(), 12_000, body),
     addresses,
     reach,
     neighbourRule: once(async () => {

@@ -18,6 +18,16 @@ import {
   usual,
 } from './harness.ts'
 
+/** Throw-away containers of the processes that were interrupted here; other suites have theirs at the same time. */
+const started: (number | undefined)[] = []
+
+async function throwaways(): Promise<string[]> {
+  const label = 'create-openclaw-secure.throwaway'
+  const format = `{{.Label "${label}"}}`
+  const { stdout } = await sh('docker', ['ps', '--all', '--filter', `label=${label}`, '--format', format])
+  return stdout.split('\n').filter(pid => started.includes(Number(pid)))
+}
+
 const made: string[] = []
 afterEach(async () => {
   for (const folder of made.splice(0)) await remove(folder)
@@ -42,6 +52,7 @@ async function interruptAt(
   signal: NodeJS.Signals,
 ): Promise<{ code: number | null; stderr: string }> {
   const child = startCli(args)
+  started.push(child.pid)
   let stderr = ''
   child.stderr.on('data', chunk => {
     stderr += String(chunk)
@@ -165,14 +176,8 @@ describe('Ctrl-C while setup', () => {
   })
 
   it('leaves no throw-away container behind', async () => {
-    const { stdout } = await sh('docker', [
-      'ps',
-      '--all',
-      '--quiet',
-      '--filter',
-      'label=create-openclaw-secure.throwaway',
-    ])
-    expect(stdout.trim()).toBe('')
+    expect(started.length).toBeGreaterThan(WRITES.length)
+    expect(await throwaways()).toEqual([])
   })
 })
 
@@ -182,28 +187,18 @@ describe('a killed throw-away container', () => {
     made.push(folder)
     const args = await usual(folder)
     const child = startCli(args)
+    started.push(child.pid)
     const ended = new Promise(done => child.once('close', done))
-    for (let look = 0; look < 200; look++) {
-      const { stdout } = await sh('docker', [
-        'ps',
-        '--quiet',
-        '--filter',
-        'label=create-openclaw-secure.throwaway',
-      ])
-      if (stdout.trim() !== '') break
+    let seen: string[] = []
+    for (let look = 0; look < 300 && seen.length === 0; look++) {
       await sleep(10)
+      seen = await throwaways()
     }
+    expect(seen, 'there was one to be killed with').not.toEqual([])
     child.kill('SIGKILL')
     await ended
     await cli([...args, '--quiet'])
-    const { stdout } = await sh('docker', [
-      'ps',
-      '--all',
-      '--quiet',
-      '--filter',
-      'label=create-openclaw-secure.throwaway',
-    ])
-    expect(stdout.trim()).toBe('')
+    expect(await throwaways()).toEqual([])
     expect(await containerOf(folder)).not.toBe('')
   })
 })
