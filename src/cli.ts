@@ -5,7 +5,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
-import { type AnswerId, environmentName, questions } from './wizard/questions.ts'
+import { type AnswerId, environmentName } from './wizard/question.ts'
+import { questions } from './wizard/questions.ts'
 
 /**
  * Runs the command line and ends the process. The only place that does: everything below throws or returns a code.

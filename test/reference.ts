@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { environmentName, questions } from '../src/wizard/questions.ts'
+import { environmentName } from '../src/wizard/question.ts'
+import { questions } from '../src/wizard/questions.ts'
 
 /** The reference of every answer, in Markdown. */
 export function answersReference(): string {

@@ -4,7 +4,7 @@ import type { Answers } from '../deployment/answers.ts'
 import { addressOf, sshTunnel } from '../deployment/plan.ts'
 import { GATEWAY_TOKEN, secretFileName } from '../gateway/policy.ts'
 import { asArguments } from '../wizard/gather.ts'
-import type { Place } from '../wizard/questions.ts'
+import type { Place } from '../wizard/question.ts'
 
 /** What the person needs now. The token's place, never the token. */
 export function handOver(

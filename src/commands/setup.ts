@@ -32,7 +32,7 @@ import { envelope, findingsBody } from '../report/json.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
 import { crossCheck, fillIn, type Gathered, gather, missing, type Sources } from '../wizard/gather.ts'
-import type { AnswerId, Place } from '../wizard/questions.ts'
+import type { AnswerId, Place } from '../wizard/question.ts'
 import { type BroughtSecrets, readSecrets, type SecretFlags, unusableKey } from '../wizard/secrets.ts'
 import { handOver } from './hand-over.ts'
 import {
@@ -234,7 +234,7 @@ async function takeEverything(
     ...open.filter(question => !invalid.has(question.id)).map(question => missing(question, answers, place)),
     ...crossCheck(answers, given),
   ]
-  const providers = answers.providers ?? []
+  const { providers = [], extraSecrets = [] } = answers
   const flags = secretFlagsOf(options)
   const { brought, problems: secretProblems } = await readSecrets(
     flags,
@@ -243,7 +243,10 @@ async function takeEverything(
     session.redactor,
     program.cwd,
   )
-  problems.push(...secretProblems, ...(await secretConflicts(store, secretNamesOf({ providers }), brought)))
+  problems.push(
+    ...secretProblems,
+    ...(await secretConflicts(store, secretNamesOf({ providers, extraSecrets }), brought)),
+  )
   for (const provider of providers)
     if (
       !brought.has(keySecretOf(provider)) &&

@@ -15,7 +15,22 @@ export interface Answers {
   proxyHost: string
   proxyCertificate: string
   proxyKey: string
-  store: 'docker'
+  store: 'docker' | 'vault' | '1password'
+  /** Whether the Docker store encrypts its values with this machine's key. */
+  seal: 'none' | 'host'
+  vaultAddress: string
+  vaultCa: string
+  vaultNamespace: string
+  vaultMount: string
+  vaultPath: string
+  vaultAuth: 'approle' | 'token' | 'jwt' | 'kubernetes'
+  vaultAuthMount: string
+  vaultRole: string
+  onepasswordVault: string
+  /** The file that holds what opens the store; empty: our own copy of it. */
+  credentialFile: string
+  /** Secrets beside the token and the providers' keys, by name. */
+  extraSecrets: string[]
   memory: number
   cpus: number
   pids: number

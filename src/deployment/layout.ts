@@ -15,6 +15,8 @@ export interface Layout {
   lock: string
   base: string
   store: string
+  /** What opens a store that is elsewhere, one file a store. Never mounted anywhere. */
+  credentials: string
   cases: string
   runbooks: string
 }
@@ -35,6 +37,7 @@ export function layoutOf(directory: string): Layout {
     lock: resolve(own, 'lock'),
     base: resolve(own, 'base'),
     store: resolve(own, 'store'),
+    credentials: resolve(own, 'credentials'),
     cases: resolve(root, 'cases'),
     runbooks: resolve(root, 'runbooks'),
   }

@@ -18,8 +18,8 @@ export function secretFileName(secret: DeliveredSecret): string {
 export const GATEWAY_TOKEN = 'gateway_token'
 
 /** All secrets a deployment has, by name. */
-export function secretNamesOf(answers: Pick<Answers, 'providers'>): string[] {
-  return [GATEWAY_TOKEN, ...answers.providers.map(keySecretOf)]
+export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets'>): string[] {
+  return [GATEWAY_TOKEN, ...answers.providers.map(keySecretOf), ...answers.extraSecrets]
 }
 
 interface Tools {

@@ -12,7 +12,7 @@ import {
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { type Redactor, Secret } from '../secret.ts'
-import type { SecretStore, StoredSecret, StoredValue } from './store.ts'
+import { conflict, expectRotationId, type SecretStore, type StoredSecret, type StoredValue } from './store.ts'
 
 const ROTATION_ID = /^[0-9a-z-]{4,64}$/
 const Id = z.string().regex(ROTATION_ID)
@@ -68,7 +68,7 @@ export class DockerSecretFiles implements SecretStore {
   async stage(name: string, value: StoredValue, revision: number): Promise<number> {
     const document = this.#expect(name, revision, found => found.pending === value.rotationId)
     if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
-    if (!ROTATION_ID.test(value.rotationId)) throw new Error('a rotation id is 4 to 64 of 0-9, a-z and -')
+    expectRotationId(value.rotationId)
     // A value never changes under its name.
     if ([document?.current, document?.previous].includes(value.rotationId)) throw conflict(name)
     const path = this.#path(name, value.rotationId)
@@ -124,12 +124,17 @@ export class DockerSecretFiles implements SecretStore {
     return next
   }
 
-  async destroy(name: string): Promise<void> {
+  async destroy(name: string, delivered?: string): Promise<void> {
     const document = this.#read(name)
     rmSync(this.#documentPath(name), { force: true })
-    this.#removeUnnamed(name, undefined)
+    this.#removeUnnamed(
+      name,
+      delivered === undefined ? undefined : { version: 1, revision: 1, current: delivered },
+    )
     if (document !== undefined) syncDirectory(this.#options.valuesOf(name))
   }
+
+  async close(): Promise<void> {}
 
   /** The document when its revision is the one expected, or when the change was made already by an earlier try. */
   #expect(name: string, revision: number, done: (found: Document) => boolean): Document | undefined {
@@ -140,17 +145,41 @@ export class DockerSecretFiles implements SecretStore {
   }
 
   #read(name: string): Document | undefined {
-    const text = readIfPresent(this.#documentPath(name))
+    const { documents } = this.#options
+    const path = this.#documentPath(name)
+    if (this.#readable(documents, lookAt)?.isDirectory() === false) throw displaced(documents, 'a folder')
+    // Opening a pipe would wait for somebody to write into it.
+    if (this.#readable(path, lookAt)?.isFile() === false) throw displaced(path, 'a plain file')
+    const text = this.#readable(path, readIfPresent)
     if (text === undefined) return undefined
     const parsed = Document.safeParse(parseJson(text))
-    if (!parsed.success)
+    if (!parsed.success) throw this.#corrupt(name)
+    return parsed.data
+  }
+
+  #corrupt(name: string): ToolError {
+    return new ToolError(
+      'store_corrupt',
+      `${this.#documentPath(name)} is not a store document of this tool`,
+      'Restore it from a backup. The values themselves are untouched.',
+      Exit.unknown,
+    )
+  }
+
+  /** Reads one of the store's files; what belongs to another user is a refusal, not a defect. */
+  #readable<T>(path: string, read: (path: string) => T): T {
+    try {
+      return read(path)
+    } catch (error) {
+      const code = error instanceof ToolError ? error.code : errorCode(error)
+      if (code !== 'EACCES' && code !== 'not_readable') throw error
       throw new ToolError(
-        'store_corrupt',
-        `${this.#documentPath(name)} is not a store document of this tool`,
-        'Restore it from a backup. The values themselves are untouched.',
+        'store_denied',
+        `${path} belongs to another user and cannot be read by this one`,
+        'Run the command as the user who set the deployment up, or as root.',
         Exit.unknown,
       )
-    return parsed.data
+    }
   }
 
   #write(name: string, document: Document): number {
@@ -160,7 +189,7 @@ export class DockerSecretFiles implements SecretStore {
 
   #value(name: string, rotationId: string): StoredValue {
     const path = this.#path(name, rotationId)
-    const found = lookAt(path)
+    const found = this.#readable(path, lookAt)
     if (found === undefined)
       throw new ToolError(
         'store_corrupt',
@@ -175,17 +204,8 @@ export class DockerSecretFiles implements SecretStore {
         'Somebody replaced it. Find out who before you go on; then remove it and restore it from a backup.',
         Exit.failed,
       )
-    try {
-      return { rotationId, value: this.#options.redactor.learn(new Secret(readFileSync(path))) }
-    } catch (error) {
-      if (errorCode(error) !== 'EACCES') throw error
-      throw new ToolError(
-        'store_denied',
-        `${path} belongs to the gateway's user and cannot be read by this one`,
-        'Run the command as the user who set the deployment up, or as root.',
-        Exit.unknown,
-      )
-    }
+    const bytes = this.#readable(path, file => readFileSync(file))
+    return { rotationId, value: this.#options.redactor.learn(new Secret(bytes)) }
   }
 
   #remove(name: string, rotationId: string): void {
@@ -212,11 +232,11 @@ export class DockerSecretFiles implements SecretStore {
   }
 }
 
-function conflict(name: string): ToolError {
+function displaced(path: string, expected: string): ToolError {
   return new ToolError(
-    'store_conflict',
-    `${name} was changed by somebody else in the meantime`,
-    'Run the command again: it starts from what is stored now.',
+    'store_unreachable',
+    `${path} is not ${expected}`,
+    'Put the store back where it was, or restore it from a backup.',
     Exit.unknown,
   )
 }

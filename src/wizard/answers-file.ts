@@ -12,7 +12,8 @@ import {
 import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
 import type { Suppression } from '../procedure/step.ts'
-import { type AnswerId, type Partly, type Question, questions } from './questions.ts'
+import type { AnswerId, Partly, Question } from './question.ts'
+import { questions } from './questions.ts'
 import { readSuppressions } from './suppressions.ts'
 
 /** What an answers file says. `problems` holds everything wrong with it; `answers` what is well formed. */

@@ -2,7 +2,8 @@ import type { Answers } from '../deployment/answers.ts'
 import { describeProblem, type Problem } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { crossCheck, fillIn, type Gathered } from './gather.ts'
-import { type AnswerId, type Partly, type Place, type Question, questions } from './questions.ts'
+import type { AnswerId, Partly, Place, Question } from './question.ts'
+import { questions } from './questions.ts'
 import { type Choice, leaving, type Talk, type Voice, voiceOn } from './voice.ts'
 
 const BACK = Symbol('back')

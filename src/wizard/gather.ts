@@ -2,14 +2,8 @@ import type { Answers } from '../deployment/answers.ts'
 import type { Problem } from '../errors.ts'
 import type { Suppression } from '../procedure/step.ts'
 import { type AnswersFile, readAnswers } from './answers-file.ts'
-import {
-  type AnswerId,
-  environmentName,
-  type Partly,
-  type Place,
-  type Question,
-  questions,
-} from './questions.ts'
+import { type AnswerId, environmentName, type Partly, type Place, type Question } from './question.ts'
+import { questions } from './questions.ts'
 
 /** Everything that may hold an answer, strongest first. */
 export interface Sources {
@@ -138,8 +132,8 @@ export function asArguments(answers: Answers, place: Place): string[] {
     if (fallback !== undefined && question.kind.toText(fallback) === question.kind.toText(value)) continue
     if (question.id === 'image') {
       if (value === 'build') args.push('--build')
-    } else if (question.id === 'providers')
-      args.push(...answers.providers.flatMap(item => ['--provider', question.kind.toText([item] as never)]))
+    } else if (Array.isArray(value))
+      args.push(...value.flatMap(item => [question.flag, question.kind.toText([item] as never)]))
     else if (typeof value === 'boolean') args.push(value ? question.flag : `--no-${question.flag.slice(2)}`)
     else args.push(question.flag, question.kind.toText(value))
   }
@@ -155,7 +149,7 @@ function find(
 ): { value: unknown; origin: Origin } | undefined {
   const texts = sources.flags[question.id]
   if (texts !== undefined) {
-    const isList = question.id === 'providers'
+    const isList = question.kind.isList === true
     if (!isList && new Set(texts).size > 1) {
       problems.push({
         field: question.id,

@@ -15,6 +15,8 @@ export interface Kind<T> {
   /** The form in a file. */
   toData(value: T): unknown
   options?: readonly { value: T; label: string; hint?: string }[]
+  /** Several answers to one question; its flag may be repeated. */
+  isList?: true
 }
 
 export function text(
@@ -102,6 +104,7 @@ export function list<T>(item: Kind<T>, key: (value: T) => string): Kind<T[]> {
     fromData: data => (Array.isArray(data) ? complete(data.map(item.fromData)) : undefined),
     toText: values => values.map(item.toText).join(','),
     toData: values => values.map(item.toData),
+    isList: true,
   }
 }
 
@@ -145,6 +148,10 @@ function isModelUrl(value: string): boolean {
   if (url.protocol === 'https:') return url.hostname !== ''
   return url.protocol === 'http:' && isPrivateHost(url.hostname)
 }
+
+/** This machine itself, as the URL parser writes it. */
+export const isLoopbackHost = (host: string): boolean =>
+  host === 'localhost' || /^127(\.\d+){3}$/.test(host) || host === '[::1]'
 
 /** Loopback, RFC 1918 and unique-local addresses, and names that only a local resolver knows. */
 function isPrivateHost(host: string): boolean {

@@ -6,60 +6,18 @@ import {
   isImageReference,
   isPlainPath,
   isTimeZone,
-  type Kind,
   list,
   provider,
   text,
   yesNo,
 } from './kinds.ts'
-
-export type AnswerId = keyof Answers
-/** Answers so far. */
-export type Partly = Partial<Answers>
-
-/**
- * One question, declared once: the prompt, the flag, the environment variable, the place in `deployment.yaml`, the
- * help text and the documentation all come from here.
- */
-export interface Question<K extends AnswerId = AnswerId> {
-  id: K
-  flag: string
-  path: readonly [string, ...string[]]
-  /** The section of the conversation and of the documentation. */
-  group: 'Gateway' | 'Agent' | 'Image' | 'Access' | 'Limits' | 'People'
-  prompt: string
-  help: string
-  kind: Kind<Answers[K]>
-  /** What `--yes` takes. undefined: there is no good guess, so it must be answered. */
-  fallback(answers: Partly, place: Place): Answers[K] | undefined
-  /** Whether the question arises at all. When not, its fallback is the answer, and `needs` says what it hangs on. */
-  when?(answers: Partly): boolean
-  needs?: string
-  /** Has a default that suits nearly everybody: not asked, but shown for review, where it can be changed. */
-  advanced?(place: Place): boolean
-  /** A malformed text without the part that may be a secret put in the wrong place. */
-  hides?(text: string): string
-  /** Why this value is refused although it is well formed. */
-  refuses?(value: Answers[K], answers: Partly): string | undefined
-}
-
-/** What defaults may depend on. */
-export interface Place {
-  directory: string
-  timezone: string
-  /** The engine publishes "loopback" ports to neighbours on the network too (Docker before 28). */
-  exposedToNeighbours: boolean
-}
+import { always, define, never, type Question } from './question.ts'
+import { STORE_QUESTIONS } from './store-questions.ts'
 
 /** The OpenClaw release this version of the tool was tested with. */
 export const OPENCLAW_VERSION = '2026.9.6'
 
 const PLAIN_TEXT = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]*$/u
-const never = () => ''
-const always = () => true
-
-const define = <K extends AnswerId>(question: Question<K>): Question<K> => question
-
 /** All questions, in the order they are asked. */
 export const QUESTIONS = [
   define({
@@ -288,19 +246,7 @@ export const QUESTIONS = [
     when: answers => answers.access === 'proxy',
     needs: '--access proxy',
   }),
-  define({
-    id: 'store',
-    flag: '--store',
-    path: ['secrets', 'store'],
-    group: 'Gateway',
-    prompt: 'Where do the secrets live?',
-    help: 'where the truth about secrets lives',
-    kind: choice<Answers['store']>('<store>', [
-      { value: 'docker', label: 'Docker secret files', hint: 'here, readable by the gateway alone' },
-    ]),
-    fallback: () => 'docker',
-    advanced: always,
-  }),
+  ...STORE_QUESTIONS,
   define({
     id: 'memory',
     flag: '--memory',
@@ -364,11 +310,6 @@ export const QUESTIONS = [
 
 /** The registry as the rest of the wizard walks it: each entry reads and writes its own answer. */
 export const questions: readonly Question[] = QUESTIONS as unknown as readonly Question[]
-
-/** `OPENCLAW_SECURE_OPENCLAW_VERSION` for `--openclaw-version`. */
-export function environmentName(question: Pick<Question, 'flag'>): string {
-  return `OPENCLAW_SECURE_${question.flag.slice(2).replaceAll('-', '_').toUpperCase()}`
-}
 
 /** A valid project name from a folder's: "My Gateway!" becomes "my-gateway". */
 function projectName(directory: string): string {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -41,7 +42,41 @@ async function filled() {
   return { ...here, store, revision }
 }
 
-storeContract('Docker secret files', async () => place())
+storeContract('Docker secret files', async () => {
+  const here = place()
+  const aside = `${here.documents}.aside`
+  return {
+    open: here.open,
+    async obstruct(obstacle) {
+      switch (obstacle) {
+        case 'refuses this client': {
+          if (process.geteuid?.() !== 0) {
+            fs.chmodSync(here.documents, 0)
+            return async () => fs.chmodSync(here.documents, 0o700)
+          }
+          fs.chmodSync(here.documents, 0o700)
+          process.seteuid?.(65_534)
+          return async () => process.seteuid?.(0)
+        }
+        case 'cannot be reached':
+          fs.renameSync(here.documents, aside)
+          fs.writeFileSync(here.documents, '')
+          return async () => {
+            fs.rmSync(here.documents)
+            fs.renameSync(aside, here.documents)
+          }
+        case 'never answers':
+          fs.renameSync(here.document, aside)
+          execFileSync('mkfifo', [here.document])
+          return async () => fs.renameSync(aside, here.document)
+        case 'holds what this tool never wrote':
+          fs.copyFileSync(here.document, aside)
+          fs.writeFileSync(here.document, '{"current": "gateway_token"}')
+          return async () => fs.renameSync(aside, here.document)
+      }
+    },
+  }
+})
 
 describe('a value of the Docker store', () => {
   it('is a file of its own, named by its rotation id, 0400, one link, never shared with its predecessor', async () => {

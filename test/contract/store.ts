@@ -6,7 +6,21 @@ import type { SecretStore, StoredSecret } from '../../src/stores/store.ts'
 /** A place that stores secrets, empty at first. `open` is a new client of it: another process, or this one restarted. */
 export interface Place {
   open(): SecretStore
+  /** Puts something in the way of every client of this place, and returns what takes it away again. */
+  obstruct(obstacle: Obstacle): Promise<() => Promise<void>>
 }
+
+/** What can stand between a client and its store, and what the client has to call it. */
+const OBSTACLES = {
+  'refuses this client': 'store_denied',
+  'cannot be reached': 'store_unreachable',
+  'never answers': 'store_unreachable',
+  'holds what this tool never wrote': 'store_corrupt',
+} as const
+export type Obstacle = keyof typeof OBSTACLES
+
+/** A store answers or gives up within this time, in milliseconds: its own 15 s and what a busy machine adds. */
+const PATIENCE = 20_000
 
 const NAME = 'gateway_token'
 /** Values nobody else has: what leaks is found by looking for them. */
@@ -325,6 +339,50 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
         await expect(store.stage(NAME, { rotationId, value: two.value }, revision)).rejects.toThrow()
         expect(shown(await store.load(NAME))).toEqual({ current: is(one) })
       }
+    })
+  })
+
+  describe(`${name}: a store that`, () => {
+    for (const [obstacle, code] of Object.entries(OBSTACLES))
+      it(`${obstacle} says ${code} to every call in time, without a value, and has lost nothing afterwards`, {
+        timeout: 4 * PATIENCE,
+      }, async () => {
+        const { place, revision } = await withOne()
+        const before = place.open()
+        const staged = await before.stage(NAME, two, revision)
+        const clear = await place.obstruct(obstacle as Obstacle)
+        const store = place.open()
+        const began = performance.now()
+        const timed = async (call: Promise<unknown>) => ({
+          error: await call.then(
+            () => new Error('it went through'),
+            (reason: unknown) => reason,
+          ),
+          took: performance.now() - began,
+        })
+        const calls = {
+          load: timed(store.load(NAME)),
+          stage: timed(store.stage(NAME, three, staged)),
+          commit: timed(store.commit(NAME, two.rotationId, staged)),
+          rollback: timed(store.rollback(NAME, two.rotationId, staged)),
+          retire: timed(store.retire(NAME, staged)),
+        }
+        await Promise.all(Object.values(calls))
+        await clear()
+        for (const [what, call] of Object.entries(calls)) {
+          const { error, took } = await call
+          expect(error, what).toMatchObject({ code, hint: expect.stringMatching(/\w/) })
+          expect(took, what).toBeLessThan(PATIENCE)
+          const text = `${inspect(error, { depth: 20, showHidden: true })} ${JSON.stringify(error)}`
+          for (const secret of [one, two, three]) expect(text).not.toContain(secret.value.expose())
+        }
+        expect(shown(await place.open().load(NAME))).toEqual({ current: is(one), pending: is(two) })
+      })
+
+    it('has been closed can be closed again', async () => {
+      const { store } = await withOne()
+      await store.close()
+      await store.close()
     })
   })
 }

@@ -11,7 +11,8 @@ import {
   text,
   yesNo,
 } from '../../src/wizard/kinds.ts'
-import { environmentName, type Question, questions } from '../../src/wizard/questions.ts'
+import { environmentName, type Question } from '../../src/wizard/question.ts'
+import { questions } from '../../src/wizard/questions.ts'
 import { anyText } from './generators.ts'
 import { ANSWERS, PLACE, some } from './support.ts'
 
@@ -22,6 +23,12 @@ const PROXY: Answers = {
   proxyHost: 'openclaw.example.org',
   proxyCertificate: '/etc/ssl/a.pem',
   proxyKey: '/etc/ssl/a.key',
+}
+const VAULT: Answers = {
+  ...ANSWERS,
+  store: 'vault',
+  vaultAddress: 'https://vault.example:8200',
+  vaultRole: 'role',
 }
 const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   name: { world: ANSWERS, text: 'my-gateway' },
@@ -43,12 +50,36 @@ const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   proxyCertificate: { world: PROXY, text: '/etc/letsencrypt/live/x/fullchain.pem' },
   proxyKey: { world: PROXY, text: '/etc/letsencrypt/live/x/privkey.pem' },
   store: { world: ANSWERS, text: 'docker' },
+  seal: { world: ANSWERS, text: 'host' },
+  vaultAddress: { world: VAULT, text: 'https://vault.example:8200' },
+  vaultCa: { world: VAULT, text: '/etc/ssl/vault-ca.pem' },
+  vaultNamespace: { world: VAULT, text: 'team/ops' },
+  vaultMount: { world: VAULT, text: 'secret' },
+  vaultPath: { world: VAULT, text: 'openclaw/my-gateway' },
+  vaultAuth: { world: VAULT, text: 'jwt' },
+  vaultAuthMount: { world: VAULT, text: 'approle' },
+  vaultRole: { world: VAULT, text: '5b1f0a3c-1f52-4b39-9f60-6f3d0b1f9e11' },
+  onepasswordVault: {
+    world: { ...ANSWERS, store: '1password' },
+    text: 'abcdefghijklmnopqrstuvwxyz',
+  },
+  credentialFile: { world: VAULT, text: '/etc/openclaw/secret-id' },
+  extraSecrets: { world: ANSWERS, text: 'telegram_bot_token,search_key' },
   memory: { world: ANSWERS, text: '2048' },
   cpus: { world: ANSWERS, text: '2' },
   pids: { world: ANSWERS, text: '256' },
   timezone: { world: ANSWERS, text: 'Europe/Berlin' },
   contact: { world: ANSWERS, text: 'Zoë (on call), +49 30 1234 "night" \\o/' },
 }
+
+const UNGUESSABLE = [
+  'sshTarget',
+  'proxyHost',
+  'imageReference',
+  'vaultAddress',
+  'vaultRole',
+  'onepasswordVault',
+]
 
 const DANGEROUS = [
   '\0',
@@ -129,7 +160,7 @@ describe.each(questions.map(question => [question.id, question] as [string, Ques
       expect(question.when?.(world)).not.toBe(false)
       const fallback = question.fallback(rest, PLACE)
       // No default: there is no good guess, and it has to be answered.
-      if (fallback === undefined) expect(['sshTarget', 'proxyHost', 'imageReference']).toContain(question.id)
+      if (fallback === undefined) expect(UNGUESSABLE).toContain(question.id)
       else {
         expect(kind.fromText(kind.toText(fallback))).toEqual(fallback)
         expect(kind.fromData(kind.toData(fallback))).toEqual(fallback)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import type { Answers } from '../../src/deployment/answers.ts'
-import type { Place } from '../../src/wizard/questions.ts'
+import type { Place } from '../../src/wizard/question.ts'
 import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
 
 /** A folder of its own, removed when the test ends. */
@@ -51,6 +51,18 @@ export const ANSWERS: Answers = {
   proxyCertificate: '',
   proxyKey: '',
   store: 'docker',
+  seal: 'none',
+  vaultAddress: '',
+  vaultCa: '',
+  vaultNamespace: '',
+  vaultMount: '',
+  vaultPath: '',
+  vaultAuth: 'approle',
+  vaultAuthMount: '',
+  vaultRole: '',
+  onepasswordVault: '',
+  credentialFile: '',
+  extraSecrets: [],
   memory: 2048,
   cpus: 2,
   pids: 256,

@@ -1,0 +1,56 @@
+import { resolve } from 'node:path'
+import type { Answers } from '../deployment/answers.ts'
+import { ensureDirectory, readIfPresent, writeAtomic } from '../deployment/files.ts'
+import type { Layout } from '../deployment/layout.ts'
+import { Exit, ToolError } from '../errors.ts'
+import { type Redactor, Secret } from '../secret.ts'
+
+/** A store that somebody else runs, and that has to be opened. */
+export type RemoteStore = Exclude<Answers['store'], 'docker'>
+
+/** What the thing that opens a store is called, for messages. */
+export function credentialNameOf(answers: Pick<Answers, 'store' | 'vaultAuth'>): string {
+  if (answers.store === '1password') return 'service account token'
+  return { approle: 'secret id', token: 'token', jwt: 'JWT', kubernetes: 'service account token' }[
+    answers.vaultAuth
+  ]
+}
+
+/**
+ * What opens the store, from the first place that has it: what the person gave now, the file the answers name (read
+ * anew each time: a JWT is renewed there), the one systemd hands over (systemd.exec(5), LoadCredential), the one kept
+ * in `.secure/credentials`. Errors: `store_credential`, with the flag that brings one.
+ */
+export function findCredential(sources: {
+  answers: Pick<Answers, 'store' | 'vaultAuth' | 'credentialFile'>
+  layout: Pick<Layout, 'credentials'>
+  given: Secret | undefined
+  env: Readonly<Record<string, string | undefined>>
+  redactor: Redactor
+}): Secret {
+  const { answers, layout, given, env, redactor } = sources
+  if (given !== undefined) return redactor.learn(given)
+  const places = [
+    answers.credentialFile,
+    env.CREDENTIALS_DIRECTORY === undefined ? '' : resolve(env.CREDENTIALS_DIRECTORY, 'store_credential'),
+    resolve(layout.credentials, answers.store),
+  ]
+  for (const path of places) {
+    const text = path === '' ? undefined : readIfPresent(path)?.trim()
+    if (text !== undefined && text !== '') return redactor.learn(new Secret(text))
+    // A file that the answers name is the one: going on with another would hide that it is gone.
+    if (path !== '' && path === answers.credentialFile) break
+  }
+  throw new ToolError(
+    'store_credential',
+    `there is no ${credentialNameOf(answers)} to open the store with${answers.credentialFile === '' ? '' : `: ${answers.credentialFile} is missing or empty`}`,
+    'Give it with --store-credential @FILE (or @-), or name the file it is kept in with --credential-file PATH.',
+    Exit.unknown,
+  )
+}
+
+/** Keeps what opens the store for the runs to come: 0400, of the person who runs this, mounted nowhere. */
+export function keepCredential(layout: Pick<Layout, 'credentials'>, store: RemoteStore, value: Secret): void {
+  ensureDirectory(layout.credentials, 0o700)
+  writeAtomic(resolve(layout.credentials, store), value, 0o400)
+}
