@@ -5,7 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
-import { type AnswerId, environmentName } from './wizard/question.ts'
+import { type AnswerId, environmentName, type Question } from './wizard/question.ts'
 import { questions } from './wizard/questions.ts'
 
 /**
@@ -80,7 +80,7 @@ export async function run(program: Program, argv: readonly string[]): Promise<Ex
 
 /** Words that will be commands: nobody who types one means a folder. */
 const COMMANDS_TO_COME =
-  'rotate incident backup restore monitor maintain update diff remove store egress lockdown unlock'.split(' ')
+  'rotate incident backup restore monitor maintain update diff remove egress lockdown unlock'.split(' ')
 
 /** All commands. Each loads its own code when it is chosen: `--help` loads none. */
 function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
@@ -110,39 +110,26 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .option('--build', `build the image here (${environmentName({ flag: '--image-from' })}=build)`)
     .option('--token <@file|@->', 'take this gateway token instead of a generated one', collect)
     .option('--provider-key <id=@file|id=@->', "a provider's key, from a file or stdin; repeatable", collect)
-  for (const question of questions) {
-    const isSwitch = question.kind.placeholder === ''
-    const option = new Option(
-      isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`,
-      `${question.help}: ${question.kind.allowed}`,
+    .option(
+      '--secret-value <name=@file|name=@->',
+      'the value of a --secret, from a file or stdin; repeatable',
+      collect,
     )
-    option.attributeName = () => `answer.${question.id}`
-    setup.addOption(isSwitch ? option : option.argParser(collect))
-    if (isSwitch) {
-      const negated = new Option(`--no-${question.flag.slice(2)}`).hideHelp()
-      negated.attributeName = () => `answer.${question.id}`
-      setup.addOption(negated)
-    }
-  }
+  withOpeners(setup)
+  withQuestions(setup, questions)
   setup.action(async (directory: string | undefined, options: Record<string, unknown>) => {
     const command = await import('./commands/setup.ts')
-    const given: Partial<Record<AnswerId, string[]>> = {}
-    for (const { id } of questions) {
-      const value = options[`answer.${id}`]
-      if (Array.isArray(value)) given[id] = value.map(String)
-      else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
-    }
     const target = oneFolder(program, directory, options.dir) ?? '.'
     if (directory !== undefined && COMMANDS_TO_COME.includes(directory))
       throw new UsageError([
         {
           field: 'command',
           given: directory,
-          allowed: 'setup, verify or status: this version does not have it yet',
+          allowed: 'setup, verify, status or store: this version does not have it yet',
           flag: `./${directory} if you mean a folder of that name`,
         },
       ])
-    finish(await command.setup(program, target, { ...options, given }))
+    finish(await command.setup(program, target, { ...options, given: givenIn(options) }))
   })
 
   // Setup is what runs without a command's name, so its flags belong to the first help a person sees.
@@ -157,6 +144,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .option('--container <name>', 'the container to judge, where it cannot be found by the folder')
     .addOption(new Option('--format <format>', 'how to print it').choices(FORMATS))
     .option('--verbose', 'show what every check saw')
+    .option(...OPEN_WITH)
     .action(async (directory: string | undefined, options) =>
       finish(
         await (await import('./commands/verify.ts')).verify(program, {
@@ -166,10 +154,78 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       ),
     )
 
-  withGlobals(root.command('status').description('what runs, since when, and what is due')).action(
-    async options => finish(await (await import('./commands/status.ts')).status(program, options)),
+  const store = root
+    .command('store')
+    .description('where the secrets live: check it, move them, bring some in')
+  withGlobals(store.command('check').description('can the store be reached, read and written?'))
+    .option(...OPEN_WITH)
+    .action(async options => finish(await (await import('./commands/store.ts')).storeCheck(program, options)))
+  const move = withGlobals(
+    store.command('move').description('move every secret into another store, while the gateway runs'),
   )
+    .addOption(new Option('--to <store>', 'where they go').choices(['docker', 'vault', '1password']))
+    .option('--resume', 'go on with a move that was cut short')
+    .option('--destroy-old', 'agree that the copies in the old store are destroyed (needed with --yes)')
+  withOpeners(move)
+  withQuestions(
+    move,
+    questions.filter(({ group, id }) => group === 'Secrets' && !['store', 'extraSecrets'].includes(id)),
+  )
+  move.action(async options =>
+    finish(
+      await (await import('./commands/store.ts')).storeMove(program, { ...options, given: givenIn(options) }),
+    ),
+  )
+
+  withGlobals(root.command('status').description('what runs, since when, and what is due'))
+    .option(...OPEN_WITH)
+    .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
+}
+
+const OPEN_WITH = ['--store-credential <@file|@->', 'what opens the store, where it is not kept'] as const
+
+/** What opens a store, where it is told for the first time. */
+function withOpeners(command: Command): void {
+  command
+    .option(
+      '--store-credential <@file|@->',
+      'what opens the store: secret id (also wrapped), token, JWT, or service account token',
+      collect,
+    )
+    .option(
+      '--vault-admin <@file|@->',
+      'a token that may set Vault up: makes the path, the policies and the AppRole; it is not kept',
+      collect,
+    )
+}
+
+/** Each question's own flag, and for a switch its opposite. */
+function withQuestions(command: Command, asked: readonly Question[]): void {
+  for (const question of asked) {
+    const isSwitch = question.kind.placeholder === ''
+    const option = new Option(
+      isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`,
+      `${question.help}: ${question.kind.allowed}`,
+    )
+    option.attributeName = () => `answer.${question.id}`
+    command.addOption(isSwitch ? option : option.argParser(collect))
+    if (!isSwitch) continue
+    const negated = new Option(`--no-${question.flag.slice(2)}`).hideHelp()
+    negated.attributeName = () => `answer.${question.id}`
+    command.addOption(negated)
+  }
+}
+
+/** What the questions' flags say, by question. */
+function givenIn(options: Record<string, unknown>): Partial<Record<AnswerId, string[]>> {
+  const given: Partial<Record<AnswerId, string[]>> = {}
+  for (const { id } of questions) {
+    const value = options[`answer.${id}`]
+    if (Array.isArray(value)) given[id] = value.map(String)
+    else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
+  }
+  return given
 }
 
 function withGlobals(command: Command): Command {

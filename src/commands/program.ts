@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import { ensureDirectory, readIfPresent, sweep } from '../deployment/files.ts'
+import type { Answers } from '../deployment/answers.ts'
+import { ensureDirectory, type FileOwner, readIfPresent, sweep } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
 import { takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
 import { type ProcessRunner, processRunner } from '../docker/process.ts'
-import { explainWriteError } from '../errors.ts'
+import { explainWriteError, UsageError } from '../errors.ts'
 import { Journal } from '../procedure/journal.ts'
 import type { Runtime } from '../procedure/run.ts'
 import { type LiveProgress, plainProgress, silentProgress, terminalProgress } from '../report/progress.ts'
-import { Redactor } from '../secret.ts'
-import { DockerSecretFiles } from '../stores/docker.ts'
+import { Redactor, type Secret } from '../secret.ts'
+import { openStore } from '../stores/open.ts'
 import type { SecretStore } from '../stores/store.ts'
 
 /** The process around a command, handed in by the entry file so that tests can hand in another. */
@@ -40,6 +41,8 @@ export interface GlobalOptions {
   color?: boolean
   plain?: boolean
   dryRun?: boolean
+  /** What opens the store: `@PATH` or `@-`. */
+  storeCredential?: string
 }
 
 /** One deployment with everything a command works on it with. */
@@ -48,7 +51,8 @@ export interface Session {
   redactor: Redactor
   run: ProcessRunner
   docker: Docker
-  /** The same, redacting nothing: to look for a secret that leaked. What it returns is never shown as it is. */
+  /** Redacts nothing: for a child that prints a secret to us, and to look for one that leaked. Nothing of it is shown. */
+  searchingRun: ProcessRunner
   searching: Docker
   journal: Journal
   progress: LiveProgress
@@ -63,12 +67,13 @@ export interface Session {
 export async function openSession(
   program: Program,
   directory: string,
-  options: GlobalOptions,
+  options: Omit<GlobalOptions, 'storeCredential'>,
 ): Promise<Session> {
   const { env, stderr, stdin } = program
   const layout = layoutOf(realPath(directory))
   const redactor = new Redactor()
   const run = processRunner(redactor, env, program.abandon)
+  const searchingRun = processRunner(new Redactor(), env, program.abandon)
   const terminal = stdin.isTTY === true && stderr.isTTY === true && !isSet(env.CI)
   const accessible = options.plain === true || isSet(env.ACCESSIBLE) || env.TERM === 'dumb'
   return {
@@ -76,7 +81,8 @@ export async function openSession(
     redactor,
     run,
     docker: new Docker(run),
-    searching: new Docker(processRunner(new Redactor(), env)),
+    searchingRun,
+    searching: new Docker(searchingRun),
     journal: new Journal(layout.journal, program.now),
     progress: options.quiet
       ? silentProgress
@@ -121,20 +127,30 @@ export function runtimeOf(session: Session, program: Program, command: string, d
   }
 }
 
-/** The deployment's store. `owner` is set where files must be given to the gateway's user. */
+/** The store of a deployment. Errors: see {@link openStore}. */
 export function storeOf(
-  session: Pick<Session, 'layout' | 'redactor'>,
-  owner: () => { uid: number; gid: number } | undefined,
-): SecretStore {
-  const { layout, redactor } = session
-  // What is not for the gateway does not lie in the folder that is mounted into it.
-  const isForGateway = (name: string) => name !== 'proxy_password'
-  return new DockerSecretFiles({
-    documents: layout.store,
-    valuesOf: name => (isForGateway(name) ? layout.secrets : layout.store),
-    ownerOf: name => (isForGateway(name) ? owner() : undefined),
-    redactor,
-  })
+  session: Pick<Session, 'layout' | 'redactor' | 'searchingRun'>,
+  program: Pick<Program, 'env' | 'version'>,
+  answers: Answers,
+  given: { owner?: () => FileOwner | undefined; credential?: () => Secret | undefined } = {},
+): Promise<SecretStore> {
+  const { layout, redactor, searchingRun } = session
+  const { env, version } = program
+  const { owner = () => undefined, credential = () => undefined } = given
+  return openStore({ answers, layout, redactor, run: searchingRun, owner, credential, env, version })
+}
+
+/** What `--store-credential` brings: the secret that opens the store. Errors: a usage error that never repeats it. */
+export async function credentialOf(
+  source: string | undefined,
+  program: Pick<Program, 'stdin' | 'cwd'>,
+): Promise<Secret | undefined> {
+  if (source === undefined) return undefined
+  const { readSecret } = await import('../wizard/secrets.ts')
+  const read = await readSecret(source, program.stdin, program.cwd)
+  if (typeof read !== 'string') return read
+  const flag = '--store-credential @FILE'
+  throw new UsageError([{ field: 'store credential', given: '(not shown)', allowed: read, flag }])
 }
 
 export function composeOf(session: Pick<Session, 'docker' | 'layout'>, name: string): Compose {

@@ -1,12 +1,14 @@
 import { resolve } from 'node:path'
+import { unfinishedMove } from '../../steps/move/context.ts'
 import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
+import { placeOf } from '../deployment/answers.ts'
 import { addressOf } from '../deployment/plan.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
-import { bornAt } from '../stores/store.ts'
-import { composeOf, type GlobalOptions, openSession, type Program, storeOf } from './program.ts'
+import { bornAt, type StoredValue } from '../stores/store.ts'
+import { composeOf, credentialOf, type GlobalOptions, openSession, type Program, storeOf } from './program.ts'
 import { savedAnswers } from './verify.ts'
 
 const DAY = 86_400_000
@@ -21,7 +23,18 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const { docker, journal } = session
   const now = program.now()
 
-  const current = (await storeOf(session, () => undefined).load(GATEWAY_TOKEN))?.current
+  const credential = await credentialOf(options.storeCredential, program)
+  const store = await storeOf(session, program, answers, { credential: () => credential })
+  let current: StoredValue | undefined
+  let unseen: string | undefined
+  try {
+    current = (await store.load(GATEWAY_TOKEN))?.current
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
+    unseen = `cannot be looked at: ${error.message}`
+  } finally {
+    await store.close()
+  }
   const born = current === undefined ? undefined : bornAt(current.rotationId)
   const tokenDays = born === undefined ? undefined : Math.floor((now.getTime() - born.getTime()) / DAY)
 
@@ -51,6 +64,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
 
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
+  const move = unfinishedMove(session.layout)
   const due = [
     ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS
       ? [`a new gateway token (this one is ${tokenDays} days old)`]
@@ -63,6 +77,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       : [
           `the setup begun at ${unfinished.since}: run create-openclaw-secure ${options.dir ?? '.'} to finish it`,
         ]),
+    ...(move === undefined
+      ? []
+      : [`the move to another store begun at ${move.since}: create-openclaw-secure store move --resume`]),
     ...(chain.intact ? [] : [`a look at .secure/journal.jsonl: line ${chain.broken} is ${chain.why}`]),
   ]
   const fingerprint = current?.value.fingerprint(GATEWAY_TOKEN)
@@ -70,11 +87,12 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ['deployment', `${answers.name} in ${session.layout.root}`],
     ['gateway', gateway],
     ['address', addressOf(answers)],
+    ['secrets', placeOf(answers)],
     ['image', image],
     [
       'token',
       current === undefined
-        ? 'none stored'
+        ? (unseen ?? 'none stored')
         : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`,
     ],
     ['journal', chain.intact ? `${chain.events} events, chain intact` : `broken at line ${chain.broken}`],
@@ -91,6 +109,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
           port: answers.port,
           image,
           imageDays,
+          store: answers.store,
           token: { fingerprint, days: tokenDays },
           journal: chain,
           due,
@@ -98,6 +117,6 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       ),
     )
   else program.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(11)} ${value}`).join('\n')}\n`)
-  if (!running) return Exit.unknown
+  if (!running || unseen !== undefined) return Exit.unknown
   return due.length > 0 ? Exit.failed : Exit.done
 }

@@ -3,19 +3,27 @@ import { factsOf } from '../../steps/verify/facts.ts'
 import { ownFiles } from '../../steps/verify/files.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { judge, unlessReplaced, withSuppressions } from '../../steps/verify/judge.ts'
-import type { World } from '../../steps/verify/world.ts'
+import { NotApplicable, type World } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent, writeAtomic } from '../deployment/files.ts'
 import { Cancelled, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
-import type { Finding, Suppression } from '../procedure/step.ts'
+import type { Finding } from '../procedure/step.ts'
 import { driftSince, recall, remember } from '../report/drift.ts'
 import { type Format, formatReport } from '../report/format.ts'
 import { type Control, type Drift, type Report, summarize } from '../report/report.ts'
 import { generateToken } from '../secret.ts'
+import { DeliveredSecrets } from '../stores/delivered.ts'
 import type { SecretStore } from '../stores/store.ts'
-import { readAnswers } from '../wizard/answers-file.ts'
-import { fillIn } from '../wizard/gather.ts'
-import { composeOf, type GlobalOptions, openSession, type Program, type Session, storeOf } from './program.ts'
+import { type Deployment, readDeployment } from '../wizard/saved.ts'
+import {
+  composeOf,
+  credentialOf,
+  type GlobalOptions,
+  openSession,
+  type Program,
+  type Session,
+  storeOf,
+} from './program.ts'
 
 export interface VerifyOptions extends GlobalOptions {
   only?: string[]
@@ -39,17 +47,28 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
     ...unknownChecks(own?.suppressions.map(one => one.check) ?? [], 'suppress in deployment.yaml'),
     ...contradictions(options, own !== undefined),
   ])
-  const world =
-    own === undefined
-      ? await foreignWorld(session, program, options)
-      : await ownWorld(
-          session,
-          own,
-          program.now(),
-          storeOf(session, () => undefined),
-          options.static === true,
-        )
+  if (own === undefined)
+    return show(await foreignWorld(session, program, options), own, session, program, options, startedAt)
+  const filesOnly = options.static === true
+  const credential = await credentialOf(options.storeCredential, program)
+  const store = await storeOf(session, program, own.answers, { credential: () => credential })
+  try {
+    const world = await ownWorld(session, own, program.now(), store, filesOnly)
+    return await show(world, own, session, program, options, startedAt)
+  } finally {
+    await store.close()
+  }
+}
 
+/** Looks, and shows what was seen. */
+async function show(
+  world: World,
+  own: Deployment | undefined,
+  session: Session,
+  program: Program,
+  options: VerifyOptions,
+  startedAt: string,
+): Promise<ExitCode> {
   const { findings, drift } = await look(world, session, program, options, startedAt)
   if (program.signal.aborted) throw new Cancelled('Nothing was changed.')
   const say = (line: string) => (options.quiet ? undefined : program.stderr.write(`${line}\n`))
@@ -58,7 +77,7 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
       ? await proveChecks(session, program, { ...world, own: own.answers }, findings, say)
       : undefined
 
-  const report: Report = {
+  const shown: Report = {
     version: program.version,
     deployment: session.layout.root,
     startedAt,
@@ -68,7 +87,7 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
   }
   const format = options.json === true ? 'json' : (options.format ?? 'text')
   program.stdout.write(
-    await formatReport(report, format, { colour: session.colour, verbose: options.verbose === true }),
+    await formatReport(shown, format, { colour: session.colour, verbose: options.verbose === true }),
   )
   const code = exitOf(findings)
   return code === Exit.done && controls?.some(control => !control.red) ? Exit.failed : code
@@ -131,12 +150,6 @@ export async function verifyDeployment(
   return judgeAll(await ownWorld(session, deployment, now, store, false), session, signal, checks)
 }
 
-/** Answers, and the failures of verify that somebody accepts. */
-export interface Deployment {
-  answers: Answers
-  suppressions: readonly Suppression[]
-}
-
 async function ownWorld(
   session: Session,
   { answers, suppressions }: Deployment,
@@ -145,7 +158,12 @@ async function ownWorld(
   filesOnly: boolean,
 ): Promise<World> {
   const { layout, journal, run, docker, searching, redactor } = session
-  const files = ownFiles({ layout, answers, suppressions, store, journal, run, now })
+  // With --static nobody is asked, the store neither: what was delivered has to do.
+  const seen =
+    filesOnly && answers.store !== 'docker'
+      ? { store: new DeliveredSecrets(layout.secrets, redactor), stored: notAsked }
+      : { store }
+  const files = ownFiles({ layout, answers, suppressions, journal, run, now, ...seen })
   if (filesOnly) return filesAlone(files)
   const { liveWorld } = await import('../../steps/verify/live.ts')
   const compose = composeOf(session, answers.name)
@@ -155,6 +173,10 @@ async function ownWorld(
   }
   const wrongToken = redactor.learn(generateToken())
   return { ...files, ...liveWorld(files, { docker, searching, run, compose, find, wrongToken }) }
+}
+
+async function notAsked(): Promise<never> {
+  throw new NotApplicable('the store is not asked with --static')
 }
 
 async function foreignWorld(
@@ -228,22 +250,10 @@ export function savedAnswers(session: Session): Answers {
   return savedDeployment(session).answers
 }
 
-function savedDeployment(session: Session): Deployment {
+/** The answers and accepted failures of an existing deployment. Errors: as {@link savedAnswers}. */
+export function savedDeployment(session: Pick<Session, 'saved' | 'layout'>): Deployment {
   if (session.saved === undefined) throw noDeployment(session.layout.root)
-  const { answers, suppressions, problems } = readAnswers(session.saved, 'deployment.yaml')
-  if (problems.length > 0) throw new UsageError(problems, 'Correct deployment.yaml.')
-  const place = { directory: session.layout.root, timezone: 'UTC', exposedToNeighbours: false }
-  const { answers: complete, open } = fillIn(answers, new Map(), place, true)
-  if (open.length > 0)
-    throw new UsageError(
-      open.map(question => ({
-        field: question.path.join('.'),
-        allowed: question.kind.allowed,
-        flag: question.flag,
-      })),
-      'Correct deployment.yaml.',
-    )
-  return { answers: complete as Answers, suppressions: suppressions ?? [] }
+  return readDeployment(session.saved, session.layout.root)
 }
 
 function noDeployment(root: string): ToolError {

@@ -51,3 +51,20 @@ export interface Provider {
 export function keySecretOf(provider: Provider): string {
   return `${provider.id.replaceAll('-', '_')}_api_key`
 }
+
+/** Whether the values lie elsewhere than in the folder that the gateway reads. */
+export function isApart(answers: Pick<Answers, 'store' | 'seal'>): boolean {
+  return answers.store !== 'docker' || answers.seal !== 'none'
+}
+
+/** Where the truth about the secrets lives, in words. */
+export function placeOf(answers: Answers): string {
+  switch (answers.store) {
+    case 'docker':
+      return answers.seal === 'none' ? 'Docker secret files' : 'Docker secret files, sealed by this machine'
+    case 'vault':
+      return `Vault at ${answers.vaultAddress}, ${answers.vaultMount}/${answers.vaultPath}/*`
+    case '1password':
+      return `1Password, vault ${answers.onepasswordVault}`
+  }
+}

@@ -14,7 +14,11 @@ export interface Layout {
   journal: string
   lock: string
   base: string
+  /** A move from one store to another that has begun and has not ended. */
+  move: string
   store: string
+  /** The same store with its values encrypted: one of the two is in use. */
+  sealed: string
   /** What opens a store that is elsewhere, one file a store. Never mounted anywhere. */
   credentials: string
   cases: string
@@ -36,7 +40,9 @@ export function layoutOf(directory: string): Layout {
     journal: resolve(own, 'journal.jsonl'),
     lock: resolve(own, 'lock'),
     base: resolve(own, 'base'),
+    move: resolve(own, 'move.json'),
     store: resolve(own, 'store'),
+    sealed: resolve(own, 'sealed'),
     credentials: resolve(own, 'credentials'),
     cases: resolve(root, 'cases'),
     runbooks: resolve(root, 'runbooks'),

@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
 import { type DeliveredSecret, gatewayPolicy } from '../gateway/policy.ts'
-import type { Answers } from './answers.ts'
+import { type Answers, isApart, placeOf } from './answers.ts'
 import { composition } from './composition.ts'
 import type { Layout } from './layout.ts'
 import type { Ownership } from './owner.ts'
@@ -112,7 +112,7 @@ export function makePlan(input: PlanInput): Plan {
             built: answers.image === 'build',
             proxied,
             tunnel: sshTunnel(answers) ?? '',
-            passwordFile: '.secure/store/proxy_password.*',
+            place: isApart(answers) ? placeOf(answers) : '',
             reader: ownership.by === 'same' ? 'yourself' : 'root',
           },
           'text',
@@ -127,6 +127,7 @@ export function makePlan(input: PlanInput): Plan {
               answers.contact === ''
                 ? 'nobody is named yet: set it with --contact'
                 : markdownText(answers.contact),
+            forget: forgetting(answers),
             container: `${answers.name}-openclaw-gateway-1`,
             network: `${answers.name}_gateway`,
             pidFormat: '{{.State.Pid}}',
@@ -172,6 +173,18 @@ export function sshTunnel(answers: Pick<Answers, 'access' | 'port' | 'sshTarget'
   if (answers.access !== 'ssh') return undefined
   const [target, port] = answers.sshTarget.split(':')
   return `ssh -N -L ${answers.port}:127.0.0.1:${answers.port} ${port === undefined ? '' : `-p ${port} `}${target}`
+}
+
+/** How the token is forgotten by hand, in a runbook's words. */
+function forgetting(answers: Answers): string {
+  switch (answers.store) {
+    case 'docker':
+      return `delete \`.secure/${answers.seal === 'none' ? 'store/gateway_token.json' : 'sealed/gateway_token.*'}\``
+    case 'vault':
+      return `\`vault kv metadata delete -mount=${answers.vaultMount} ${answers.vaultPath}/gateway_token\``
+    case '1password':
+      return `delete the item "openclaw ${answers.name} gateway_token" in 1Password`
+  }
 }
 
 /** Text of a person in Markdown: shown, never read as markup. */

@@ -1,11 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import Handlebars from 'handlebars'
 import { parseDocument } from 'yaml'
 import { ToolError } from '../errors.ts'
 import { parseCommentedJson } from '../json.ts'
+import { packageFile } from './package.ts'
 
 /** How a rendered file is read back. `text` has no structure to compare. */
 export type Syntax = 'yaml' | 'json' | 'text'
@@ -16,7 +15,7 @@ export type Syntax = 'yaml' | 'json' | 'text'
  * adds no key and changes none. Errors: `render_mismatch`, a defect of ours, before anything is written.
  */
 export function render(template: string, values: object, syntax: Syntax, structure?: object): string {
-  const compiled = engine().compile(readFileSync(resolve(templates(), template), 'utf8'), {
+  const compiled = engine().compile(readFileSync(packageFile(`templates/${template}`), 'utf8'), {
     strict: true,
     noEscape: true,
     knownHelpersOnly: true,
@@ -37,7 +36,7 @@ export function render(template: string, values: object, syntax: Syntax, structu
 
 /** A file of `templates/` that is used as it is. */
 export function verbatim(template: string): string {
-  return readFileSync(resolve(templates(), template), 'utf8')
+  return readFileSync(packageFile(`templates/${template}`), 'utf8')
 }
 
 /** JSON for a template: characters that a terminal, YAML or an editor would not show are escaped. */
@@ -65,11 +64,4 @@ function engine(): typeof Handlebars {
     if (!['each', 'if', 'unless'].includes(name)) own.unregisterHelper(name)
   own.registerHelper('json', json)
   return own
-}
-
-/** The package's own templates folder, from the sources and from `dist` alike. */
-function templates(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(resolve(folder, 'templates/docker-compose.yml.hbs'))) folder = dirname(folder)
-  return resolve(folder, 'templates')
 }

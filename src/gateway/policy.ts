@@ -1,5 +1,4 @@
-import type { Answers, Posture, Provider } from '../deployment/answers.ts'
-import { keySecretOf } from '../deployment/answers.ts'
+import { type Answers, keySecretOf, type Posture, type Provider } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
 import { bridgeNetwork } from '../deployment/network.ts'
 import { Exit, ToolError } from '../errors.ts'
@@ -17,9 +16,17 @@ export function secretFileName(secret: DeliveredSecret): string {
 
 export const GATEWAY_TOKEN = 'gateway_token'
 
-/** All secrets a deployment has, by name. */
+/** The secret that opens nginx in front of the gateway. The gateway itself never sees it. */
+export const PROXY_PASSWORD = 'proxy_password'
+
+/** The secrets that the gateway reads, by name. */
 export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets'>): string[] {
   return [GATEWAY_TOKEN, ...answers.providers.map(keySecretOf), ...answers.extraSecrets]
+}
+
+/** All secrets a deployment has, by name: the gateway's, and what stands before it. */
+export function allSecretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets' | 'access'>): string[] {
+  return [...secretNamesOf(answers), ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : [])]
 }
 
 interface Tools {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Answers } from '../deployment/answers.ts'
 import { ensureDirectory, readIfPresent, writeAtomic } from '../deployment/files.ts'
@@ -33,7 +34,7 @@ export function findCredential(sources: {
   const places = [
     answers.credentialFile,
     env.CREDENTIALS_DIRECTORY === undefined ? '' : resolve(env.CREDENTIALS_DIRECTORY, 'store_credential'),
-    resolve(layout.credentials, answers.store),
+    credentialPath(layout, answers.store),
   ]
   for (const path of places) {
     const text = path === '' ? undefined : readIfPresent(path)?.trim()
@@ -49,8 +50,36 @@ export function findCredential(sources: {
   )
 }
 
+/** Our own copy of what opens the store, or undefined when there is none. */
+export function keptCredential(
+  layout: Pick<Layout, 'credentials'>,
+  answers: Pick<Answers, 'store'>,
+): Secret | undefined {
+  const text = readIfPresent(credentialPath(layout, answers.store))?.trim()
+  return text === undefined || text === '' ? undefined : new Secret(text)
+}
+
 /** Keeps what opens the store for the runs to come: 0400, of the person who runs this, mounted nowhere. */
 export function keepCredential(layout: Pick<Layout, 'credentials'>, store: RemoteStore, value: Secret): void {
   ensureDirectory(layout.credentials, 0o700)
-  writeAtomic(resolve(layout.credentials, store), value, 0o400)
+  writeAtomic(credentialPath(layout, store), value, 0o400)
+}
+
+/** Forgets our copy of what opened a store. */
+export function forgetCredential(layout: Pick<Layout, 'credentials'>, store: Answers['store']): void {
+  rmSync(credentialPath(layout, store), { force: true })
+}
+
+function credentialPath({ credentials }: Pick<Layout, 'credentials'>, store: Answers['store']): string {
+  return resolve(credentials, store)
+}
+
+/**
+ * Whether this secret id is still wrapped (Vault, "Response Wrapping"): a token that is good for one use, which must not
+ * be spent on a look.
+ */
+export function isWrapped(answers: Pick<Answers, 'store' | 'vaultAuth'>, credential: Secret): boolean {
+  return (
+    answers.store === 'vault' && answers.vaultAuth === 'approle' && /^(hvs|s|b)\./.test(credential.expose())
+  )
 }

@@ -15,6 +15,16 @@ const YES_NO: readonly Choice[] = [
 ]
 
 /**
+ * Help with one question, from whoever knows more than the question does: choices that only a server can list, or the
+ * answer itself. Nothing of it: the question is asked as it stands.
+ */
+export type Assist = (
+  question: Question,
+  answers: Partly,
+  voice: Voice,
+) => Promise<{ choices?: readonly Choice[]; answer?: string }>
+
+/**
  * Asks what is open, one question at a time, with a way back; then shows everything for review until the person says
  * go. `wrong` is asked on every review: what it finds has to be changed before anything is done. Errors: `Cancelled`.
  */
@@ -23,7 +33,8 @@ export async function converse(
   gathered: Gathered,
   place: Place,
   wrong: (answers: Answers) => Promise<Problem[]>,
-  preview: (answers: Answers) => string,
+  preview: (answers: Answers) => string | Promise<string>,
+  assist: Assist = async () => ({}),
 ): Promise<Answers> {
   const voice = voiceOn(talk)
   const given = new Map(gathered.origins)
@@ -43,7 +54,11 @@ export async function converse(
     const { id } = question
     const suggestion = filled.answers[id] ?? withdrawn[id] ?? question.fallback(filled.answers, place)
     const canGoBack = open === undefined || asked.length > 0
-    const reply = await ask(voice, question, filled.answers, suggestion, canGoBack)
+    const help = await assist(question, filled.answers, voice)
+    const reply =
+      question.kind.fromText(help.answer ?? '') === undefined || help.answer === undefined
+        ? await ask(voice, question, filled.answers, suggestion, canGoBack, help.choices)
+        : question.kind.fromText(help.answer)
     if (reply === BACK) {
       const last = open === undefined ? undefined : asked.pop()
       if (last === undefined) continue
@@ -87,6 +102,7 @@ async function ask(
   answers: Partly,
   suggestion: Answers[AnswerId] | undefined,
   canGoBack: boolean,
+  offered?: readonly Choice[],
 ): Promise<Answers[AnswerId] | typeof BACK> {
   const { kind, prompt } = question
   const initial = suggestion === undefined ? '' : kind.toText(suggestion)
@@ -95,7 +111,8 @@ async function ask(
     return value === undefined ? kind.allowed : question.refuses?.(value, answers)
   }
   const choices =
-    typeof suggestion === 'boolean' ? YES_NO : kind.options?.map(option => choiceOf(kind, option))
+    offered ??
+    (typeof suggestion === 'boolean' ? YES_NO : kind.options?.map(option => choiceOf(kind, option)))
   for (;;) {
     const reply =
       choices === undefined
@@ -117,12 +134,12 @@ async function review(
   answers: Answers,
   origins: ReadonlyMap<AnswerId, string>,
   wrong: (answers: Answers) => Promise<Problem[]>,
-  preview: (answers: Answers) => string,
+  preview: (answers: Answers) => string | Promise<string>,
 ): Promise<'go' | Question | typeof BACK> {
   const problems = [...crossCheck(answers, new Set()), ...(await wrong(answers))]
   const possible = problems.length === 0
   voice.note('Your answers', summary(answers, origins))
-  if (possible) voice.note('What will be done', preview(answers))
+  if (possible) voice.note('What will be done', await preview(answers))
   else voice.warn(problems.map(describeProblem).join('\n'))
   const next = await voice.choose(
     possible ? 'Nothing has been changed yet. Go ahead?' : 'This cannot be done as it is',

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Answers } from '../deployment/answers.ts'
-import { keySecretOf } from '../deployment/answers.ts'
+import { type Answers, keySecretOf } from '../deployment/answers.ts'
 import { errorCode } from '../deployment/files.ts'
 import type { Problem } from '../errors.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
@@ -11,7 +10,22 @@ import { type Redactor, Secret, weaknessOf } from '../secret.ts'
 export interface SecretFlags {
   token: readonly string[]
   providerKeys: readonly string[]
+  /** `NAME=@PATH`: a secret of the person's own. */
+  secretValues: readonly string[]
+  /** What opens a store that is elsewhere. */
+  storeCredential: readonly string[]
+  /** A token that may set Vault up. */
+  vaultAdmin: readonly string[]
 }
+
+/** What was brought beside the secrets that are to be stored. */
+export interface Openers {
+  credential?: Secret
+  admin?: Secret
+}
+
+const CREDENTIAL = 'store credential'
+const ADMIN = 'Vault admin token'
 
 /** Secrets the person brought, by the name they are stored under. */
 export type BroughtSecrets = Map<string, Secret>
@@ -22,15 +36,30 @@ export type BroughtSecrets = Map<string, Secret>
  */
 export async function readSecrets(
   flags: SecretFlags,
-  providers: Answers['providers'],
+  { providers, extraSecrets }: Pick<Answers, 'providers' | 'extraSecrets'>,
   stdin: AsyncIterable<Uint8Array | string>,
   redactor: Redactor,
   cwd: string,
-): Promise<{ brought: BroughtSecrets; problems: Problem[] }> {
+): Promise<{ brought: BroughtSecrets; openers: Openers; problems: Problem[] }> {
   const brought: BroughtSecrets = new Map()
+  const openers: Openers = {}
   const problems: Problem[] = []
   const wanted: { name: string; source: string; flag: string }[] = []
   for (const source of flags.token) wanted.push({ name: GATEWAY_TOKEN, source, flag: '--token' })
+  for (const source of flags.storeCredential)
+    wanted.push({ name: CREDENTIAL, source, flag: '--store-credential' })
+  for (const source of flags.vaultAdmin) wanted.push({ name: ADMIN, source, flag: '--vault-admin' })
+  for (const text of flags.secretValues) {
+    const [name = '', ...rest] = text.split('=')
+    if (extraSecrets.includes(name) && rest.length > 0)
+      wanted.push({ name, source: rest.join('='), flag: `--secret-value ${name}` })
+    else
+      problems.push({
+        field: 'secret value',
+        allowed: `NAME=@FILE or NAME=@-, where NAME is ${extraSecrets.join(', ') || 'named with --secret'}`,
+        flag: '--secret-value telegram_bot_token=@token.txt',
+      })
+  }
   for (const text of flags.providerKeys) {
     const [id = '', ...rest] = text.split('=')
     const provider = providers.find(candidate => candidate.id === id)
@@ -61,13 +90,13 @@ export async function readSecrets(
     })
   else
     for (const { name, source, flag } of wanted) {
-      const read = await readOne(source, stdin, cwd)
+      const read = await readSecret(source, stdin, cwd)
       if (typeof read === 'string') {
         problems.push({
           field: name,
           given: '(not shown)',
           allowed: read,
-          flag: `${flag}${flag.includes('key') ? '=' : ' '}@FILE`,
+          flag: `${flag}${/ /.test(flag) ? '=' : ' '}@FILE`,
         })
         continue
       }
@@ -83,13 +112,15 @@ export async function readSecrets(
               : weakness,
           flag,
         })
+      else if (name === CREDENTIAL) openers.credential = read
+      else if (name === ADMIN) openers.admin = read
       else brought.set(name, read)
     }
-  return { brought, problems }
+  return { brought, openers, problems }
 }
 
-/** The secret, or what would have been allowed. */
-async function readOne(
+/** The secret behind `@PATH` or `@-`, or what would have been allowed. */
+export async function readSecret(
   source: string,
   stdin: AsyncIterable<Uint8Array | string>,
   cwd: string,

@@ -8,10 +8,9 @@ import type { Docker } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Control } from '../../src/report/report.ts'
 import { generateToken } from '../../src/secret.ts'
-import { readAnswers } from '../../src/wizard/answers-file.ts'
-import { fillIn } from '../../src/wizard/gather.ts'
+import { readDeployment } from '../../src/wizard/saved.ts'
 import type { VerifyCheck } from '../verify/check.ts'
-import { type FileSources, ownFiles } from '../verify/files.ts'
+import { ownFiles } from '../verify/files.ts'
 import { judge } from '../verify/judge.ts'
 import { liveWorld } from '../verify/live.ts'
 import type { FileWorld, World } from '../verify/world.ts'
@@ -161,13 +160,11 @@ async function controlsOf(
 /** The copy's files as they are now: its answers too may have been changed. */
 function filesOf(copy: WeakCopy, { now, run }: ProveSources): FileWorld {
   const { layout, store, journal } = copy
-  const { answers: read, suppressions } = readAnswers(readFileSync(layout.answers, 'utf8'), 'deployment.yaml')
-  const place = { directory: layout.root, timezone: 'UTC', exposedToNeighbours: false }
-  const answers = fillIn(read, new Map(), place, true).answers as FileSources['answers']
+  const { answers, suppressions } = readDeployment(readFileSync(layout.answers, 'utf8'), layout.root)
   return ownFiles({
     layout: layoutOf(copy.root),
     answers,
-    suppressions: suppressions ?? [],
+    suppressions,
     store,
     journal,
     run,

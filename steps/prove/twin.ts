@@ -13,13 +13,13 @@ import type { Docker } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
-import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
+import { GATEWAY_TOKEN, secretNamesOf } from '../../src/gateway/policy.ts'
 import { askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import type { Redactor, Secret } from '../../src/secret.ts'
+import { generateToken, type Redactor, type Secret } from '../../src/secret.ts'
 import { DockerSecretFiles } from '../../src/stores/docker.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
@@ -95,7 +95,15 @@ export class WeakCopy implements Twin {
 
   /** Makes the copy in an empty or missing folder. */
   static async make(sources: TwinSources, root: string, name: string, port: number): Promise<WeakCopy> {
-    const answers: Answers = { ...sources.answers, name, port, firewall: false }
+    // Its secrets are its own, and end with it: no store elsewhere ever hears of them.
+    const answers: Answers = {
+      ...sources.answers,
+      name,
+      port,
+      firewall: false,
+      store: 'docker',
+      seal: 'none',
+    }
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const twin = new WeakCopy(sources, root, answers)
     await twin.#setUp()
@@ -127,7 +135,8 @@ export class WeakCopy implements Twin {
       store: this.store,
       journal: this.journal,
       redactor,
-      brought: new Map(),
+      openers: {},
+      brought: new Map(secretNamesOf(this.answers).map(name => [name, redactor.learn(generateToken())])),
       launch: false,
       startDeadline: START,
       now,

@@ -11,7 +11,7 @@ import type { DeliveredSecret } from '../../src/gateway/policy.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Redactor } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
-import type { BroughtSecrets } from '../../src/wizard/secrets.ts'
+import type { BroughtSecrets, Openers } from '../../src/wizard/secrets.ts'
 
 /** What setup knows when it starts, and what its steps find out on the way. */
 export interface SetupContext {
@@ -28,6 +28,8 @@ export interface SetupContext {
   journal: Journal
   redactor: Redactor
   brought: BroughtSecrets
+  /** What opens the store, or makes what does. */
+  openers: Openers
   /** False with `--no-launch`: render only, and never talk to an engine. */
   launch: boolean
   /** How long the gateway may take to answer, in milliseconds. */

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { ensureDirectory, writeAtomic } from '../../src/deployment/files.ts'
+import { PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
 import { ownerOf } from './folder.ts'
 import { isAsPlanned } from './plan.ts'
-import { PROXY_PASSWORD } from './secrets.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'written' | 'layout' | 'store' | 'found'>
 

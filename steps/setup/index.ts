@@ -10,6 +10,7 @@ import { launchGateway, proveToken } from './launch.ts'
 import { findOwner } from './owner.ts'
 import { planFiles } from './plan.ts'
 import { readSecretNames, storeSecrets } from './secrets.ts'
+import { openTheStore } from './store.ts'
 
 /**
  * From answers to a running gateway. The order is the safety: the answers and the ignore rules before any secret, the
@@ -20,6 +21,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   obtainTheImage,
   findOwner,
   createFolder,
+  openTheStore,
   storeSecrets,
   readSecretNames,
   planFiles,

@@ -1,4 +1,5 @@
-import { secretNamesOf } from '../../src/gateway/policy.ts'
+import { Exit, ToolError } from '../../src/errors.ts'
+import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD, secretNamesOf } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import { rotationId, type SecretStore } from '../../src/stores/store.ts'
@@ -6,8 +7,8 @@ import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
 
-/** The secret that opens nginx in front of the gateway. The gateway itself never sees it. */
-export const PROXY_PASSWORD = 'proxy_password'
+/** What we may make up. All others somebody else has to know as well. */
+const GENERATED = [GATEWAY_TOKEN, PROXY_PASSWORD]
 
 /**
  * Every secret of the deployment is in the store before anything that needs it exists. What the store has is kept:
@@ -25,7 +26,15 @@ export const storeSecrets: Step<Needs> = {
     const { brought, redactor, store, now } = ctx
     const facts: Record<string, string> = {}
     for (const name of await namesWithoutValue(ctx)) {
-      const value = brought.get(name) ?? redactor.learn(generateToken())
+      const value =
+        brought.get(name) ?? (GENERATED.includes(name) ? redactor.learn(generateToken()) : undefined)
+      if (value === undefined)
+        throw new ToolError(
+          'secret_missing',
+          `the store has no ${name}, and nobody brought one`,
+          'Bring it with --provider-key or --secret-value and run the same command again.',
+          Exit.usage,
+        )
       facts[name] = await keep(store, name, value, rotationId(now()))
     }
     return {
@@ -68,7 +77,7 @@ async function keep(store: SecretStore, name: string, value: Secret, id: string)
 }
 
 async function namesWithoutValue({ answers, store }: Pick<Needs, 'answers' | 'store'>): Promise<string[]> {
-  const names = [...secretNamesOf(answers), ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : [])]
+  const names = allSecretNamesOf(answers)
   const stored = await Promise.all(names.map(async name => (await store.load(name))?.current !== undefined))
   return names.filter((_, index) => stored[index] !== true)
 }

@@ -7,12 +7,13 @@ import { errorCode, lookAt, repositoryAbove } from '../../src/deployment/files.t
 import type { Layout } from '../../src/deployment/layout.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
-import { GATEWAY_TOKEN, secretNamesOf } from '../../src/gateway/policy.ts'
+import { allSecretNamesOf, GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Suppression } from '../../src/procedure/step.ts'
 import type { Secret } from '../../src/secret.ts'
-import type { SecretStore } from '../../src/stores/store.ts'
+import { keptCredential } from '../../src/stores/credential.ts'
+import type { SecretStore, StoredSecret } from '../../src/stores/store.ts'
 import { gatewayService } from './service.ts'
 import { record } from './tree.ts'
 import { type FileWorld, once } from './world.ts'
@@ -21,7 +22,9 @@ export interface FileSources {
   layout: Layout
   answers: Answers
   suppressions: readonly Suppression[]
-  store: SecretStore
+  store: Pick<SecretStore, 'load'>
+  /** What the store says of a secret, where that is something else than {@link store} says. */
+  stored?(name: string): Promise<StoredSecret | undefined>
   journal: Journal
   run: ProcessRunner
   now: Date
@@ -30,13 +33,21 @@ export interface FileSources {
 /** The files of a deployment that this tool made. */
 export function ownFiles(sources: FileSources): FileWorld {
   const { layout, answers, suppressions, store, journal, run, now } = sources
+  // Each is asked for once: a store may be far away, and may count the questions.
+  const loaded = new Map<string, Promise<StoredSecret | undefined>>()
+  const load = (name: string) => {
+    const known = loaded.get(name) ?? store.load(name)
+    loaded.set(name, known)
+    return known
+  }
   const secrets = once(async () => {
     const found = new Map<string, Secret>()
-    for (const name of [...secretNamesOf(answers), 'proxy_password']) {
-      const value = (await store.load(name))?.current?.value
+    for (const name of allSecretNamesOf(answers)) {
+      const value = (await load(name))?.current?.value
       if (value !== undefined) found.set(name, value)
     }
-    return found
+    const opener = keptCredential(layout, answers)
+    return opener === undefined ? found : found.set('store_credential', opener)
   })
   const service = once(async () => {
     const found = gatewayService(record(parse(readFileSync(layout.compose, 'utf8'), { prettyErrors: false })))
@@ -54,7 +65,7 @@ export function ownFiles(sources: FileSources): FileWorld {
       throw new ToolError('no_token', 'the store has no gateway token', 'Run create-openclaw-secure . again.')
     },
     secrets,
-    stored: name => store.load(name),
+    stored: sources.stored ?? load,
     policy: once(async () => record(parseCommentedJson(readFileSync(layout.configFile, 'utf8')))),
     service,
     profile: once(async () => profileOf((await service()).securityOpt, layout)),

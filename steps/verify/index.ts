@@ -79,6 +79,7 @@ import { secretsReferences } from './secrets-references.ts'
 import { secretsState } from './secrets-state.ts'
 import { secretsStray } from './secrets-stray.ts'
 import { secretsUntracked } from './secrets-untracked.ts'
+import { storeCurrent } from './store-current.ts'
 import { storePrivate } from './store-private.ts'
 import { suppressionsCurrent } from './suppressions-current.ts'
 import { tmpBounded } from './tmp-bounded.ts'
@@ -152,6 +153,7 @@ export const checks: readonly VerifyCheck[] = [
   secretsAudit,
   secretsUntracked,
   secretsIgnored,
+  storeCurrent,
   storePrivate,
   composeMounts,
   filesScoped,

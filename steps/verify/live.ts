@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { resolve } from 'node:path'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { packageFile } from '../../src/deployment/package.ts'
 import type { Compose } from '../../src/docker/compose.ts'
 import { type ContainerFacts, type Docker, publishes } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
@@ -362,7 +362,5 @@ function availableMemory(): number {
 /** The shipped program that makes the calls Node cannot (native/probe.c). */
 function nativeProbe(architecture: string): string {
   const name = /^(aarch64|arm64)$/.test(architecture) ? 'native/probe-aarch64' : 'native/probe-x86_64'
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(resolve(folder, name)) && folder !== dirname(folder)) folder = dirname(folder)
-  return resolve(folder, name)
+  return packageFile(name)
 }

@@ -467,7 +467,35 @@ const wrong: Row[] = [
   [
     'store.private',
     'a document that others may read',
-    { file: path => ({ ...some(healthy().file(path)), mode: path.endsWith('.json') ? 0o644 : 0o700 }) },
+    {
+      file: path => {
+        const found = healthy().file(path)
+        return found && { ...found, mode: path.endsWith('.json') ? 0o644 : 0o700 }
+      },
+    },
+  ],
+  [
+    'store.private',
+    'a credential that others may read',
+    {
+      file: path =>
+        path.startsWith(layout.credentials)
+          ? { ...some(healthy().file(layout.journal)), mode: path.endsWith('vault') ? 0o440 : 0o700 }
+          : healthy().file(path),
+      names: folder => (folder === layout.credentials ? ['vault'] : healthy().names(folder)),
+    },
+  ],
+  ['store.current', 'a store that knows of none', { stored: async () => undefined }],
+  ['store.current', 'a file with other bytes', { text: async () => `${token.expose()}\n` }],
+  [
+    'store.current',
+    'a file that was not delivered',
+    { file: path => (path.includes(tokenFile) ? undefined : healthy().file(path)) },
+  ],
+  [
+    'store.current',
+    'a store that went on without the gateway',
+    { stored: async () => ({ revision: 4, current: { rotationId: 'newer-1', value: token } }) },
   ],
   [
     'store.private',

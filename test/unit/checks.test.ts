@@ -288,6 +288,7 @@ describe('a deployment that this tool did not make', () => {
       'secrets.ignored',
       'secrets.state',
       'secrets.stray',
+      'store.current',
       'store.private',
       'suppressions.current',
       'token.age',

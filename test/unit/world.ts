@@ -135,6 +135,7 @@ function files(): FileWorld {
     },
     async text(path) {
       if (path === layout.journal) return '{"seq":1}\n'
+      if (path === `${layout.secrets}/${tokenFile}`) return token.expose()
       if (path.endsWith('/staging/.secure/journal.jsonl'))
         return `${JSON.stringify({ facts: { gateway_token: generateToken().fingerprint('gateway_token') } })}\n`
       return some(planned.get(path.replace(`${layout.base}/`, `${layout.root}/`)), path)
