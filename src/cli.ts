@@ -5,6 +5,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
+import { guarded } from './report/guard.ts'
+import { Redactor } from './secret.ts'
 import { type AnswerId, environmentName, type Question } from './wizard/question.ts'
 import { questions } from './wizard/questions.ts'
 
@@ -16,6 +18,10 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
   const abandon = new AbortController()
   let listening = false
   let interrupts = 0
+  // Whatever this program learns, it does not say: what it prints goes through here, its last words too.
+  const redactor = new Redactor()
+  let stdout: Program['stdout'] | undefined
+  let stderr: Program['stderr'] | undefined
   const interrupt = () => {
     interrupts += 1
     if (interrupts > 1) {
@@ -42,11 +48,14 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       return process.stdin
     },
     get stdout() {
-      return patient(process.stdout)
+      stdout ??= guarded(patient(process.stdout), redactor)
+      return stdout
     },
     get stderr() {
-      return patient(process.stderr)
+      stderr ??= guarded(patient(process.stderr), redactor)
+      return stderr
     },
+    redactor,
     person: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     signal: stop.signal,
     abandon: abandon.signal,
@@ -176,6 +185,15 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       await (await import('./commands/store.ts')).storeMove(program, { ...options, given: givenIn(options) }),
     ),
   )
+
+  withGlobals(
+    store.command('import').description('bring plaintext secrets of a set-up made by hand into the store'),
+  )
+    .option('--from <folder>', 'where its openclaw.json, .env or Compose file is')
+    .option(...OPEN_WITH)
+    .action(async options =>
+      finish(await (await import('./commands/import.ts')).storeImport(program, options)),
+    )
 
   withGlobals(root.command('status').description('what runs, since when, and what is due'))
     .option(...OPEN_WITH)

@@ -103,40 +103,224 @@ export function weaknessOf(token: Secret): string | undefined {
   return undefined
 }
 
-/** Knows the secrets that live in this process and removes them, in every usual encoding, from foreign text. */
+/**
+ * Knows the secrets that live in this process and removes them, in every usual encoding, from foreign text. It never
+ * forgets one: what was printed late is as bad as what was printed early.
+ */
 export class Redactor {
+  readonly #learnt = new Set<string>()
   readonly #needles = new Set<string>()
+  /** The same by their longest plain stretch, which many forms of a value share: a text without it holds none of them. */
+  readonly #byCore = new Map<string, string[]>()
+  /** The same by their first character: to see at the end of a text where one may have begun. */
+  readonly #byFirst = new Map<string, string[]>()
+  #shortest = Number.POSITIVE_INFINITY
+  #longest = 0
 
   /** From now on {@link clean} removes this value. Returns the secret, so that a birth reads in one line. */
   learn(secret: Secret): Secret {
     const value = secret.expose()
+    // A file of one line ends in a newline that is no part of what is printed elsewhere.
+    const trimmed = value.trim()
     // Below six characters a match would be chance, and redacting it would garble the text.
-    if (value.length < 6) return secret
-    const base64 = Buffer.from(value).toString('base64')
-    for (const form of [
-      value,
-      base64,
-      base64.replace(/=+$/, ''),
-      Buffer.from(value).toString('base64url'),
-      encodeURIComponent(value),
-      JSON.stringify(value).slice(1, -1),
-    ])
-      this.#needles.add(form)
+    if (trimmed.length < 6 || this.#learnt.has(value)) return secret
+    this.#learnt.add(value)
+    for (const whole of new Set([value, trimmed])) for (const form of formsOf(whole)) this.#add(form)
     return secret
+  }
+
+  /** Whether there is nothing to look for. */
+  get isIdle(): boolean {
+    return this.#needles.size === 0
   }
 
   /** The text without any known secret. */
   clean(text: string): string {
-    let cleaned = text
-    for (const needle of [...this.#needles].sort((a, b) => b.length - a.length))
-      cleaned = cleaned.replaceAll(needle, VEIL)
-    return cleaned
+    return veiled(text, this.#find(text))
+  }
+
+  /**
+   * For text that comes in pieces: cleans it as far as no known secret can have begun, and returns the rest as it is, to
+   * be put before the next piece.
+   */
+  cleanBeginning(text: string): { cleaned: string; rest: string } {
+    const found = this.#find(text)
+    const begun = this.#unfinished(text)
+    // One that is whole may end in what is the beginning of another; it is not cut in two.
+    const cut = found.find(({ from, to }) => from < begun && begun < to)?.from ?? begun
+    const cleaned = veiled(
+      text.slice(0, cut),
+      found.filter(({ to }) => to <= cut),
+    )
+    return { cleaned, rest: text.slice(cut) }
   }
 
   /** Whether the text holds a known secret, in any usual encoding. */
   finds(text: string): boolean {
-    return this.clean(text) !== text
+    return this.#find(text).length > 0
   }
+
+  #add(form: string): void {
+    // What would be found in its own replacement cannot be removed.
+    if (this.#needles.has(form) || VEIL.includes(form)) return
+    this.#needles.add(form)
+    for (const [index, key] of [
+      [this.#byCore, coreOf(form)],
+      [this.#byFirst, form.charAt(0)],
+    ] as const)
+      index.set(key, [...(index.get(key) ?? []), form])
+    this.#shortest = Math.min(this.#shortest, form.length)
+    this.#longest = Math.max(this.#longest, form.length)
+  }
+
+  /** Where the known secrets lie, in order; those that overlap as one. */
+  #find(text: string): Span[] {
+    if (text.length < this.#shortest) return []
+    const all: Span[] = []
+    for (const [core, needles] of this.#byCore) {
+      if (!text.includes(core)) continue
+      for (const needle of needles)
+        for (let from = text.indexOf(needle); from >= 0; from = text.indexOf(needle, from + 1))
+          join(all, { from, to: from + needle.length })
+    }
+    const merged: Span[] = []
+    for (const span of all.sort((a, b) => a.from - b.from)) join(merged, span)
+    return merged
+  }
+
+  /** Where the longest end of the text begins that could be the beginning of a known secret. */
+  #unfinished(text: string): number {
+    for (let at = Math.max(0, text.length - this.#longest + 1); at < text.length; at++) {
+      const needles = this.#byFirst.get(text.charAt(at))
+      if (needles === undefined) continue
+      const end = text.slice(at)
+      if (needles.some(needle => needle.length > end.length && needle.startsWith(end))) return at
+    }
+    return text.length
+  }
+}
+
+interface Span {
+  from: number
+  to: number
+}
+
+/** The longest run of letters and digits, which most ways to write a text down leave as they are. */
+function coreOf(form: string): string {
+  const runs = form.match(/[a-z0-9]+/gi) ?? [form]
+  return runs.reduce((longest, run) => (run.length > longest.length ? run : longest))
+}
+
+/** Appends a span, or lengthens the last one where it begins in it. */
+function join(spans: Span[], next: Span): void {
+  const last = spans.at(-1)
+  if (last !== undefined && last.from <= next.from && next.from < last.to)
+    last.to = Math.max(last.to, next.to)
+  else spans.push(next)
+}
+
+function veiled(text: string, found: readonly Span[]): string {
+  if (found.length === 0) return text
+  let result = ''
+  let at = 0
+  for (const { from, to } of found) {
+    result += text.slice(at, from) + VEIL
+    at = to
+  }
+  return result + text.slice(at)
+}
+
+/** Everything a value may look like where another program has written it down. */
+function formsOf(value: string): Set<string> {
+  const bytes = Buffer.from(value)
+  const once = jsonForms(value)
+  const forms = [
+    value,
+    ...once,
+    // JSON that is a string inside JSON.
+    ...once.flatMap(jsonForms),
+    ...percentForms(bytes),
+    ...quotedForms(value),
+    ...[value, ...once].flatMap(text => base64Forms(Buffer.from(text))),
+    bytes.toString('hex'),
+    bytes.toString('hex').toUpperCase(),
+  ]
+  // Its bytes, taken for characters: somebody's mistake, and how a stream of bytes is searched.
+  return new Set([...forms, ...forms.map(form => Buffer.from(form).toString('latin1'))])
+}
+
+/** In a JSON string as JavaScript, Go and Python write it. */
+function jsonForms(text: string): string[] {
+  const json = JSON.stringify(text).slice(1, -1)
+  const asNumber = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return [json, json.replace(/[<>&\u2028\u2029]/g, asNumber), json.replace(/[\u007f-\uffff]/g, asNumber)]
+}
+
+/** The characters that are left as they are in a part of a URL, a form, a path, a password before a host, a whole URL. */
+const KEPT_IN_URLS = [
+  /[\w.~-]/,
+  /[\w.!~*'()-]/,
+  /[\w.*-]/,
+  /[\w.~/-]/,
+  /[\w.!~*'()%&$+,-]/,
+  /[\w.!~*'();/?:@&=+$,#-]/,
+]
+
+/** URL-encoded, with digits of either case, and with `+` for a space or without. */
+function percentForms(bytes: Buffer): string[] {
+  const characters = [...bytes].map(byte => String.fromCharCode(byte))
+  return KEPT_IN_URLS.flatMap(kept =>
+    ['%20', '+'].flatMap(space =>
+      ['toUpperCase' as const, 'toLowerCase' as const].map(letters =>
+        characters
+          .map(char => {
+            if (char === ' ') return space
+            return kept.test(char) ? char : `%${Buffer.from(char, 'latin1').toString('hex')[letters]()}`
+          })
+          .join(''),
+      ),
+    ),
+  )
+}
+
+/** How markup is written: our reports, Go, XML, Python, Handlebars, and where quotes need none. */
+const ENTITIES: readonly Record<string, string>[] = [
+  { '"': '&quot;', "'": '&#39;' },
+  { '"': '&#34;', "'": '&#39;' },
+  { '"': '&quot;', "'": '&apos;' },
+  { '"': '&quot;', "'": '&#x27;' },
+  { '"': '&quot;', "'": '&#x27;', '=': '&#x3D;', '`': '&#x60;' },
+  {},
+].map(quotes => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', ...quotes }))
+
+/** In markup, between a shell's single quotes, between YAML's, and in a Compose file. */
+function quotedForms(value: string): string[] {
+  return [
+    ...ENTITIES.map(entities => value.replace(/[&<>"'=`]/g, char => entities[char] ?? char)),
+    value.replaceAll("'", "'\\''"),
+    value.replaceAll("'", `'"'"'`),
+    value.replaceAll("'", "''"),
+    value.replaceAll('$', () => '$$'),
+  ]
+}
+
+/** Alone, and inside a longer base64 text: what comes before shifts the bits by nought, two or four. */
+function base64Forms(bytes: Buffer): string[] {
+  const alone = bytes.toString('base64')
+  const inside = [0, 1, 2].map(shift => {
+    const text = Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString('base64')
+      .replace(/=+$/, '')
+    // The characters at the edges carry bits of the neighbours.
+    return text.slice([0, 2, 3][shift], (shift + bytes.length) % 3 === 0 ? undefined : -1)
+  })
+  // Short ones would be found by chance.
+  return [alone, alone.replace(/=+$/, ''), ...inside.filter(text => text.length >= 8)].flatMap(text => [
+    text,
+    text.replaceAll('+', '-').replaceAll('/', '_'),
+    encodeURIComponent(text),
+    encodeURIComponent(text).replace(/%../g, code => code.toLowerCase()),
+  ])
 }
 
 function sha256(bytes: Uint8Array): Buffer {

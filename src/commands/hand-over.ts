@@ -1,6 +1,6 @@
 import { relative, resolve } from 'node:path'
 import type { SetupContext } from '../../steps/setup/context.ts'
-import type { Answers } from '../deployment/answers.ts'
+import { type Answers, isApart, placeOf } from '../deployment/answers.ts'
 import { addressOf, sshTunnel } from '../deployment/plan.ts'
 import { GATEWAY_TOKEN, secretFileName } from '../gateway/policy.ts'
 import { asArguments } from '../wizard/gather.ts'
@@ -19,7 +19,11 @@ export function handOver(
   const tokenFile =
     token === undefined ? 'secrets/' : relative(cwd, resolve(context.layout.secrets, secretFileName(token)))
   const tunnel = sshTunnel(answers)
-  const keys = answers.providers.flatMap(provider => ['--provider-key', `${provider.id}=@FILE`])
+  const keys = [
+    ...answers.providers.flatMap(provider => ['--provider-key', `${provider.id}=@FILE`]),
+    ...answers.extraSecrets.flatMap(name => ['--secret-value', `${name}=@FILE`]),
+    ...(answers.store === 'docker' || answers.credentialFile !== '' ? [] : ['--store-credential', '@FILE']),
+  ]
   const repeat = [
     'npx',
     'create-openclaw-secure',
@@ -36,6 +40,7 @@ export function handOver(
       ? [`The gateway runs at ${addressOf(answers)}`]
       : ['Rendered, not started. Start it: run the same command without --no-launch.']),
     `Its token is in ${tokenFile} (cat it; it is not shown here)`,
+    ...(isApart(answers) ? [`The truth about its secrets: ${placeOf(answers)}`] : []),
     ...(tunnel === undefined ? [] : [`From elsewhere: ${tunnel}`]),
     ...(answers.access === 'proxy'
       ? [`nginx: see "nginx" in ${relative(cwd, resolve(context.layout.root, 'README.md')) || 'README.md'}`]

@@ -25,6 +25,8 @@ export interface Program {
   stdin: Readable & { isTTY?: boolean }
   stdout: Writable & { isTTY?: boolean }
   stderr: Writable & { isTTY?: boolean }
+  /** Knows every secret that lives in this process; stdout and stderr go through it. */
+  redactor: Redactor
   person: { uid: number; gid: number }
   signal: AbortSignal
   /** Aborted when the program ends in the middle of a step: children must not go on alone. */
@@ -71,7 +73,7 @@ export async function openSession(
 ): Promise<Session> {
   const { env, stderr, stdin } = program
   const layout = layoutOf(realPath(directory))
-  const redactor = new Redactor()
+  const { redactor } = program
   const run = processRunner(redactor, env, program.abandon)
   const searchingRun = processRunner(new Redactor(), env, program.abandon)
   const terminal = stdin.isTTY === true && stderr.isTTY === true && !isSet(env.CI)
@@ -83,7 +85,7 @@ export async function openSession(
     docker: new Docker(run),
     searchingRun,
     searching: new Docker(searchingRun),
-    journal: new Journal(layout.journal, program.now),
+    journal: new Journal(layout.journal, program.now, redactor),
     progress: options.quiet
       ? silentProgress
       : terminal && !accessible

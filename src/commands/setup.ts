@@ -204,7 +204,9 @@ async function carryOut(
     tell(`\n${await formatReport(report, 'text', { colour: session.colour, verbose: false })}`)
   }
   if (changed.length === 0) tell('\nNothing had to be changed.\n')
-  tell(handOver(answers, context, directory, launch, place, program.cwd))
+  // The id of a role that was made now is an answer from now on, and no default.
+  const { newRole: _, ...known } = place
+  tell(handOver(answers, context, directory, launch, known, program.cwd))
   if (options.json)
     program.stdout.write(
       envelope(

@@ -219,7 +219,10 @@ function refuseSameKind(from: Answers, to: Answers): void {
 }
 
 /** Who owns what the gateway reads; undefined where that is the person. */
-function gatewayUser({ layout }: Session, { person }: Program): FileOwner | undefined {
+export function gatewayUser(
+  { layout }: Pick<Session, 'layout'>,
+  { person }: Pick<Program, 'person'>,
+): FileOwner | undefined {
   const folder = lookAt(layout.secrets)
   if (folder === undefined || Number(folder.uid) === person.uid) return undefined
   return { uid: Number(folder.uid), gid: Number(folder.gid) }

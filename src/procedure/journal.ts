@@ -13,6 +13,7 @@ import {
 import * as z from 'zod'
 import { explainWriteError } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import type { Redactor } from '../secret.ts'
 
 const Event = z.strictObject({
   seq: z.int(),
@@ -52,10 +53,13 @@ const GENESIS = '0'.repeat(64)
 export class Journal {
   readonly path: string
   readonly #now: () => Date
+  readonly #redactor: Redactor | undefined
 
-  constructor(path: string, now: () => Date) {
+  /** `redactor` keeps a secret out that a step hands over by mistake. */
+  constructor(path: string, now: () => Date, redactor?: Redactor) {
     this.path = path
     this.#now = now
+    this.#redactor = redactor
   }
 
   /** All events, oldest first. A last line without its newline was never finished by its writer and does not count. */
@@ -79,7 +83,7 @@ export class Journal {
     const line: JournalEvent = {
       seq: lines.length + 1,
       at: this.#now().toISOString(),
-      ...event,
+      ...this.#cleaned(event),
       prev: last === undefined ? GENESIS : sha256(last),
     }
     try {
@@ -135,6 +139,18 @@ export class Journal {
     return { run, since: begun.at, done }
   }
 
+  #cleaned(event: NewEvent): NewEvent {
+    const redactor = this.#redactor
+    if (redactor === undefined) return event
+    const { step, note, facts, ...rest } = event
+    return {
+      ...rest,
+      ...(step === undefined ? {} : { step: redactor.clean(step) }),
+      ...(note === undefined ? {} : { note: redactor.clean(note) }),
+      ...(facts === undefined ? {} : { facts: cleanedFacts(facts, redactor) }),
+    }
+  }
+
   #lines(): string[] {
     if (!existsSync(this.path)) return []
     const text = readFileSync(this.path, 'utf8')
@@ -148,6 +164,18 @@ export class Journal {
     const end = bytes.lastIndexOf(0x0a) + 1
     if (end !== bytes.length) truncateSync(this.path, end)
   }
+}
+
+type Facts = NonNullable<NewEvent['facts']>
+
+function cleanedFacts(facts: Facts, redactor: Redactor): Facts {
+  return Object.fromEntries(
+    Object.entries(facts).map(([name, fact]) => [
+      redactor.clean(name),
+      // A number can be a secret too.
+      redactor.finds(String(fact)) ? redactor.clean(String(fact)) : fact,
+    ]),
+  )
 }
 
 function sha256(text: string): string {

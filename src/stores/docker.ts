@@ -12,6 +12,7 @@ import {
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { type Redactor, Secret } from '../secret.ts'
+import type { Seal } from './seal.ts'
 import { conflict, expectRotationId, type SecretStore, type StoredSecret, type StoredValue } from './store.ts'
 
 const ROTATION_ID = /^[0-9a-z-]{4,64}$/
@@ -33,6 +34,8 @@ export interface DockerStoreOptions {
   /** Who must own a value's file; undefined: whoever runs this. */
   ownerOf(name: string): FileOwner | undefined
   redactor: Redactor
+  /** Encrypts the values. Then nobody but this store can read them, and they lie apart from what the gateway reads. */
+  seal?: Seal
 }
 
 /**
@@ -48,32 +51,38 @@ export class DockerSecretFiles implements SecretStore {
   }
 
   async check(): Promise<string> {
-    const { documents } = this.#options
+    const { documents, seal } = this.#options
     if (!existsSync(documents)) return 'Docker secret files: nothing stored yet'
-    return `Docker secret files in ${this.#options.valuesOf('gateway_token')}`
+    const place = `Docker secret files in ${this.#options.valuesOf('gateway_token')}`
+    return seal === undefined ? place : `${place}, sealed with the key of this machine`
   }
 
   async load(name: string): Promise<StoredSecret | undefined> {
     const document = this.#read(name)
     if (document === undefined) return undefined
-    const { revision, current, pending, previous } = document
-    return {
-      revision,
-      ...(current === undefined ? {} : { current: this.#value(name, current) }),
-      ...(pending === undefined ? {} : { pending: this.#value(name, pending) }),
-      ...(previous === undefined ? {} : { previous: this.#value(name, previous) }),
-    }
+    // All are read before the first is opened, which takes a moment: they are of one revision.
+    const found = (['current', 'pending', 'previous'] as const).flatMap(slot => {
+      const rotationId = document[slot]
+      return rotationId === undefined ? [] : [{ slot, rotationId, bytes: this.#bytes(name, rotationId) }]
+    })
+    const values = found.map(async ({ slot, rotationId, bytes }) => {
+      const { redactor, seal } = this.#options
+      const value = await (seal?.open(`${name}.${rotationId}`, bytes) ?? new Secret(bytes))
+      return [slot, { rotationId, value: redactor.learn(value) }] as const
+    })
+    return { revision: document.revision, ...Object.fromEntries(await Promise.all(values)) }
   }
 
   async stage(name: string, value: StoredValue, revision: number): Promise<number> {
-    const document = this.#expect(name, revision, found => found.pending === value.rotationId)
+    this.#expectStageable(name, value, revision)
+    const { seal, ownerOf } = this.#options
+    const content = await (seal?.seal(`${name}.${value.rotationId}`, value.value) ?? value.value)
+    // Once more: while it was sealed another writer may have come first.
+    const document = this.#expectStageable(name, value, revision)
     if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
-    expectRotationId(value.rotationId)
-    // A value never changes under its name.
-    if ([document?.current, document?.previous].includes(value.rotationId)) throw conflict(name)
-    const path = this.#path(name, value.rotationId)
     this.#removeUnnamed(name, document)
-    writeAtomic(path, value.value, 0o400, this.#options.ownerOf(name))
+    const owner = seal === undefined ? ownerOf(name) : undefined
+    writeAtomic(this.#path(name, value.rotationId), content, 0o400, owner)
     const dropped = document?.pending
     const next = this.#write(name, {
       ...document,
@@ -144,6 +153,15 @@ export class DockerSecretFiles implements SecretStore {
     return document
   }
 
+  /** The document, when this value can be staged on top of it, or is staged already. */
+  #expectStageable(name: string, { rotationId }: StoredValue, revision: number): Document | undefined {
+    const document = this.#expect(name, revision, found => found.pending === rotationId)
+    expectRotationId(rotationId)
+    // A value never changes under its name.
+    if ([document?.current, document?.previous].includes(rotationId)) throw conflict(name)
+    return document
+  }
+
   #read(name: string): Document | undefined {
     const { documents } = this.#options
     const path = this.#documentPath(name)
@@ -187,7 +205,7 @@ export class DockerSecretFiles implements SecretStore {
     return document.revision
   }
 
-  #value(name: string, rotationId: string): StoredValue {
+  #bytes(name: string, rotationId: string): Buffer {
     const path = this.#path(name, rotationId)
     const found = this.#readable(path, lookAt)
     if (found === undefined)
@@ -204,8 +222,7 @@ export class DockerSecretFiles implements SecretStore {
         'Somebody replaced it. Find out who before you go on; then remove it and restore it from a backup.',
         Exit.failed,
       )
-    const bytes = this.#readable(path, file => readFileSync(file))
-    return { rotationId, value: this.#options.redactor.learn(new Secret(bytes)) }
+    return this.#readable(path, file => readFileSync(file))
   }
 
   #remove(name: string, rotationId: string): void {

@@ -82,7 +82,7 @@ export class WeakCopy implements Twin {
     this.answers = answers
     this.root = root
     this.layout = layoutOf(root)
-    this.journal = new Journal(this.layout.journal, sources.now)
+    this.journal = new Journal(this.layout.journal, sources.now, sources.redactor)
     this.store = new DockerSecretFiles({
       documents: this.layout.store,
       valuesOf: name => (name === 'proxy_password' ? this.layout.store : this.layout.secrets),

@@ -3,10 +3,12 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { processRunner } from '../../src/docker/process.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { DockerSecretFiles } from '../../src/stores/docker.ts'
+import { hostSeal, type Seal, sealProblem } from '../../src/stores/seal.ts'
 import { scratch, some, thrown } from '../unit/support.ts'
-import { storeContract } from './store.ts'
+import { type Obstacle, storeContract } from './store.ts'
 
 const NAME = 'gateway_token'
 const VALUE = `value-${'x9Qz'.repeat(15)}`
@@ -42,41 +44,195 @@ async function filled() {
   return { ...here, store, revision }
 }
 
+/** What gets in the way of a store whose documents lie in this folder. */
+function obstructed({ documents, document }: { documents: string; document: string }) {
+  const aside = `${documents}.aside`
+  return async (obstacle: Obstacle): Promise<() => Promise<void>> => {
+    switch (obstacle) {
+      case 'refuses this client': {
+        if (process.geteuid?.() !== 0) {
+          fs.chmodSync(documents, 0)
+          return async () => fs.chmodSync(documents, 0o700)
+        }
+        fs.chmodSync(documents, 0o700)
+        process.seteuid?.(65_534)
+        return async () => process.seteuid?.(0)
+      }
+      case 'cannot be reached':
+        fs.renameSync(documents, aside)
+        fs.writeFileSync(documents, '')
+        return async () => {
+          fs.rmSync(documents)
+          fs.renameSync(aside, documents)
+        }
+      case 'never answers':
+        fs.renameSync(document, aside)
+        execFileSync('mkfifo', [document])
+        return async () => fs.renameSync(aside, document)
+      case 'holds what this tool never wrote':
+        fs.copyFileSync(document, aside)
+        fs.writeFileSync(document, '{"current": "gateway_token"}')
+        return async () => fs.renameSync(aside, document)
+    }
+  }
+}
+
 storeContract('Docker secret files', async () => {
   const here = place()
-  const aside = `${here.documents}.aside`
-  return {
-    open: here.open,
-    async obstruct(obstacle) {
-      switch (obstacle) {
-        case 'refuses this client': {
-          if (process.geteuid?.() !== 0) {
-            fs.chmodSync(here.documents, 0)
-            return async () => fs.chmodSync(here.documents, 0o700)
-          }
-          fs.chmodSync(here.documents, 0o700)
-          process.seteuid?.(65_534)
-          return async () => process.seteuid?.(0)
-        }
-        case 'cannot be reached':
-          fs.renameSync(here.documents, aside)
-          fs.writeFileSync(here.documents, '')
-          return async () => {
-            fs.rmSync(here.documents)
-            fs.renameSync(aside, here.documents)
-          }
-        case 'never answers':
-          fs.renameSync(here.document, aside)
-          execFileSync('mkfifo', [here.document])
-          return async () => fs.renameSync(aside, here.document)
-        case 'holds what this tool never wrote':
-          fs.copyFileSync(here.document, aside)
-          fs.writeFileSync(here.document, '{"current": "gateway_token"}')
-          return async () => fs.renameSync(aside, here.document)
-      }
+  return { open: here.open, obstruct: obstructed(here) }
+})
+
+const run = processRunner(new Redactor(), process.env)
+const problem = await sealProblem(run, process.getuid?.() === 0)
+
+/** A place whose values are sealed, beside their documents. */
+function sealedPlace(seal: Seal = hostSeal(run)) {
+  const documents = join(scratch(), 'sealed')
+  fs.mkdirSync(documents)
+  const redactor = new Redactor()
+  const open = () =>
+    new DockerSecretFiles({
+      documents,
+      valuesOf: () => documents,
+      ownerOf: () => ({ uid: 12_345, gid: 23_456 }),
+      redactor,
+      seal,
+    })
+  const path = (rotationId: string, name = NAME) => join(documents, `${name}.${rotationId}`)
+  return { documents, redactor, open, path, document: join(documents, `${NAME}.json`) }
+}
+
+async function filledSealed(seal?: Seal) {
+  const here = sealedPlace(seal)
+  const store = here.open()
+  const one = await store.commit(
+    NAME,
+    'one-1',
+    await store.stage(NAME, { rotationId: 'one-1', value: new Secret(OLD) }, 0),
+  )
+  const revision = await store.commit(
+    NAME,
+    'two-2',
+    await store.stage(NAME, { rotationId: 'two-2', value: new Secret(VALUE) }, one),
+  )
+  return { ...here, store, revision }
+}
+
+describe.skipIf(problem !== undefined)(`with systemd credentials (${problem ?? 'they work here'})`, () => {
+  storeContract('Docker secret files, sealed', async () => {
+    const here = sealedPlace()
+    return { open: here.open, obstruct: obstructed(here) }
+  })
+
+  describe('a sealed value', () => {
+    it('is in no file of the store, in no encoding, and the store says that it seals', async () => {
+      const { documents, open } = await filledSealed()
+      const finder = new Redactor()
+      for (const value of [VALUE, OLD]) finder.learn(new Secret(value))
+      const files = fs.readdirSync(documents)
+      expect(files.sort()).toEqual([`${NAME}.json`, `${NAME}.one-1`, `${NAME}.two-2`])
+      for (const file of files)
+        expect(finder.finds(fs.readFileSync(join(documents, file), 'latin1'))).toBe(false)
+      expect(await open().check()).toMatch(/sealed/)
+    })
+
+    it('is 0400, one link, and belongs to whoever runs this, not to the gateway’s user', async () => {
+      const { path } = await filledSealed()
+      const { mode, nlink, uid } = fs.lstatSync(path('two-2'))
+      expect([(mode & 0o7777).toString(8), nlink, uid]).toEqual(['400', 1, process.getuid?.()])
+    })
+
+    it('is learnt by the redactor when it is loaded', async () => {
+      const { open, redactor } = await filledSealed()
+      await open().load(NAME)
+      expect(redactor.clean(`${VALUE} ${OLD}`)).toBe('[secret] [secret]')
+    })
+
+    const damages: Record<string, (here: Awaited<ReturnType<typeof filledSealed>>) => void> = {
+      'one byte of it is changed': ({ path }) => {
+        const bytes = fs.readFileSync(path('two-2'))
+        bytes.writeUInt8(bytes.readUInt8(70) ^ 1, 70)
+        replace(path('two-2'), bytes)
+      },
+      'it is cut short': ({ path }) => fs.truncateSync(path('two-2'), 60),
+      'it is emptied': ({ path }) => fs.truncateSync(path('two-2'), 0),
+      'it is the value itself': ({ path }) => replace(path('two-2'), VALUE),
+      'it is an older one under its name': ({ path }) => fs.renameSync(path('one-1'), path('two-2')),
+    }
+    for (const [what, damage] of Object.entries(damages))
+      it(`is refused when ${what}: store_corrupt, what to do, and no value`, async () => {
+        const here = await filledSealed()
+        damage(here)
+        const error = await thrown(() => here.open().load(NAME))
+        expect(error).toMatchObject({ code: 'store_corrupt', hint: expect.stringMatching(/restore/i) })
+        for (const value of [VALUE, OLD])
+          expect(inspect(error, { depth: 20, showHidden: true })).not.toContain(value)
+      })
+
+    it('is refused under the name of another secret', async () => {
+      const { documents, open, path } = await filledSealed()
+      fs.copyFileSync(path('two-2'), path('two-2', 'openai_api_key'))
+      fs.writeFileSync(join(documents, 'openai_api_key.json'), '{"version":1,"revision":2,"current":"two-2"}')
+      expect(await thrown(() => open().load('openai_api_key'))).toMatchObject({ code: 'store_corrupt' })
+      expect(some(await open().load(NAME)).current?.value.expose()).toBe(VALUE)
+    })
+  })
+})
+
+describe('a store that seals', () => {
+  const slow: Seal = {
+    seal: async (name, value) => Buffer.from(`${name}:${value.expose()}`),
+    open: async (name, bytes) => {
+      await new Promise(resolve => setTimeout(resolve, 20))
+      return new Secret(Buffer.from(bytes).subarray(name.length + 1))
     },
   }
+
+  it('loads what belongs together, although another writer comes while it opens the values', async () => {
+    const { open, store, revision } = await filledSealed(slow)
+    const loading = open().load(NAME)
+    await store.retire(NAME, revision)
+    const loaded = some(await loading)
+    expect(loaded.revision).toBe(revision)
+    expect([loaded.current?.value.expose(), loaded.previous?.value.expose()]).toEqual([VALUE, OLD])
+    expect(await open().load(NAME)).toEqual({ revision: revision + 1, current: expect.anything() })
+  })
+
+  it('hands the seal nothing that could not be stored', async () => {
+    const sealed: string[] = []
+    const { store, revision } = await filledSealed({
+      ...slow,
+      seal: (name, value) => {
+        sealed.push(name)
+        return slow.seal(name, value)
+      },
+    })
+    await thrown(() => store.stage(NAME, { rotationId: '../x', value: new Secret(VALUE) }, revision))
+    await thrown(() => store.stage(NAME, { rotationId: 'three-3', value: new Secret(VALUE) }, revision - 1))
+    expect(sealed).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
+  })
+
+  it('changes nothing when the value cannot be sealed', async () => {
+    const { documents, open, store, revision } = await filledSealed(slow)
+    const before = fs.readdirSync(documents)
+    const broken = new DockerSecretFiles({
+      documents,
+      valuesOf: () => documents,
+      ownerOf: () => undefined,
+      redactor: new Redactor(),
+      seal: { ...slow, seal: () => Promise.reject(new Error('no key')) },
+    })
+    const staged = broken.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision)
+    await expect(staged).rejects.toThrow('no key')
+    expect(fs.readdirSync(documents)).toEqual(before)
+    expect((await open().load(NAME))?.revision).toBe((await store.load(NAME))?.revision)
+  })
 })
+
+function replace(path: string, content: string | Uint8Array): void {
+  fs.rmSync(path)
+  fs.writeFileSync(path, content, { mode: 0o400 })
+}
 
 describe('a value of the Docker store', () => {
   it('is a file of its own, named by its rotation id, 0400, one link, never shared with its predecessor', async () => {

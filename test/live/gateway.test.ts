@@ -21,6 +21,7 @@ import {
   tokenOf,
   usual,
 } from './harness.ts'
+import { lookAtProcesses, watchProcesses } from './processes.ts'
 
 const folder = freshFolder('gateway')
 let port = 0
@@ -368,32 +369,4 @@ function times(path: string): Record<string, number> {
   )
   const ours = [path, ...entries].filter(entry => !entry.startsWith(resolve(path, 'state')))
   return Object.fromEntries(ours.map(entry => [entry, statSync(entry).mtimeMs]))
-}
-
-function lookAtProcesses(): { text: string } {
-  let text = ''
-  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name)))
-    for (const file of ['environ', 'cmdline'])
-      try {
-        text += readFileSync(`/proc/${pid}/${file}`, 'latin1')
-      } catch {
-        // It ended while we looked.
-      }
-  return { text }
-}
-
-/** Reads /proc again and again from a process of its own, since this one is busy waiting. */
-function watchProcesses() {
-  const seen = new Set<string>()
-  let looks = 0
-  const timer = setInterval(() => {
-    looks += 1
-    for (const part of lookAtProcesses().text.split('\0')) seen.add(part)
-  }, 20)
-  return {
-    stop() {
-      clearInterval(timer)
-      return { looks, text: [...seen].join('\n') }
-    },
-  }
 }

@@ -28,7 +28,7 @@ const text = new Map(sources.map(path => [path, readFileSync(join(ROOT, path), '
 function importsOf(path: string): string[] {
   const found = [
     ...(text.get(path) ?? '').matchAll(
-      /(?:^|[\s;}])(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|\bimport\s*\(?\s*'([^']+)'/g,
+      /(?:^|[\s;}])(?:import|export)\s[^'"`;]*?from\s*'([\w@.:/-]+)'|\bimport\s*\(?\s*'([\w@.:/-]+)'/g,
     ),
   ]
   return found
@@ -58,7 +58,7 @@ describe('the floors', () => {
   it('are found by this test: it reads imports of every kind', () => {
     expect(sources.length).toBeGreaterThan(60)
     expect(importsOf('src/commands/setup.ts')).toEqual(
-      expect.arrayContaining(['src/errors.ts', 'src/wizard/converse.ts', 'node:path']),
+      expect.arrayContaining(['src/errors.ts', 'src/wizard/gather.ts', 'node:path']),
     )
     expect(inside('src/cli.ts')).toEqual(
       expect.arrayContaining(['src/commands/setup.ts', 'src/commands/program.ts', 'src/errors.ts']),
@@ -102,21 +102,35 @@ describe('the files', () => {
     expect(sources.filter(path => inside(path).some(name => name.startsWith('test/')))).toEqual([])
   })
 
-  it('import only packages that the build puts into the product: installing it installs nothing else', () => {
+  it('import only packages that the build puts into the product, and 1Password’s, which carries a WASM file that no bundle takes in', () => {
     const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
     const packages = new Set(
       sources
         .flatMap(importsOf)
         .filter(name => !name.startsWith('node:') && !/^(bin|src|steps|test|dist)\//.test(name)),
     )
-    expect([...packages].filter(name => !Object.hasOwn(devDependencies, name))).toEqual([])
+    const installed = [...packages].filter(name => !Object.hasOwn(devDependencies, name))
+    expect(installed).toEqual(['@1password/sdk'])
+    expect(Object.keys(dependencies)).toEqual(installed)
+    expect(Object.values(dependencies)).toEqual([expect.stringMatching(/^\d+\.\d+\.\d+$/)])
     expect(packages.size).toBeGreaterThan(3)
-    expect(dependencies).toBeUndefined()
   })
 
-  it('end the process in src/cli.ts alone, and inside a container', () => {
+  it('load 1Password’s library in the program that is started for it alone', () => {
+    expect(sources.filter(path => importsOf(path).includes('@1password/sdk'))).toEqual([
+      'src/stores/onepassword-items.ts',
+    ])
+    const loads = /^import \{[^}]*\} from '\.\/onepassword-items\.ts'|import\('\.\/onepassword-items/m
+    expect(sources.filter(path => loads.test(text.get(path) ?? ''))).toEqual([
+      'src/stores/onepassword-child.ts',
+    ])
+    expect(sources.filter(path => importsOf(path).some(name => /onepassword-child/.test(name)))).toEqual([])
+  })
+
+  it('end the process in src/cli.ts alone, in 1Password’s own program, and inside a container', () => {
     expect(sources.filter(path => usesInCode(path, /\bprocess\.(exit|abort)\(/).length > 0)).toEqual([
       'src/cli.ts',
+      'src/stores/onepassword-child.ts',
     ])
     expect(sources.filter(path => usesInCode(path, /\bprocess\.exitCode\b/).length > 0)).toEqual([
       'bin/create-openclaw-secure.js',
@@ -129,10 +143,15 @@ describe('the files', () => {
     expect(sources.filter(path => usesInCode(path, /\bconsole\s*\./).length > 0)).toEqual([])
   })
 
-  it('read the process’s streams and arguments in src/cli.ts alone, and in what runs inside a container', () => {
+  it('read the process’s streams and arguments in src/cli.ts alone, in 1Password’s own program, and in what runs inside a container', () => {
     expect(
       sources.filter(path => usesInCode(path, /\bprocess\.(argv|stdin|stdout|stderr)\b/).length > 0),
-    ).toEqual(['bin/create-openclaw-secure.js', 'src/cli.ts', 'src/gateway/inside.ts'])
+    ).toEqual([
+      'bin/create-openclaw-secure.js',
+      'src/cli.ts',
+      'src/gateway/inside.ts',
+      'src/stores/onepassword-child.ts',
+    ])
   })
 
   it('start children through src/docker/process.ts alone', () => {
@@ -147,6 +166,10 @@ describe('the files', () => {
       'src/docker/process.ts',
       'src/gateway/probe.ts',
       'src/secret.ts',
+      'src/stores/onepassword-token.ts',
+      'src/stores/onepassword.ts',
+      'src/stores/vault-session.ts',
+      'src/stores/vault.ts',
       'src/wizard/secrets.ts',
       'steps/setup/files.ts',
       'steps/verify/secrets-hidden.ts',

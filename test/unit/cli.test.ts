@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../src/cli.ts'
 import type { Program } from '../../src/commands/program.ts'
 import { Journal } from '../../src/procedure/journal.ts'
+import { Redactor } from '../../src/secret.ts'
 import { questions } from '../../src/wizard/questions.ts'
 import { scratch, some } from './support.ts'
 
@@ -37,6 +38,7 @@ async function cli(
     person: { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 },
     signal: new AbortController().signal,
     abandon: new AbortController().signal,
+    redactor: new Redactor(),
     now: () => new Date('2026-11-23T01:40:00Z'),
     ...rest,
   }

@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { Journal, type NewEvent } from '../../src/procedure/journal.ts'
-import { generateToken } from '../../src/secret.ts'
+import { generateToken, Redactor, Secret } from '../../src/secret.ts'
 import { scratch } from './support.ts'
 
 /** What the disk does with the next writes: the bytes it takes, or the error it answers with. */
@@ -111,6 +111,47 @@ describe('a journal', () => {
     const token = generateToken()
     write(log, { event: 'step-failed', note: `failed with ${token}` })
     expect(readFileSync(log.path, 'utf8')).not.toContain(token.expose())
+  })
+
+  it('holds no secret that its redactor knows, wherever a step put it and however it was written, and its chain holds', () => {
+    const redactor = new Redactor()
+    const token = redactor.learn(generateToken()).expose()
+    redactor.learn(new Secret('20261126'))
+    const log = new Journal(join(scratch(), 'journal.jsonl'), () => NOW, redactor)
+    const base64 = Buffer.from(`user:${token}`).toString('base64')
+    write(
+      log,
+      { event: 'step-begun', step: `a ${token}` },
+      {
+        event: 'step-done',
+        step: 'token.store',
+        note: `${token}\n${base64}`,
+        facts: { token, [token]: base64, pin: 20_261_126, tries: 2, kept: true },
+      },
+    )
+    const text = readFileSync(log.path, 'utf8')
+    expect(redactor.finds(text)).toBe(false)
+    expect(log.read()).toMatchObject([
+      { event: 'step-begun', step: 'a [secret]' },
+      {
+        step: 'token.store',
+        note: expect.stringContaining('[secret]\n'),
+        facts: { token: '[secret]', '[secret]': expect.any(String), pin: '[secret]', tries: 2, kept: true },
+      },
+    ])
+    expect(log.verifyChain()).toEqual({ intact: true, events: 2 })
+  })
+
+  it('is the same, line by line, whether its redactor finds nothing or there is none', () => {
+    const redactor = new Redactor()
+    redactor.learn(generateToken())
+    const logs = [undefined, redactor].map(
+      one => new Journal(join(scratch(), 'journal.jsonl'), () => NOW, one),
+    )
+    for (const log of logs)
+      write(log, { event: 'begun' }, { event: 'step-done', step: 'a', note: 'n', facts: { a: 1, b: 'c' } })
+    const [plain, cleaned] = logs.map(log => readFileSync(log.path, 'utf8'))
+    expect(cleaned).toBe(plain)
   })
 
   it('goes on where another writer stopped', () => {
