@@ -111,17 +111,22 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
       openers,
       note,
     }
-    if (options.dryRun) tell(`${await preview(from, answers, openers)}\n`)
-    const runtime = runtimeOf(session, program, 'store move', options.dryRun === true)
-    const { written } = await runProcedure('store-move', moveSteps, context, runtime)
-    if (options.dryRun) return Exit.done
-    tell(handOver(from, answers, context.names))
     const head = {
       version: program.version,
       command: 'store move',
       deployment: session.layout.root,
       startedAt,
     }
+    if (options.dryRun) {
+      const shown = await preview(from, answers, openers)
+      program.stdout.write(
+        options.json ? envelope(head, { changed: [], plan: shown.split('\n') }) : `${shown}\n`,
+      )
+      return Exit.done
+    }
+    const runtime = runtimeOf(session, program, 'store move', false)
+    const { written } = await runProcedure('store-move', moveSteps, context, runtime)
+    tell(handOver(from, answers, context.names))
     if (options.json)
       program.stdout.write(
         envelope(head, {

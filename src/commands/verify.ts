@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { factsOf } from '../../steps/verify/facts.ts'
-import { ownFiles } from '../../steps/verify/files.ts'
+import { type FileSources, ownFiles } from '../../steps/verify/files.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { judge, unlessReplaced, withSuppressions } from '../../steps/verify/judge.ts'
 import { NotApplicable, type World } from '../../steps/verify/world.ts'
@@ -50,10 +50,16 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
   if (own === undefined)
     return show(await foreignWorld(session, program, options), own, session, program, options, startedAt)
   const filesOnly = options.static === true
+  if (filesOnly && own.answers.store !== 'docker') {
+    // Nobody is asked, the store neither: what was delivered has to do.
+    const store = new DeliveredSecrets(session.layout.secrets, session.redactor)
+    const world = await ownWorld(session, own, program.now(), { store, stored: notAsked }, true)
+    return show(world, own, session, program, options, startedAt)
+  }
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, own.answers, { credential: () => credential })
   try {
-    const world = await ownWorld(session, own, program.now(), store, filesOnly)
+    const world = await ownWorld(session, own, program.now(), { store }, filesOnly)
     return await show(world, own, session, program, options, startedAt)
   } finally {
     await store.close()
@@ -147,22 +153,17 @@ export async function verifyDeployment(
   now: Date,
   signal: AbortSignal,
 ): Promise<Finding[]> {
-  return judgeAll(await ownWorld(session, deployment, now, store, false), session, signal, checks)
+  return judgeAll(await ownWorld(session, deployment, now, { store }, false), session, signal, checks)
 }
 
 async function ownWorld(
   session: Session,
   { answers, suppressions }: Deployment,
   now: Date,
-  store: SecretStore,
+  seen: Pick<FileSources, 'store' | 'stored'>,
   filesOnly: boolean,
 ): Promise<World> {
   const { layout, journal, run, docker, searching, redactor } = session
-  // With --static nobody is asked, the store neither: what was delivered has to do.
-  const seen =
-    filesOnly && answers.store !== 'docker'
-      ? { store: new DeliveredSecrets(layout.secrets, redactor), stored: notAsked }
-      : { store }
   const files = ownFiles({ layout, answers, suppressions, journal, run, now, ...seen })
   if (filesOnly) return filesAlone(files)
   const { liveWorld } = await import('../../steps/verify/live.ts')

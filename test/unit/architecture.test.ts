@@ -168,6 +168,7 @@ describe('the files', () => {
       'src/secret.ts',
       'src/stores/onepassword-token.ts',
       'src/stores/onepassword.ts',
+      'src/stores/vault-client.ts',
       'src/stores/vault-session.ts',
       'src/stores/vault.ts',
       'src/wizard/secrets.ts',

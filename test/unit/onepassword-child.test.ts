@@ -116,30 +116,27 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
       if (attempt.status === 'rejected') expect(attempt.reason).toMatchObject({ code: 'store_conflict' })
   })
 
-  it.each(['check', 'read', 'write', 'remove', 'listVaults'])(
-    'that hangs is killed at the deadline: %s',
-    async name => {
+  it('that hangs is killed at the deadline, whatever it was asked', async () => {
+    // All at once: what takes the time is waiting.
+    const ends = Object.entries(CALLS).map(async ([name, call]) => {
       const server = onePasswordServer()
       await client(server).documents.write(NAME, { current: slot('one-1') }, 0)
-      faulty(
-        server,
-        { on: 'ItemsGet', does: 'hangs' },
-        { on: 'ItemsList', does: 'hangs' },
-        { on: 'VaultsList', does: 'hangs' },
-      )
+      const stuck = ['ItemsGet', 'ItemsList', 'VaultsList']
+      faulty(server, ...stuck.map(on => ({ on, does: 'hangs' }) as const))
       const began = performance.now()
-      const error = await refused(
-        CALLS[name]?.(client(server, { deadline: 1500 }).documents, server) ?? Promise.resolve(),
-      )
-      expect(error).toMatchObject({
+      const error = await refused(call(client(server, { deadline: 1500 }).documents, server))
+      return { name, error, took: performance.now() - began }
+    })
+    for (const { name, error, took } of await Promise.all(ends)) {
+      expect(error, name).toMatchObject({
         code: 'store_unreachable',
         message: '1Password did not answer within 1.5 s',
         exit: Exit.unknown,
       })
-      expect(performance.now() - began).toBeLessThan(8000)
-      expect(running()).toEqual([])
-    },
-  )
+      expect(took, name).toBeLessThan(8000)
+    }
+    expect(running()).toEqual([])
+  })
 
   it.each(['panics', 'stops'] as const)(
     'that %s ends as a store that cannot be reached, and shows nothing of it',
@@ -195,7 +192,7 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
       NODE_OPTIONS: '--trace-warnings',
       DEBUG: '*',
     })
-    const call = refused(client(server, { run, deadline: 3000 }).documents.write(NAME, { current: two }, 1))
+    const call = refused(client(server, { run, deadline: 2000 }).documents.write(NAME, { current: two }, 1))
     const seen: Seen[] = []
     let done = false
     const watch = (async () => {

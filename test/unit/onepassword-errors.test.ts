@@ -103,8 +103,13 @@ describe('an error of 1Password', () => {
   it('for a vault that is not there names the flag', async () => {
     const { server } = await filled()
     const { documents } = clientOf(server, { vault: 'no-such-vault' })
-    for (const call of [documents.read(NAME), documents.check(), documents.write(NAME, { current: one }, 0)])
-      expect(await refused(call)).toMatchObject({
+    const calls = [
+      () => documents.read(NAME),
+      () => documents.check(),
+      () => documents.write(NAME, { current: one }, 0),
+    ]
+    for (const call of calls)
+      expect(await refused(call())).toMatchObject({
         code: 'store_denied',
         hint: expect.stringContaining('--onepassword-vault'),
       })

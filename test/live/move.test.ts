@@ -1,0 +1,352 @@
+/** Secrets moved from store to store: under traffic, and killed at every step. Whatever happens, no secret is lost or left behind. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Journal } from '../../src/procedure/journal.ts'
+import { moveSteps } from '../../steps/move/index.ts'
+import { type Bao, startDev } from './bao.ts'
+import { authStatus, cli, freePort, freshFolder, remove, sh, startCli, tokenOf, usual } from './harness.ts'
+
+const CONSENT = ['--yes', '--destroy-old']
+const desk = mkdtempSync(resolve(tmpdir(), 'ocs-move-'))
+let bao: Bao
+let admin = ''
+
+beforeAll(async () => {
+  bao = await startDev()
+  admin = resolve(desk, 'admin')
+  writeFileSync(admin, bao.root.expose(), { mode: 0o600 })
+})
+afterAll(async () => {
+  rmSync(desk, { recursive: true, force: true })
+  await bao.stop()
+})
+
+const toVault = (folder: string) => [
+  ...['store', 'move', '--dir', folder, '--to', 'vault', '--vault-address', bao.address],
+  ...['--vault-admin', `@${admin}`],
+]
+const toDocker = (folder: string) => ['store', 'move', '--dir', folder, '--to', 'docker']
+
+/** What OpenBao has under a deployment's path, by a way that is not the product's. */
+async function inVault(folder: string): Promise<Record<string, { current: string; current_id: string }>> {
+  const path = `openclaw/${basename(folder)}`
+  const { body } = await bao.ask('GET', `secret/metadata/${path}?list=true`)
+  const keys = (body as { data?: { keys?: string[] } } | undefined)?.data?.keys ?? []
+  const found: Record<string, { current: string; current_id: string }> = {}
+  for (const key of keys) {
+    const { body: document } = await bao.ask('GET', `secret/data/${path}/${key}`)
+    const data = (document as { data?: { data?: { current: string; current_id: string } } }).data?.data
+    if (data !== undefined) found[key] = data
+  }
+  return found
+}
+
+/** What the Docker store's documents name. */
+function inDocker(folder: string): string[] {
+  const store = resolve(folder, '.secure/store')
+  return existsSync(store) ? readdirSync(store).filter(name => name.endsWith('.json')) : []
+}
+
+const deliveredTo = (folder: string) =>
+  Object.fromEntries(
+    readdirSync(resolve(folder, 'secrets'))
+      .sort()
+      .map(name => [name, readFileSync(resolve(folder, 'secrets', name), 'utf8')]),
+  )
+
+/** Both secrets are in one store, with the values the gateway reads, and nothing of the move is left. */
+async function expectHome(folder: string, store: 'vault' | 'docker', delivered: Record<string, string>) {
+  expect(deliveredTo(folder), 'what the gateway reads').toEqual(delivered)
+  const check = await cli(['store', 'check', '--dir', folder])
+  expect(check.code, check.stderr).toBe(0)
+  const vault = await inVault(folder)
+  const asFiles = Object.fromEntries(
+    Object.entries(vault).map(([name, { current, current_id }]) => [`${name}.${current_id}`, current]),
+  )
+  expect(asFiles, 'in Vault').toEqual(store === 'vault' ? delivered : {})
+  expect(inDocker(folder), 'in the Docker store').toEqual(
+    store === 'docker' ? ['gateway_token.json', 'openai_api_key.json'] : [],
+  )
+  expect(existsSync(resolve(folder, '.secure/move.json')), 'a note of the move').toBe(false)
+  expect(existsSync(resolve(folder, '.secure/credentials/vault')), 'the secret id').toBe(store === 'vault')
+  expect(readdirSync(resolve(folder, '.secure')).filter(name => /ocs-tmp|lock/.test(name))).toEqual([])
+  const journal = readFileSync(resolve(folder, '.secure/journal.jsonl'), 'utf8')
+  for (const value of [...Object.values(delivered), bao.root.expose()])
+    expect(journal.includes(value), 'a value in the journal').toBe(false)
+  expect(new Journal(resolve(folder, '.secure/journal.jsonl'), () => new Date()).verifyChain()).toMatchObject(
+    { intact: true },
+  )
+}
+
+/** A deployment without a gateway, with two secrets as Docker secret files. */
+async function rendered(name: string): Promise<string> {
+  const folder = resolve(desk, `t-move-${name}`)
+  const key = resolve(desk, `${name}.key`)
+  writeFileSync(key, `sk-test-${name}-${'k3Jw'.repeat(8)}`, { mode: 0o600 })
+  const made = await cli([
+    ...[folder, '--yes', '--no-launch', '--provider', 'openai', '--provider-key', `openai=@${key}`],
+  ])
+  expect(made.code, made.stderr).toBe(0)
+  return folder
+}
+
+/** Starts a move and kills it as soon as its journal announces the step. Returns whether it was killed. */
+async function killAt(args: readonly string[], folder: string, step: string): Promise<boolean> {
+  const path = resolve(folder, '.secure/journal.jsonl')
+  const before = readFileSync(path, 'utf8').length
+  const child = startCli(args)
+  const ended = new Promise<number | null>(done => child.once('close', done))
+  const watch = setInterval(() => {
+    if (readFileSync(path, 'utf8').slice(before).includes(`"step-begun","step":"${step}"`))
+      child.kill('SIGKILL')
+  }, 1)
+  const code = await ended
+  clearInterval(watch)
+  return code === null
+}
+
+describe('a move under traffic', () => {
+  const folder = freshFolder('move')
+  afterAll(() => remove(folder))
+
+  it('to Vault and back again is noticed by nobody: no request fails, and the gateway is not restarted', async () => {
+    const port = await freePort()
+    const made = await cli([...(await usual(folder, port)), '--quiet'])
+    expect(made.code, made.stderr).toBe(0)
+    const token = tokenOf(folder)
+    const id = async () =>
+      (
+        await sh('docker', [
+          'ps',
+          '--no-trunc',
+          '--filter',
+          `label=com.docker.compose.project=${basename(folder)}`,
+          '--format',
+          '{{.ID}} {{.RunningFor}}',
+        ])
+      ).stdout
+    const container = (await id()).split(' ')[0]
+    const answers: number[] = []
+    let going = true
+    const traffic = (async () => {
+      while (going) {
+        answers.push(await authStatus(port, token).catch(() => 0))
+        await sleep(10)
+      }
+    })()
+    for (const args of [toVault(folder), toDocker(folder)]) {
+      const moved = await cli([...args, ...CONSENT])
+      expect(moved.code, moved.stderr).toBe(0)
+    }
+    going = false
+    await traffic
+    expect(answers.length).toBeGreaterThan(10)
+    expect(answers.filter(status => status !== 404)).toEqual([])
+    expect((await id()).split(' ')[0]).toBe(container)
+    expect(tokenOf(folder)).toBe(token)
+    const proven = await cli(['verify', '--dir', folder, '--only', 'token.*', '--only', 'store.*'])
+    expect(proven.stdout).toMatch(/ {6}pass|0 failed, 0 unknown/)
+    expect([0, 3]).toContain(proven.code)
+  })
+})
+
+describe('a move that is killed', () => {
+  const WRITES = moveSteps.filter(step => step.effect !== 'reads').map(step => step.id)
+
+  it.each(WRITES)(
+    'in %s, there or back, goes on with --resume and ends with every secret in one store',
+    async step => {
+      const folder = await rendered(step.replaceAll('.', '-'))
+      const delivered = deliveredTo(folder)
+      expect(await killAt([...toVault(folder), ...CONSENT], folder, step), 'it was killed').toBe(true)
+      const resumed = await cli([
+        ...['store', 'move', '--dir', folder, '--resume', '--yes'],
+        // A role that was being made, or whose secret id was not kept yet, has to be made again.
+        ...(['move.note', 'store.open'].includes(step) ? ['--vault-admin', `@${admin}`] : []),
+      ])
+      // Killed before it was written down, there is nothing to go on with: the same command begins anew.
+      if (resumed.code === 2 && /nothing to go on with/.test(resumed.stderr)) {
+        const again = await cli([...toVault(folder), ...CONSENT])
+        expect(again.code, again.stderr).toBe(0)
+      } else expect(resumed.code, resumed.stderr).toBe(0)
+      await expectHome(folder, 'vault', delivered)
+
+      // Opening a store that is here is nothing to do.
+      if (step !== 'store.open') {
+        expect(await killAt([...toDocker(folder), ...CONSENT], folder, step), 'it was killed').toBe(true)
+        const back = await cli(['store', 'move', '--dir', folder, '--resume', '--yes'])
+        if (back.code === 2 && /nothing to go on with/.test(back.stderr)) {
+          const again = await cli([...toDocker(folder), ...CONSENT])
+          expect(again.code, again.stderr).toBe(0)
+        } else expect(back.code, back.stderr).toBe(0)
+        await expectHome(folder, 'docker', delivered)
+      }
+    },
+  )
+
+  it('twenty times at any moment, there and back, never loses a secret and never doubles one', async () => {
+    const folder = await rendered('anywhere')
+    const delivered = deliveredTo(folder)
+    const began = performance.now()
+    expect((await cli([...toVault(folder), ...CONSENT])).code).toBe(0)
+    const whole = performance.now() - began
+    let killed = 0
+    let home = 'vault' as 'vault' | 'docker'
+    for (let round = 0; round < 20; round++) {
+      const target = home === 'docker' ? 'vault' : 'docker'
+      const args = target === 'vault' ? toVault(folder) : toDocker(folder)
+      const child = startCli([...args, ...CONSENT])
+      const ended = new Promise<number | null>(done => child.once('close', done))
+      // Spread over what a move takes, after the program has been loaded.
+      await sleep(whole * (0.3 + ((round * 7) % 20) * 0.03))
+      child.kill('SIGKILL')
+      if ((await ended) === null) killed += 1
+      // Wherever it was: each value is in a store, and what the gateway reads is whole.
+      expect(deliveredTo(folder), `round ${round}`).toEqual(delivered)
+      const begun = existsSync(resolve(folder, '.secure/move.json'))
+      const goOn = begun
+        ? [
+            ...['store', 'move', '--dir', folder, '--resume', '--yes'],
+            ...(target === 'vault' && !existsSync(resolve(folder, '.secure/credentials/vault'))
+              ? ['--vault-admin', `@${admin}`]
+              : []),
+          ]
+        : [...args, ...CONSENT]
+      const finished = await cli(goOn)
+      expect(finished.code, `round ${round}: ${finished.stderr}`).toBe(0)
+      home = target
+      await expectHome(folder, home, delivered)
+    }
+    expect(killed, 'most were killed in the middle').toBeGreaterThan(10)
+  })
+
+  it('keeps setup from going on with half of the secrets in each store', async () => {
+    const folder = await rendered('half')
+    expect(await killAt([...toVault(folder), ...CONSENT], folder, 'move.copy')).toBe(true)
+    const setup = await cli([folder, '--yes', '--no-launch'])
+    expect(setup.code).toBe(2)
+    expect(setup.stderr).toContain('store move --resume')
+    const status = await cli(['status', '--dir', folder])
+    expect(status.stdout).toContain('store move --resume')
+  })
+})
+
+describe('a move that cannot be made', () => {
+  it('without consent changes nothing, and says how it is given', async () => {
+    const folder = await rendered('consent')
+    const before = deliveredTo(folder)
+    for (const args of [
+      toVault(folder),
+      [...toVault(folder), '--yes'],
+      [...toVault(folder), '--destroy-old'],
+    ]) {
+      const refused = await cli(args)
+      expect(refused.code, args.join(' ')).toBe(2)
+      expect(refused.stderr).toContain('--yes --destroy-old')
+    }
+    await expectHome(folder, 'docker', before)
+  })
+
+  it('shows everything with --dry-run, and does nothing of it', async () => {
+    const folder = await rendered('dry')
+    const before = deliveredTo(folder)
+    const shown = await cli([...toVault(folder), '--dry-run', '--yes'])
+    expect(shown.code, shown.stderr).toBe(0)
+    expect(shown.stdout).toContain('path "secret/data/openclaw/t-move-dry/+"')
+    await expectHome(folder, 'docker', before)
+  })
+
+  it('because the new store is down leaves everything where it is, with code 3', async () => {
+    const folder = await rendered('down')
+    const before = deliveredTo(folder)
+    const address = `http://127.0.0.1:${await freePort()}`
+    const failed = await cli([
+      ...['store', 'move', '--dir', folder, '--to', 'vault', '--vault-address', address],
+      ...['--vault-admin', `@${admin}`, ...CONSENT],
+    ])
+    expect(failed.code, failed.stderr).toBe(3)
+    expect(failed.stderr).toMatch(/store_unreachable/)
+    expect(deliveredTo(folder)).toEqual(before)
+    expect(inDocker(folder)).toHaveLength(2)
+    const back = await cli(['store', 'check', '--dir', folder])
+    expect(back.code).toBe(0)
+  })
+
+  it('because the place is taken by another deployment overwrites nothing there, with code 2', async () => {
+    const [mine, theirs] = [await rendered('mine'), await rendered('theirs')]
+    expect((await cli([...toVault(theirs), ...CONSENT])).code).toBe(0)
+    const before = await inVault(theirs)
+    const role =
+      /role: "?([\w-]+)"?/.exec(readFileSync(resolve(theirs, 'deployment.yaml'), 'utf8'))?.[1] ?? ''
+    const refused = await cli([
+      ...['store', 'move', '--dir', mine, '--to', 'vault', '--vault-address', bao.address],
+      ...['--vault-path', `openclaw/${basename(theirs)}`, '--vault-role', role],
+      ...['--store-credential', `@${resolve(theirs, '.secure/credentials/vault')}`, ...CONSENT],
+    ])
+    expect(refused.code, refused.stderr).toBe(2)
+    expect(refused.stderr).toContain('move_occupied')
+    expect(await inVault(theirs)).toEqual(before)
+  })
+
+  it('for want of disk space loses nothing: with space again it goes on', async () => {
+    const folder = await rendered('full')
+    const delivered = deliveredTo(folder)
+    expect((await cli([...toVault(folder), ...CONSENT])).code).toBe(0)
+    const small = resolve(desk, 'small')
+    mkdirSync(small)
+    await sh('mount', ['-t', 'tmpfs', '-o', 'size=4m,mode=700', 'tmpfs', small])
+    try {
+      const moved = resolve(small, basename(folder))
+      await sh('cp', ['-a', folder, small])
+      const hog = resolve(small, 'hog')
+      await sh('dd', ['if=/dev/zero', `of=${hog}`, 'bs=4k'])
+      const failed = await cli([...toDocker(moved), ...CONSENT])
+      expect(failed.code, failed.stderr).toBe(3)
+      expect(failed.stderr).toMatch(/disk_full/)
+      expect(deliveredTo(moved)).toEqual(delivered)
+      expect(Object.keys(await inVault(moved))).toHaveLength(2)
+      rmSync(hog)
+      const begun = existsSync(resolve(moved, '.secure/move.json'))
+      const again = await cli(
+        begun ? ['store', 'move', '--dir', moved, '--resume', '--yes'] : [...toDocker(moved), ...CONSENT],
+      )
+      expect(again.code, again.stderr).toBe(0)
+      await expectHome(moved, 'docker', delivered)
+    } finally {
+      await sh('umount', [small])
+    }
+  })
+
+  it('is not asked for where the secrets are already', async () => {
+    const folder = await rendered('there')
+    const same = await cli([...toDocker(folder), ...CONSENT])
+    expect(same.code, same.stderr).toBe(0)
+    expect(same.stderr).toContain('there already')
+  })
+})
+
+describe('sealing', () => {
+  it('is a move of its own: nothing of a sealed value is in the store, and the gateway reads what it read', async () => {
+    const folder = await rendered('seal')
+    const delivered = deliveredTo(folder)
+    const sealed = await cli([...toDocker(folder), '--seal', 'host', ...CONSENT])
+    expect(sealed.code, sealed.stderr).toBe(0)
+    expect(deliveredTo(folder)).toEqual(delivered)
+    expect(inDocker(folder)).toEqual([])
+    const below = resolve(folder, '.secure')
+    const texts = readdirSync(below, { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(entry => readFileSync(resolve(entry.parentPath, entry.name), 'latin1'))
+      .join('')
+    for (const value of Object.values(delivered)) expect(texts.includes(value)).toBe(false)
+    const check = await cli(['store', 'check', '--dir', folder])
+    expect(check.code, check.stderr).toBe(0)
+    const back = await cli([...toDocker(folder), '--seal', 'none', ...CONSENT])
+    expect(back.code, back.stderr).toBe(0)
+    expect(existsSync(resolve(folder, '.secure/sealed'))).toBe(false)
+    await expectHome(folder, 'docker', delivered)
+  })
+})
