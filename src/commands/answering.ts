@@ -136,7 +136,7 @@ export async function askEverything(interview: Interview): Promise<Answered> {
     )
   const rest = { ...flags, storeCredential: [], vaultAdmin: [] }
   const { brought, problems } = await readSecrets(rest, answers, program.stdin, session.redactor, program.cwd)
-  problems.push(...openerProblems(session, program, answers, openers))
+  problems.push(...(await openerProblems(session, program, answers, openers)))
   if (problems.length > 0) throw new UsageError(problems)
   const store = await openFor(interview, answers, openers)
   return closingOnFailure(store, async () => {
@@ -177,7 +177,8 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
   problems.push(...read.problems)
   const wrong = new Set(read.problems.map(problem => problem.field))
   const complete = open.length === 0 && problems.length === 0
-  if (open.length === 0) problems.push(...openerProblems(session, program, answers as Answers, openers))
+  if (open.length === 0)
+    problems.push(...(await openerProblems(session, program, answers as Answers, openers)))
   const local = (answers.store ?? 'docker') === 'docker'
   // A store here can be looked into whatever else is wrong; one elsewhere is asked when everything else is right.
   const store =

@@ -12,12 +12,12 @@ export function canPeek(answers: Answers, { admin, credential }: Openers): boole
 }
 
 /** What is wrong with what opens the store, before anything is contacted. */
-export function openerProblems(
+export async function openerProblems(
   session: Session,
   program: Program,
   answers: Answers,
   { admin, credential }: Openers,
-): Problem[] {
+): Promise<Problem[]> {
   const problems: Problem[] = []
   const isAppRole = answers.store === 'vault' && answers.vaultAuth === 'approle'
   const unfit = (field: string, allowed: string, flag: string) =>
@@ -36,13 +36,16 @@ export function openerProblems(
     unfit('store credential', 'only without --credential-file, which names where it is', '--store-credential')
   if (problems.length > 0 || admin !== undefined || answers.store === 'docker') return problems
   try {
-    findCredential({
+    const found = findCredential({
       answers,
       layout: session.layout,
       given: credential,
       env: program.env,
       redactor: session.redactor,
     })
+    if (answers.store !== '1password') return problems
+    const { inspectServiceAccount } = await import('../stores/onepassword-token.ts')
+    inspectServiceAccount(found)
     return problems
   } catch (error) {
     if (!(error instanceof ToolError)) throw error

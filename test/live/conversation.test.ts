@@ -42,16 +42,16 @@ const IMAGE = 'Where does the OpenClaw image come from?'
 const ACCESS = 'How will you reach it?'
 const SSH = 'As whom do you log in here with ssh?'
 const PORT = 'Which port on 127.0.0.1?'
+const STORE = 'Where do the secrets live?'
 const CONTACT = 'Who is called first when something is wrong?'
 const REVIEW = 'Nothing has been changed yet. Go ahead?'
 const CHANGE = 'Which one?'
 const KEY = 'API key of openai'
 
 /** Enter to everything up to the review, from a given question on. */
-const DEFAULTS: readonly Line[] = [NAME, POSTURE, PROVIDERS, IMAGE, ACCESS, PORT, CONTACT].map(shown => [
-  shown,
-  enter,
-])
+const DEFAULTS: readonly Line[] = [NAME, POSTURE, PROVIDERS, IMAGE, ACCESS, PORT, STORE, CONTACT].map(
+  shown => [shown, enter],
+)
 const from = (question: string) => DEFAULTS.slice(DEFAULTS.findIndex(([shown]) => shown === question))
 const upTo = (question: string) =>
   DEFAULTS.slice(
@@ -122,7 +122,7 @@ describe.concurrent('the conversation', () => {
       '--port',
       '20000',
     ])
-    await talk.plays([NAME, enter], [ACCESS, enter], [CONTACT, enter])
+    await talk.plays([NAME, enter], [ACCESS, enter], [STORE, enter], [CONTACT, enter])
     for (const shown of ['agent.posture     workspace', 'access.port       20000']) await talk.sees(shown)
     await talk.plays([REVIEW, LEAVE])
     expect((await talk.ends()).code).toBe(130)
@@ -141,7 +141,11 @@ describe.concurrent('the conversation', () => {
       ['Allowed: a whole number from 1024 to 65535', clear, '2000x', enter],
     )
     await talk.sees('2000x')
-    await talk.plays(['Allowed: a whole number from 1024 to 65535', backspace, '1', enter], [CONTACT, enter])
+    await talk.plays(
+      ['Allowed: a whole number from 1024 to 65535', backspace, '1', enter],
+      [STORE, enter],
+      [CONTACT, enter],
+    )
     for (const shown of ['name              ab', 'access.port       20001']) await talk.sees(shown)
     await talk.plays([REVIEW, LEAVE])
     await talk.ends()
@@ -240,6 +244,7 @@ describe.concurrent('the conversation', () => {
       ['Under which host name', 'old.example.org', enter],
       ['/etc/letsencrypt/live/old.example.org/fullchain.pem', enter],
       ['/etc/letsencrypt/live/old.example.org/privkey.pem', clear, '/etc/ssl/own.pem', enter],
+      [STORE, enter],
       [CONTACT, enter],
       [REVIEW, CHANGE_ANSWER],
       [CHANGE, pick(8)],
@@ -321,7 +326,7 @@ describe.concurrent('the conversation', () => {
         '--port',
         String(port),
       ])
-      await talk.plays([NAME, enter], [ACCESS, enter], [CONTACT, enter])
+      await talk.plays([NAME, enter], [ACCESS, enter], [STORE, enter], [CONTACT, enter])
       await talk.plays(
         [`port ${port} on 127.0.0.1: something is listening on it`],
         ['This cannot be done as it is'],
@@ -446,6 +451,7 @@ test('the printed command repeats the deployment without a question', async ({ f
     [ACCESS, pick(1)],
     [PORT, clear, '20003', enter],
     [SSH, 'me@host.example:2222', enter],
+    [STORE, enter],
     [CONTACT, `Ada O'Brien "on call", +1 555 0100; $HOME`, enter],
     [REVIEW, GO],
     [KEY, 'sk-1', enter],

@@ -27,6 +27,8 @@ export interface Terminal {
   rows?: number
   env?: Record<string, string>
   cwd?: string
+  /** Another program than the one that was built here. */
+  bin?: string
 }
 
 /** How it ended. */
@@ -54,9 +56,9 @@ export class Conversation {
   #heard = 0
   #code: number | undefined
 
-  constructor(args: readonly string[], { cols = 120, rows = 40, env = {}, cwd }: Terminal = {}) {
+  constructor(args: readonly string[], { cols = 120, rows = 40, env = {}, cwd, bin = BIN }: Terminal = {}) {
     const { PATH = '', HOME = '' } = process.env
-    this.#pty = spawn('/bin/sh', ['-c', WITNESS, 'sh', process.execPath, BIN, ...args], {
+    this.#pty = spawn('/bin/sh', ['-c', WITNESS, 'sh', process.execPath, bin, ...args], {
       cols,
       rows,
       env: { PATH, HOME, TERM: 'xterm-256color', LANG: 'C.UTF-8', TZ: 'UTC', ...env },
