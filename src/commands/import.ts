@@ -11,6 +11,7 @@ import type { Step, Suppression } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
 import {
   credentialOf,
+  forbidCoreDumps,
   type GlobalOptions,
   openSession,
   type Program,
@@ -37,6 +38,7 @@ const steps: readonly Step<Context>[] = importSteps.flatMap(step =>
 export async function storeImport(program: Program, options: ImportOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  await forbidCoreDumps(session)
   const { answers, suppressions } = savedDeployment(session)
   refuse(session, options)
   const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))

@@ -9,7 +9,7 @@ import { takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
 import { type ProcessRunner, processRunner } from '../docker/process.ts'
-import { explainWriteError, UsageError } from '../errors.ts'
+import { explainWriteError, ToolError, UsageError } from '../errors.ts'
 import { Journal } from '../procedure/journal.ts'
 import type { Runtime } from '../procedure/run.ts'
 import { type LiveProgress, plainProgress, silentProgress, terminalProgress } from '../report/progress.ts'
@@ -95,6 +95,18 @@ export async function openSession(
     interactive: terminal && options.yes !== true,
     accessible,
     saved: readIfPresent(layout.answers),
+  }
+}
+
+/**
+ * A core dump of this program, or of a child, would hold every secret it knows: none is written, whatever the shell allows
+ * (prlimit(1)). Best effort: where there is no such program, the shell's own limit counts, which is 0 as a rule.
+ */
+export async function forbidCoreDumps({ run }: Pick<Session, 'run'>): Promise<void> {
+  try {
+    await run('prlimit', ['--pid', String(process.pid), '--core=0:0'], { deadline: 5000 })
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
   }
 }
 

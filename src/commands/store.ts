@@ -17,6 +17,7 @@ import type { Openers } from '../wizard/secrets.ts'
 import { type Answered, askEverything, type Interview, sealProblems, takeEverything } from './answering.ts'
 import {
   credentialOf,
+  forbidCoreDumps,
   type GlobalOptions,
   openSession,
   type Program,
@@ -30,6 +31,7 @@ import { savedAnswers, savedDeployment } from './verify.ts'
 export async function storeCheck(program: Program, options: GlobalOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  await forbidCoreDumps(session)
   const answers = savedAnswers(session)
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, answers, { credential: () => credential })
@@ -73,6 +75,7 @@ export interface MoveOptions extends Omit<GlobalOptions, 'storeCredential'> {
 export async function storeMove(program: Program, options: MoveOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  await forbidCoreDumps(session)
   const deployment = savedDeployment(session)
   const begun = unfinishedMove(session.layout)
   refuse(session, options, begun)

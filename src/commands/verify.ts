@@ -18,6 +18,7 @@ import { type Deployment, readDeployment } from '../wizard/saved.ts'
 import {
   composeOf,
   credentialOf,
+  forbidCoreDumps,
   type GlobalOptions,
   openSession,
   type Program,
@@ -56,6 +57,7 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
     const world = await ownWorld(session, own, program.now(), { store, stored: notAsked }, true)
     return show(world, own, session, program, options, startedAt)
   }
+  await forbidCoreDumps(session)
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, own.answers, { credential: () => credential })
   try {

@@ -22,6 +22,7 @@ import {
   readAsStranger,
 } from '../../src/gateway/inside.ts'
 import { readJudges } from '../../src/gateway/judges.ts'
+import { secretNamesOf } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside } from '../../src/gateway/probe.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
@@ -63,7 +64,11 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     )
   }
   const observed = once(async (): Promise<Observed> => {
-    const secrets = [...(await files.secrets()).values()]
+    // Nothing is shown to the container that it does not have already: what opens nginx or the store is searched for outside.
+    const own = files.own === undefined ? undefined : secretNamesOf(files.own)
+    const secrets = [...(await files.secrets())]
+      .filter(([name]) => own?.includes(name) !== false)
+      .map(([, value]) => value)
     const { code, stdout } = await docker.exec((await container()).Id, ['node', '-e', asScript(observe)], {
       input: listed(secrets),
       deadline: 20_000,

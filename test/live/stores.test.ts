@@ -3,9 +3,11 @@
  * person runs it. The threat is credential leakage: every credential on the way is known here, and searched for.
  */
 
+import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Journal } from '../../src/procedure/journal.ts'
 import { BAO, startSealable } from './bao.ts'
@@ -193,26 +195,39 @@ describe('what opens the store', () => {
     expect((await accessors()).sort()).toEqual(before.sort())
   })
 
-  it('does not end up in a core dump: the program may not leave one', async () => {
+  it('does not end up in a core dump: neither the gateway nor this program may leave one, whatever the shell allows', async () => {
     const { stdout } = await sh('docker', ['exec', await containerOf(folder), 'sh', '-c', 'ulimit -c'])
     expect(stdout.trim()).toBe('0')
+    const mute = await listening(() => {})
+    const dir = like('core', at(`https://127.0.0.1:${mute.port}`))
+    const child = spawn('sh', [
+      ...['-c', 'ulimit -S -c unlimited 2>/dev/null || ulimit -S -c 1000; exec "$@"', 'sh'],
+      ...[process.execPath, BIN, 'store', 'check', '--dir', dir],
+    ])
+    const ended = new Promise(done => child.once('close', done))
+    while (mute.connections() === 0 && child.exitCode === null) await sleep(20)
+    const limits = readFileSync(`/proc/${child.pid}/limits`, 'utf8')
+    expect(limits).toMatch(/^Max core file size +0 +0 /m)
+    child.kill('SIGKILL')
+    await ended
+    mute.close()
   })
 })
 
-describe('a store that fails', () => {
-  /** A deployment that is like this one, but for where its store is. */
-  function like(name: string, change: (text: string) => string): string {
-    const copy = resolve(desk, name)
-    mkdirSync(resolve(copy, '.secure'), { recursive: true, mode: 0o700 })
-    cpSync(resolve(folder, '.secure/credentials'), resolve(copy, '.secure/credentials'), { recursive: true })
-    writeFileSync(
-      resolve(copy, 'deployment.yaml'),
-      change(readFileSync(resolve(folder, 'deployment.yaml'), 'utf8')),
-    )
-    return copy
-  }
-  const at = (address: string) => (text: string) => text.replace(bao.address, address)
+/** A deployment that is like this one, but for where its store is. */
+function like(name: string, change: (text: string) => string): string {
+  const copy = resolve(desk, name)
+  mkdirSync(resolve(copy, '.secure'), { recursive: true, mode: 0o700 })
+  cpSync(resolve(folder, '.secure/credentials'), resolve(copy, '.secure/credentials'), { recursive: true })
+  writeFileSync(
+    resolve(copy, 'deployment.yaml'),
+    change(readFileSync(resolve(folder, 'deployment.yaml'), 'utf8')),
+  )
+  return copy
+}
+const at = (address: string) => (text: string) => text.replace(bao.address, address)
 
+describe('a store that fails', () => {
   async function expectFailure(dir: string, code: string, words: RegExp): Promise<void> {
     const began = performance.now()
     const failed = await check(dir)

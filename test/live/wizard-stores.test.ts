@@ -208,4 +208,47 @@ describe('talking about 1Password', () => {
     expect(refused.stderr).not.toContain(token)
     expect(existsSync(folder)).toBe(false)
   })
+
+  it.each([
+    [
+      'is expired or revoked',
+      'init',
+      'authentication error: you are not authenticated',
+      'store_denied',
+      /new/i,
+    ],
+    [
+      'belongs to another account',
+      'VaultsGetOverview',
+      "vault couldn't be found",
+      'store_denied',
+      /--onepassword-vault/,
+    ],
+    ['has asked too often', '*', 'rate limit exceeded', 'store_limited', /hour/],
+    [
+      'cannot reach its server',
+      'init',
+      'authentication error: request library compatibility issue, check that the your environment uses compatible versions: reqwest library: error sending request',
+      'store_unreachable',
+      /reach/,
+    ],
+  ])('says what to do when the service account %s, with code 3', async (name, on, text, code, words) => {
+    const server = onePasswordServer()
+    const folder = resolve(desk, name.replaceAll(' ', '-'))
+    const file = resolve(desk, 'account')
+    writeFileSync(file, server.token.expose(), { mode: 0o600 })
+    const there = ['--onepassword-vault', VAULT, '--store-credential', `@${file}`]
+    const made = await run([...rest(folder), '--yes', '--store', '1password', ...there])
+    expect(made.code, made.stderr).toBe(0)
+    server.change(state => {
+      state.faults = [
+        { on, does: 'says', text, ...(code === 'store_limited' ? { name: 'RateLimitExceeded' } : {}) },
+      ]
+    })
+    const failed = await run(['store', 'check', '--dir', folder])
+    expect(failed.code, failed.stderr).toBe(3)
+    expect(failed.stderr).toMatch(new RegExp(`^${code}: `, 'm'))
+    expect(failed.stderr).toMatch(words)
+    expect(failed.stderr).not.toContain(server.token.expose())
+  })
 })
