@@ -43,6 +43,12 @@ export async function openerProblems(
       env: program.env,
       redactor: session.redactor,
     })
+    if (answers.credentialFile !== '' && isWrapped(answers, found))
+      unfit(
+        'store credential',
+        'no wrapped secret id in a file that is read each time: it is good for one use',
+        '--store-credential @FILE',
+      )
     if (answers.store !== '1password') return problems
     const { inspectServiceAccount } = await import('../stores/onepassword-token.ts')
     inspectServiceAccount(found)

@@ -125,7 +125,8 @@ function storeProblem({ layout }: Session, answers: Answers): Problem[] {
         allowed: 'Finish it first: create-openclaw-secure store move --resume.',
       },
     ]
-  if (present === undefined || placeOf(present) === placeOf(answers)) return []
+  // The same kind of store at another address may be the same store: what is not in it will be noticed.
+  if (present === undefined || (present.store === answers.store && present.seal === answers.seal)) return []
   return [
     {
       field,

@@ -1,3 +1,6 @@
+import { readdirSync } from 'node:fs'
+import { isApart, placeOf } from '../../src/deployment/answers.ts'
+import { lookAt } from '../../src/deployment/files.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD, secretNamesOf } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -5,7 +8,7 @@ import { generateToken, type Secret } from '../../src/secret.ts'
 import { rotationId, type SecretStore } from '../../src/stores/store.ts'
 import { must, type SetupContext } from './context.ts'
 
-type Needs = Pick<SetupContext, 'answers' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
+type Needs = Pick<SetupContext, 'answers' | 'layout' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
 
 /** What we may make up. All others somebody else has to know as well. */
 const GENERATED = [GATEWAY_TOKEN, PROXY_PASSWORD]
@@ -25,7 +28,9 @@ export const storeSecrets: Step<Needs> = {
   async run(ctx) {
     const { brought, redactor, store, now } = ctx
     const facts: Record<string, string> = {}
-    for (const name of await namesWithoutValue(ctx)) {
+    const missing = await namesWithoutValue(ctx)
+    refuseLost(ctx, missing)
+    for (const name of missing) {
       const value =
         brought.get(name) ?? (GENERATED.includes(name) ? redactor.learn(generateToken()) : undefined)
       if (value === undefined)
@@ -44,6 +49,23 @@ export const storeSecrets: Step<Needs> = {
       facts,
     }
   },
+}
+
+/**
+ * A store that is elsewhere and has lost what the gateway still reads is the wrong one, or was emptied: going on would
+ * make a new token without anybody having asked for one.
+ */
+function refuseLost({ answers, layout }: Needs, missing: readonly string[]): void {
+  if (!isApart(answers) || lookAt(layout.secrets) === undefined) return
+  const delivered = readdirSync(layout.secrets)
+  const lost = missing.filter(name => delivered.some(file => file.startsWith(`${name}.`)))
+  if (lost.length === 0) return
+  throw new ToolError(
+    'store_lost',
+    `${placeOf(answers)} has no ${lost.join(', ')}, which the gateway reads`,
+    `Is it the right place? If it was emptied on purpose, remove ${lost.map(name => `secrets/${name}.*`).join(', ')} too, and run the command again.`,
+    Exit.unknown,
+  )
 }
 
 /** Which value each secret has now. Rotation ids, not values. */

@@ -1,6 +1,6 @@
 import { placeOf } from '../../src/deployment/answers.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { keepCredential, keptCredential } from '../../src/stores/credential.ts'
+import { isWrapped, keepCredential, keptCredential } from '../../src/stores/credential.ts'
 import { vaultPlace } from '../../src/stores/open.ts'
 import type { SetupContext } from './context.ts'
 
@@ -28,8 +28,9 @@ export const openTheStore: Step<Needs> = {
       openers.admin.wipe()
       delete openers.admin
     }
-    if (openers.credential !== undefined) keepCredential(layout, answers.store, openers.credential)
-    // A wrapped secret id is unwrapped now, and what was in it is kept in its place.
+    // A wrapped secret id is kept by whoever unwraps it: one that turns out to be spent must not replace a good one.
+    if (openers.credential !== undefined && !isWrapped(answers, openers.credential))
+      keepCredential(layout, answers.store, openers.credential)
     return { saw: await store.check(), facts: { store: placeOf(answers) } }
   },
 }

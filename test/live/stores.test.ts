@@ -346,6 +346,24 @@ describe('a store that fails', () => {
     expect((await check()).code).toBe(0)
   })
 
+  it('because it was emptied, or is another one, gets no new token without anybody asking for one, code 3', async () => {
+    const name = 't-emptied'
+    const target = resolve(desk, name)
+    const args = [target, '--yes', '--no-launch', '--name', name]
+    expect((await cli([...args, ...there()])).code).toBe(0)
+    const before = tokenOf(target)
+    await bao.ask('DELETE', `secret/metadata/openclaw/${name}/gateway_token`)
+    const refused = await cli(args)
+    expect(refused.code, refused.stderr).toBe(3)
+    expect(refused.stderr).toMatch(/^store_lost: .*gateway_token/m)
+    expect(tokenOf(target)).toBe(before)
+    // As the runbook says it: removed on both sides, it is made anew.
+    rmSync(resolve(target, 'secrets'), { recursive: true })
+    const renewed = await cli(args)
+    expect(renewed.code, renewed.stderr).toBe(0)
+    expect(tokenOf(target)).not.toBe(before)
+  })
+
   it('before setup begins leaves nothing behind: no folder, no secret, code 3', async () => {
     const fresh = resolve(desk, 'fresh')
     const address = `https://127.0.0.1:${await freePort()}`
@@ -399,6 +417,9 @@ describe('a response-wrapped secret id', () => {
     const again = await cli([target, '--yes', '--no-launch', ...flags])
     expect(again.code, again.stderr).toBe(3)
     expect(again.stderr).toMatch(/store_denied[\s\S]*(used|expired|unwrapped)/)
+    // What was kept before is still what opens the store.
+    const check = await cli(['store', 'check', '--dir', target])
+    expect(check.code, check.stderr).toBe(0)
   })
 })
 
