@@ -166,7 +166,12 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
   const store = root
     .command('store')
     .description('where the secrets live: check it, move them, bring some in')
-  withGlobals(store.command('check').description('can the store be reached, read and written?'))
+  // Without a word behind it nothing was asked for.
+  store.action(() => {
+    program.stderr.write(store.helpInformation())
+    finish(Exit.usage)
+  })
+  withGlobals(store.command('check').description('can the store be reached, and has it every secret?'))
     .option(...OPEN_WITH)
     .action(async options => finish(await (await import('./commands/store.ts')).storeCheck(program, options)))
   const move = withGlobals(
@@ -174,6 +179,12 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
   )
     .addOption(new Option('--to <store>', 'where they go').choices(['docker', 'vault', '1password']))
     .option('--resume', 'go on with a move that was cut short')
+    .option(
+      '--abandon',
+      'give up a move that was cut short before the switch: the secrets stay where they were',
+    )
+    .option('--leave-old', 'with --resume: end a move whose old store can never be reached again')
+    .option('--old-credential <@file|@->', 'what opens the old store, where it is not kept')
     .option('--destroy-old', 'agree that the copies in the old store are destroyed (needed with --yes)')
   withOpeners(move)
   withQuestions(
@@ -182,7 +193,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
   )
   move.action(async options =>
     finish(
-      await (await import('./commands/store.ts')).storeMove(program, { ...options, given: givenIn(options) }),
+      await (await import('./commands/move.ts')).storeMove(program, { ...options, given: givenIn(options) }),
     ),
   )
 

@@ -104,6 +104,25 @@ export function weaknessOf(token: Secret): string | undefined {
 }
 
 /**
+ * Words that people do take for passwords, and that this program and its children print all the time: redacting one would
+ * make everything unreadable, and tell what the password is.
+ */
+const EVERYDAY = new Set(
+  'openclaw gateway openclaw-gateway docker compose localhost secret secrets password token config default'.split(
+    ' ',
+  ),
+)
+
+/** The lines of a value of several (a PEM key): a child's output is cleaned line by line. What frames it is no secret. */
+function linesOf(value: string): string[] {
+  if (!value.includes('\n')) return []
+  return value
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line.length >= 16 && !line.startsWith('-----'))
+}
+
+/**
  * Knows the secrets that live in this process and removes them, in every usual encoding, from foreign text. It never
  * forgets one: what was printed late is as bad as what was printed early.
  */
@@ -123,9 +142,10 @@ export class Redactor {
     // A file of one line ends in a newline that is no part of what is printed elsewhere.
     const trimmed = value.trim()
     // Below six characters a match would be chance, and redacting it would garble the text.
-    if (trimmed.length < 6 || this.#learnt.has(value)) return secret
+    if (trimmed.length < 6 || EVERYDAY.has(trimmed.toLowerCase()) || this.#learnt.has(value)) return secret
     this.#learnt.add(value)
-    for (const whole of new Set([value, trimmed])) for (const form of formsOf(whole)) this.#add(form)
+    for (const whole of new Set([value, trimmed, ...linesOf(trimmed)]))
+      for (const form of formsOf(whole)) this.#add(form)
     return secret
   }
 

@@ -12,7 +12,7 @@ import { onePasswordChild } from '../stores/open.ts'
 import type { SecretStore } from '../stores/store.ts'
 import type { Assist } from '../wizard/converse.ts'
 import { crossCheck, fillIn, type Gathered, missing, type Sources } from '../wizard/gather.ts'
-import type { AnswerId, Place } from '../wizard/question.ts'
+import type { AnswerId, Partly, Place } from '../wizard/question.ts'
 import {
   type BroughtSecrets,
   type Openers,
@@ -25,11 +25,13 @@ import { type GlobalOptions, type Program, type Session, storeOf } from './progr
 import {
   canPeek,
   has,
+  missingSecrets,
   namedByPerson,
   needsCredential,
   openerProblems,
   secretConflicts,
   storeProblems,
+  withoutSpent,
 } from './secret-answers.ts'
 
 export interface SetupOptions extends Omit<GlobalOptions, 'storeCredential'> {
@@ -53,6 +55,9 @@ export interface Answered {
   openers: Openers
   store: SecretStore
 }
+
+/** What is wrong with a secret that was typed, without repeating it. */
+type Refuse = (value: Secret) => string | undefined
 
 /** What both ways of answering work with. */
 export interface Interview {
@@ -94,8 +99,29 @@ export async function askEverything(interview: Interview): Promise<Answered> {
   const { openers } = first
   const learn = (secret: Secret) => session.redactor.learn(secret)
 
+  // What was asked for belongs to the store it was asked for: no other may ever be shown it.
+  let asked = ''
+  const forget = () => {
+    delete openers.admin
+    delete openers.credential
+    asked = ''
+  }
+  const keyOf = ({ store, vaultAuth, vaultAddress }: Partly) => [store, vaultAuth, vaultAddress].join(' ')
+  const settle = (answers: Partly) => {
+    if (asked !== '' && asked !== keyOf(answers)) forget()
+  }
+  const ask = async (what: 'admin' | 'credential', answers: Partly, message: string, refuse: Refuse) => {
+    const secret = learn(await askSecret(heard, message, refuse))
+    openers[what] = secret
+    asked = keyOf(answers)
+    return secret
+  }
+
   const assist: Assist = async (question, answers, voice) => {
+    settle(answers)
     if (question.id === 'vaultRole' && answers.vaultAuth === 'approle') {
+      // Changed at the review: the choice is offered again.
+      if (asked !== '' && answers.vaultRole !== undefined) forget()
       if (openers.admin === undefined && openers.credential === undefined) {
         const way = await voice.choose(
           'This machine needs an AppRole of its own in Vault',
@@ -106,7 +132,7 @@ export async function askEverything(interview: Interview): Promise<Answered> {
           'have',
         )
         if (way === 'have') return {}
-        openers.admin = learn(await askSecret(heard, 'Vault admin token', unusableKey))
+        await ask('admin', answers, 'Vault admin token', unusableKey)
       }
       if (openers.admin === undefined) return {}
       place.newRole ??= randomUUID()
@@ -114,26 +140,56 @@ export async function askEverything(interview: Interview): Promise<Answered> {
     }
     if (question.id === 'onepasswordVault') {
       const { inspectServiceAccount } = await import('../stores/onepassword-token.ts')
-      openers.credential ??= learn(
-        await askSecret(heard, '1Password service account token', token =>
-          complaint(() => inspectServiceAccount(token)),
-        ),
-      )
-      const vaults = await vaultsOf(session, program, openers.credential)
-      for (const vault of vaults.filter(one => !one.usable)) voice.warn(`${vault.title}: ${vault.why ?? ''}`)
-      const usable = vaults.filter(one => one.usable)
-      if (usable.length === 0) throw noVault()
-      return {
-        choices: usable.map(({ id, title, items }) => ({ value: id, label: title, hint: `${items} items` })),
+      const wrong = (token: Secret) => complaint(() => inspectServiceAccount(token))
+      for (;;) {
+        const token =
+          openers.credential ?? (await ask('credential', answers, '1Password service account token', wrong))
+        const vaults = await vaultsOf(session, program, token).catch((error: unknown) => {
+          // One that was brought is what it is; another can be pasted.
+          if (!(error instanceof ToolError) || asked === '') throw error
+          voice.warn(`${error.message}. ${error.hint}`)
+          return undefined
+        })
+        for (const vault of vaults?.filter(one => !one.usable) ?? [])
+          voice.warn(`${vault.title}: ${vault.why ?? ''}`)
+        const usable = vaults?.filter(one => one.usable) ?? []
+        const choices = usable.map(({ id, title, items }) => ({
+          value: id,
+          label: title,
+          hint: `${items} items`,
+        }))
+        if (choices.length > 0) return { choices }
+        if (asked === '') throw noVault()
+        if (vaults !== undefined) voice.warn(noVault().message)
+        forget()
       }
     }
     return {}
   }
-  const answers = await converse(heard, gathered, place, look, complete => preview(complete, openers), assist)
+  const promised = (answers: Answers): Problem[] =>
+    answers.store === 'vault' && answers.vaultRole === place.newRole && openers.admin === undefined
+      ? [
+          {
+            field: 'vaultRole',
+            saw: 'this role was to be made with an admin token, for another server or another way to log in',
+            allowed: 'Change it: give the role to log in as, or have one made.',
+          },
+        ]
+      : []
+  const answers = await converse(
+    heard,
+    gathered,
+    place,
+    async complete => {
+      settle(complete)
+      return [...promised(complete), ...(await look(complete))]
+    },
+    complete => preview(complete, openers),
+    assist,
+  )
+  withoutSpent(session, answers, openers)
   if (needsCredential(session, program, answers, openers))
-    openers.credential = learn(
-      await askSecret(heard, `${credentialNameOf(answers)} that opens the store`, unusableKey),
-    )
+    await ask('credential', answers, `${credentialNameOf(answers)} that opens the store`, unusableKey)
   const rest = { ...flags, storeCredential: [], vaultAdmin: [] }
   const { brought, problems } = await readSecrets(rest, answers, program.stdin, session.redactor, program.cwd)
   problems.push(...(await openerProblems(session, program, answers, openers)))
@@ -176,6 +232,7 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
   const { brought, openers } = read
   problems.push(...read.problems)
   const wrong = new Set(read.problems.map(problem => problem.field))
+  if (open.length === 0) withoutSpent(session, answers as Answers, openers)
   const complete = open.length === 0 && problems.length === 0
   if (open.length === 0)
     problems.push(...(await openerProblems(session, program, answers as Answers, openers)))
@@ -189,6 +246,9 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
     const names = { providers, extraSecrets }
     const peeks = store !== undefined && canPeek(answers as Answers, openers)
     if (local && peeks && !moving) problems.push(...(await storeProblems(store, names, brought, wrong)))
+    // A store that cannot be asked yet has nothing for a deployment that is not there yet.
+    if (store !== undefined && !peeks && !moving && session.saved === undefined)
+      problems.push(...missingSecrets(names, brought, wrong))
     // What is asked of the machine can be looked at as soon as it is known, whatever else is wrong.
     const asked = ['name', 'port', 'cpus', 'memory', 'firewall'] as const
     const seen = asked.every(id => answers[id] !== undefined) ? await look(answers as Answers) : []

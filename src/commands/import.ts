@@ -1,10 +1,13 @@
 import { resolve } from 'node:path'
 import { nameThem } from '../../steps/import/answers.ts'
+import { remaining } from '../../steps/import/context.ts'
 import { findSecrets } from '../../steps/import/find.ts'
 import { type ImportContext, importSteps } from '../../steps/import/index.ts'
+import { unfinishedMove } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import type { Layout } from '../deployment/layout.ts'
-import { Cancelled, Exit, type ExitCode, UsageError } from '../errors.ts'
+import { ownerOfSecrets } from '../deployment/owner.ts'
+import { Cancelled, Exit, type ExitCode, UsageError, visible } from '../errors.ts'
 import { allSecretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
 import type { Step, Suppression } from '../procedure/step.ts'
@@ -19,13 +22,15 @@ import {
   type Session,
   storeOf,
 } from './program.ts'
-import { gatewayUser } from './store.ts'
 import { savedDeployment } from './verify.ts'
 
 export interface ImportOptions extends GlobalOptions {
   /** The folder with what somebody made by hand. */
   from?: string
 }
+
+/** More places than these are for the table to say. */
+const MOST_LINES = 20
 
 type Context = ImportContext & { layout: Layout; answers: Answers; suppressions: readonly Suppression[] }
 
@@ -34,17 +39,18 @@ const steps: readonly Step<Context>[] = importSteps.flatMap(step =>
   step.id === 'import.replace' ? [nameThem, step] : [step],
 )
 
-/** Brings plaintext secrets of a set-up that was made by hand into the store. 0: done; 1: some stay where they are. */
+/** Brings plaintext secrets of a set-up that was made by hand into the store. 0: none is left there; 1: some are. */
 export async function storeImport(program: Program, options: ImportOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   await forbidCoreDumps(session)
   const { answers, suppressions } = savedDeployment(session)
   refuse(session, options)
+  refuseDuringMove(session.layout)
   const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, answers, {
-    owner: () => gatewayUser(session, program),
+    owner: () => ownerOfSecrets(session.layout, program.person),
     credential: () => credential,
   })
   try {
@@ -62,13 +68,14 @@ export async function storeImport(program: Program, options: ImportOptions): Pro
     }
     await findSecrets.run(context, program.signal)
     const { secrets = [] } = context.found
-    const stay = secrets.filter(secret => secret.stays !== undefined)
-    if (options.dryRun !== true && stay.length < secrets.length) {
+    const moves = options.dryRun !== true && secrets.some(secret => secret.stays === undefined)
+    if (moves) {
       if (session.interactive) await confirm(session, program)
       const quiet = { ...context, say: () => {} }
       await runProcedure('store-import', steps, quiet, runtimeOf(session, program, 'store import', false))
-      tell(handOver(options.dir ?? '.'))
     }
+    const left = remaining(context.found)
+    tell(lastWords(left, moves ? (options.dir ?? '.') : undefined))
     const head = {
       version: program.version,
       command: 'store import',
@@ -83,13 +90,29 @@ export async function storeImport(program: Program, options: ImportOptions): Pro
             ...(stays === undefined ? {} : { stays }),
           })),
           remarks: context.found.remarks ?? [],
-          done: options.dryRun !== true,
+          // Where a secret still stands in plain text, whatever was moved.
+          remains: left,
+          moved: moves,
+          done: options.dryRun !== true && left.length === 0,
         }),
       )
-    return stay.length > 0 ? Exit.failed : Exit.done
+    return left.length > 0 ? Exit.failed : Exit.done
   } finally {
     await store.close()
   }
+}
+
+/** What is imported in the middle of a move would be in the store that is given up. */
+function refuseDuringMove(layout: Layout): void {
+  const begun = unfinishedMove(layout)
+  if (begun === undefined) return
+  throw new UsageError([
+    {
+      field: 'store',
+      saw: `a move to another store was cut short (begun at ${begun.since})`,
+      allowed: 'Finish it first: create-openclaw-secure store move --resume.',
+    },
+  ])
 }
 
 function refuse(session: Session, options: ImportOptions): void {
@@ -130,12 +153,20 @@ async function confirm({ accessible }: Session, program: Program): Promise<void>
   if (answer !== 'go') throw new Cancelled('Nothing was changed.')
 }
 
-function handOver(directory: string): string {
-  return [
-    '',
-    'The values are in the store, and no longer in those files. Old copies (backups, a shell’s history, a repository) still have them:',
-    'what has lain in plain text where others could read it, replace at its provider.',
-    `Deliver them to the gateway: npx create-openclaw-secure ${directory}`,
-    '',
-  ].join('\n')
+/** What was done and what was not: where secrets still stand, and, if some were moved, what is to be done with them now. */
+function lastWords(left: readonly string[], directory: string | undefined): string {
+  const more = left.length > MOST_LINES ? [`and ${left.length - MOST_LINES} more`] : []
+  const places = [...left.slice(0, MOST_LINES).map(visible), ...more].join(', ')
+  const remains =
+    left.length === 0 ? [] : [`These places still hold a secret: ${places}. The lines above say why.`]
+  const moved =
+    directory === undefined
+      ? []
+      : [
+          'The values are in the store, and out of the places that are named with them above. Old copies (backups, a shell’s history,',
+          'a repository) still have them: what has lain in plain text where others could read it, replace at its provider.',
+          `Deliver them to the gateway: npx create-openclaw-secure ${directory}`,
+        ]
+  const lines = [...moved, ...remains]
+  return lines.length === 0 ? '' : ['', ...lines, ''].join('\n')
 }

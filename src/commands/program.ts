@@ -132,6 +132,8 @@ export function runtimeOf(session: Session, program: Program, command: string, d
         layout.own,
         layout.base,
         layout.store,
+        layout.sealed,
+        layout.credentials,
         layout.config,
         layout.secrets,
         layout.runbooks,

@@ -1,7 +1,7 @@
 import { type Answers, keySecretOf } from '../deployment/answers.ts'
 import { type Problem, ToolError } from '../errors.ts'
 import { secretNamesOf } from '../gateway/policy.ts'
-import { findCredential, isWrapped } from '../stores/credential.ts'
+import { findCredential, isSpent, isWrapped } from '../stores/credential.ts'
 import type { SecretStore } from '../stores/store.ts'
 import type { BroughtSecrets, Openers } from '../wizard/secrets.ts'
 import type { Program, Session } from './program.ts'
@@ -9,6 +9,12 @@ import type { Program, Session } from './program.ts'
 /** A secret id that is still wrapped, or is still to be made, is not spent on a look. */
 export function canPeek(answers: Answers, { admin, credential }: Openers): boolean {
   return admin === undefined && (credential === undefined || !isWrapped(answers, credential))
+}
+
+/** The same command again, with a wrapped secret id that an earlier run has unwrapped: what was in it is kept here. */
+export function withoutSpent({ layout }: Session, answers: Answers, openers: Openers): void {
+  if (openers.credential !== undefined && isSpent(layout, answers, openers.credential))
+    delete openers.credential
 }
 
 /** What is wrong with what opens the store, before anything is contacted. */
@@ -103,10 +109,20 @@ export async function storeProblems(
   wrong: ReadonlySet<string>,
 ): Promise<Problem[]> {
   const problems = await secretConflicts(store, secretNamesOf(names), brought)
-  for (const { name, field, flag } of namedByPerson(names))
-    if (!brought.has(name) && !wrong.has(name) && !(await has(store, name)))
-      problems.push({ field, allowed: 'a file or stdin that holds it', flag })
-  return problems
+  const stored = new Set(wrong)
+  for (const { name } of namedByPerson(names)) if (await has(store, name)) stored.add(name)
+  return [...problems, ...missingSecrets(names, brought, stored)]
+}
+
+/** Secrets that only the person has, and did not bring. `known`: those that need not be brought. */
+export function missingSecrets(
+  names: Pick<Answers, 'providers' | 'extraSecrets'>,
+  brought: BroughtSecrets,
+  known: ReadonlySet<string>,
+): Problem[] {
+  return namedByPerson(names)
+    .filter(({ name }) => !brought.has(name) && !known.has(name))
+    .map(({ field, flag }) => ({ field, allowed: 'a file or stdin that holds it', flag }))
 }
 
 export async function has(store: SecretStore, name: string): Promise<boolean> {

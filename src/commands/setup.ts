@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { unfinishedMove } from '../../steps/move/context.ts'
+import { renderedAnswers, unfinishedMove } from '../../steps/move/context.ts'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
 import { exitOf, type Notice } from '../../steps/setup/notice.ts'
@@ -114,7 +114,7 @@ export async function setup(program: Program, directory: string, options: SetupO
 /** Another store would be an empty one, and a new token would be made for it: moving is another command. */
 function storeProblem({ layout }: Session, answers: Answers): Problem[] {
   const begun = unfinishedMove(layout)
-  const base = readIfPresent(resolve(layout.base, 'deployment.yaml'))
+  const base = readIfPresent(renderedAnswers(layout))
   const present = base === undefined ? undefined : readDeployment(base, layout.root).answers
   const field = 'store'
   if (begun !== undefined)

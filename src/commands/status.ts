@@ -8,7 +8,15 @@ import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
 import { bornAt, type StoredValue } from '../stores/store.ts'
-import { composeOf, credentialOf, type GlobalOptions, openSession, type Program, storeOf } from './program.ts'
+import {
+  composeOf,
+  credentialOf,
+  forbidCoreDumps,
+  type GlobalOptions,
+  openSession,
+  type Program,
+  storeOf,
+} from './program.ts'
 import { savedAnswers } from './verify.ts'
 
 const DAY = 86_400_000
@@ -23,6 +31,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const { docker, journal } = session
   const now = program.now()
 
+  await forbidCoreDumps(session)
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, answers, { credential: () => credential })
   let current: StoredValue | undefined
@@ -66,6 +75,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
   const due = [
+    ...(current === undefined && unseen === undefined
+      ? ['a gateway token: the store has none (create-openclaw-secure .)']
+      : []),
     ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS
       ? [`a new gateway token (this one is ${tokenDays} days old)`]
       : []),

@@ -154,7 +154,7 @@ function isMissing(error: unknown): boolean {
 }
 
 function explainReadError(error: unknown, path: string): unknown {
-  if (!['EACCES', 'EPERM'].includes(errorCode(error) ?? '')) return error
+  if (!['EACCES', 'EPERM', 'EISDIR'].includes(errorCode(error) ?? '')) return error
   return new ToolError(
     'not_readable',
     `${path} cannot be read by this user`,

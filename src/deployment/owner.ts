@@ -4,7 +4,8 @@ import * as z from 'zod'
 import { type Docker, firstLine } from '../docker/engine.ts'
 import { ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { type FileOwner, temporaryFolder } from './files.ts'
+import { type FileOwner, lookAt, temporaryFolder } from './files.ts'
+import type { Layout } from './layout.ts'
 
 /**
  * Whom the gateway runs as, and how files come to belong to it. OpenClaw refuses a secret file that its own user does
@@ -112,4 +113,14 @@ function remove(folder: string): void {
   } catch {
     // The file inside belongs to a mapped user, but the folder is ours to empty; a leftover would be an empty probe.
   }
+}
+
+/** Who owns what the gateway reads, as the folder itself shows; undefined where that is the person. */
+export function ownerOfSecrets(
+  { secrets }: Pick<Layout, 'secrets'>,
+  person: FileOwner,
+): FileOwner | undefined {
+  const folder = lookAt(secrets)
+  if (folder === undefined || Number(folder.uid) === person.uid) return undefined
+  return { uid: Number(folder.uid), gid: Number(folder.gid) }
 }

@@ -59,15 +59,43 @@ export function keptCredential(
   return text === undefined || text === '' ? undefined : new Secret(text)
 }
 
-/** Keeps what opens the store for the runs to come: 0400, of the person who runs this, mounted nowhere. */
-export function keepCredential(layout: Pick<Layout, 'credentials'>, store: RemoteStore, value: Secret): void {
+/**
+ * Keeps what opens the store for the runs to come: 0400, of the person who runs this, mounted nowhere. `from` is the token
+ * it came wrapped in, which is spent now: by its fingerprint the same command knows that it has what was in it.
+ */
+export function keepCredential(
+  layout: Pick<Layout, 'credentials'>,
+  store: RemoteStore,
+  value: Secret,
+  from?: Secret,
+): void {
   ensureDirectory(layout.credentials, 0o700)
+  if (from !== undefined) writeAtomic(spentPath(layout, store), from.fingerprint(SPENT), 0o400)
   writeAtomic(credentialPath(layout, store), value, 0o400)
 }
 
 /** Forgets our copy of what opened a store. */
 export function forgetCredential(layout: Pick<Layout, 'credentials'>, store: Answers['store']): void {
-  rmSync(credentialPath(layout, store), { force: true })
+  for (const path of [credentialPath(layout, store), spentPath(layout, store)]) rmSync(path, { force: true })
+}
+
+/** Whether this token was unwrapped by an earlier run, and what was in it is kept here. */
+export function isSpent(
+  layout: Pick<Layout, 'credentials'>,
+  answers: Pick<Answers, 'store' | 'vaultAuth'>,
+  credential: Secret,
+): boolean {
+  return (
+    isWrapped(answers, credential) &&
+    keptCredential(layout, answers) !== undefined &&
+    readIfPresent(spentPath(layout, answers.store)) === credential.fingerprint(SPENT)
+  )
+}
+
+const SPENT = 'wrapping token'
+
+function spentPath(layout: Pick<Layout, 'credentials'>, store: Answers['store']): string {
+  return `${credentialPath(layout, store)}.unwrapped-from`
 }
 
 function credentialPath({ credentials }: Pick<Layout, 'credentials'>, store: Answers['store']): string {

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import {
+  ensureDirectory,
   errorCode,
   type FileOwner,
   lookAt,
@@ -53,6 +54,7 @@ export class DockerSecretFiles implements SecretStore {
   async check(): Promise<string> {
     const { documents, seal } = this.#options
     if (!existsSync(documents)) return 'Docker secret files: nothing stored yet'
+    this.#readable(documents, path => accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK))
     const place = `Docker secret files in ${this.#options.valuesOf('gateway_token')}`
     return seal === undefined ? place : `${place}, sealed with the key of this machine`
   }
@@ -75,14 +77,17 @@ export class DockerSecretFiles implements SecretStore {
 
   async stage(name: string, value: StoredValue, revision: number): Promise<number> {
     this.#expectStageable(name, value, revision)
-    const { seal, ownerOf } = this.#options
+    const { documents, seal, ownerOf } = this.#options
     const content = await (seal?.seal(`${name}.${value.rotationId}`, value.value) ?? value.value)
     // Once more: while it was sealed another writer may have come first.
     const document = this.#expectStageable(name, value, revision)
     if (document?.pending === value.rotationId && document.revision !== revision) return document.revision
-    this.#removeUnnamed(name, document)
+    // Made when it is needed and not before: opening a store writes nothing.
+    if (seal !== undefined) ensureDirectory(documents, 0o700)
     const owner = seal === undefined ? ownerOf(name) : undefined
     writeAtomic(this.#path(name, value.rotationId), content, 0o400, owner)
+    // Not before: it may be the very file that the gateway reads, on its way from another store.
+    this.#removeUnnamed(name, document, value.rotationId)
     const dropped = document?.pending
     const next = this.#write(name, {
       ...document,
@@ -115,6 +120,8 @@ export class DockerSecretFiles implements SecretStore {
 
   async rollback(name: string, rotationId: string, revision: number): Promise<number> {
     const document = this.#expect(name, revision, found => found.pending === undefined)
+    // Committed by somebody else in the meantime: "rolled back" would be a lie.
+    if (document?.pending === undefined && document?.current === rotationId) throw conflict(name)
     if (document?.pending === undefined) return document?.revision ?? 0
     if (document.pending !== rotationId) throw conflict(name)
     const { pending, ...rest } = document
@@ -231,9 +238,11 @@ export class DockerSecretFiles implements SecretStore {
   }
 
   /** Values no document names: a run was cut short between the value and its document. */
-  #removeUnnamed(name: string, document: Document | undefined): void {
+  #removeUnnamed(name: string, document: Document | undefined, besides?: string): void {
     const folder = this.#options.valuesOf(name)
-    const named = [document?.current, document?.pending, document?.previous].map(id => `${name}.${id}`)
+    const named = [document?.current, document?.pending, document?.previous, besides].map(
+      id => `${name}.${id}`,
+    )
     if (!existsSync(folder)) return
     for (const file of readdirSync(folder))
       if (file.startsWith(`${name}.`) && file !== `${name}.json` && !named.includes(file))

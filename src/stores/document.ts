@@ -5,15 +5,18 @@ export type Slots = Omit<StoredSecret, 'revision'>
 
 /** A server that keeps documents whole: the part of a store that differs from server to server. */
 export interface Documents {
+  /** How long one call of the store may take altogether, in milliseconds: also one that reads and then writes. */
+  readonly deadline: number
   /** Can it be reached, read and written? Returns what it saw; throws what is wrong. */
   check(): Promise<string>
   /** The document of a secret, or undefined when there is none. */
-  read(name: string): Promise<StoredSecret | undefined>
+  read(name: string, until?: number): Promise<StoredSecret | undefined>
   /**
    * Replaces the document whole and gives it `revision + 1`. Only when its revision is `revision` still (0: there is
-   * none); else `store_conflict`, and nothing is changed.
+   * none); else `store_conflict`, and nothing is changed. `until`, on the clock of `performance.now()`, is when it has to
+   * be done.
    */
-  write(name: string, slots: Slots, revision: number): Promise<void>
+  write(name: string, slots: Slots, revision: number, until?: number): Promise<void>
   /** Removes the document with everything the server remembers of it. */
   remove(name: string): Promise<void>
   close(): Promise<void>
@@ -59,6 +62,8 @@ export class DocumentStore implements SecretStore {
 
   async rollback(name: string, rotationId: string, revision: number): Promise<number> {
     return this.#change(name, revision, 'must exist', ({ pending, ...rest }) => {
+      // Committed by somebody else in the meantime: "rolled back" would be a lie.
+      if (pending === undefined && rest.current?.rotationId === rotationId) throw conflict(name)
       if (pending === undefined) return 'done'
       if (pending.rotationId !== rotationId) throw conflict(name)
       return rest
@@ -89,14 +94,15 @@ export class DocumentStore implements SecretStore {
     expects: 'must exist' | 'must exist or not',
     next: (found: Slots) => Slots | 'done',
   ): Promise<number> {
-    const document = await this.#documents.read(name)
+    const until = performance.now() + this.#documents.deadline
+    const document = await this.#documents.read(name, until)
     if (document === undefined && expects === 'must exist') throw conflict(name)
     const { revision: present, ...slots } = document ?? { revision: 0 }
     if (present !== revision && present !== revision + 1) throw conflict(name)
     const wanted = next(slots)
     if (wanted === 'done') return present
     if (present !== revision) throw conflict(name)
-    await this.#documents.write(name, wanted, revision)
+    await this.#documents.write(name, wanted, revision, until)
     return revision + 1
   }
 }

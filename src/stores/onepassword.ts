@@ -105,10 +105,12 @@ function unusable({ kind }: Pick<VaultSummary, 'kind'>): string | undefined {
  * has to be changed where it is used, not only removed here.
  */
 export class OnePasswordDocuments implements Documents {
+  readonly deadline: number
   readonly #options: OnePasswordOptions
 
   constructor(options: OnePasswordOptions) {
     this.#options = options
+    this.deadline = options.deadline ?? STORE_DEADLINE
   }
 
   async check(): Promise<string> {
@@ -125,8 +127,8 @@ export class OnePasswordDocuments implements Documents {
     return `1Password vault ${printable(vault.title)} at ${host}, as ${printable(email)}: ${vault.items} ${vault.items === 1 ? 'item' : 'items'} seen; whether it may write there shows with the first secret`
   }
 
-  async read(name: string): Promise<StoredSecret | undefined> {
-    const { document } = await ask(this.#options, { what: 'read', ...this.#placeOf(name) }, Read)
+  async read(name: string, until?: number): Promise<StoredSecret | undefined> {
+    const { document } = await ask(this.#options, { what: 'read', ...this.#placeOf(name) }, Read, until)
     this.#remember(name, document?.itemId)
     if (document === null) return undefined
     const { current, pending, previous } = document.slots
@@ -138,9 +140,9 @@ export class OnePasswordDocuments implements Documents {
     }
   }
 
-  async write(name: string, slots: Slots, revision: number): Promise<void> {
+  async write(name: string, slots: Slots, revision: number, until?: number): Promise<void> {
     const question: Question = { what: 'write', slots: plain(slots), revision, ...this.#placeOf(name) }
-    this.#remember(name, (await ask(this.#options, question, Written)).itemId)
+    this.#remember(name, (await ask(this.#options, question, Written, until)).itemId)
   }
 
   /** Deletes every item of this secret, archived ones too. What 1Password keeps of them see above. */
@@ -189,14 +191,16 @@ async function ask<S extends z.ZodType>(
   access: OnePasswordAccess,
   question: Question,
   schema: S,
+  until?: number,
 ): Promise<z.infer<S>> {
   const { token, account } = accountOf(access)
   const mark = randomUUID()
   const request: Request = { ...question, mark, token: token.expose().trim(), version: access.version }
   const input = new Secret(JSON.stringify(request))
   const deadline = access.deadline ?? STORE_DEADLINE
+  const left = until === undefined ? deadline : Math.max(1, Math.ceil(until - performance.now()))
   const finished = await access
-    .run(process.execPath, access.child, { input, deadline })
+    .run(process.execPath, access.child, { input, deadline: Math.min(left, deadline) })
     .catch((error: unknown) => {
       if (!(error instanceof ToolError)) throw error
       if (error.code === 'deadline') throw late(deadline)

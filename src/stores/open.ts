@@ -2,13 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { Answers } from '../deployment/answers.ts'
-import {
-  ensureDirectory,
-  errorCode,
-  type FileOwner,
-  readIfPresent,
-  writeAtomic,
-} from '../deployment/files.ts'
+import { errorCode, type FileOwner, readIfPresent, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { packageFile } from '../deployment/package.ts'
 import type { ProcessRunner } from '../docker/process.ts'
@@ -55,7 +49,6 @@ export async function openStore(sources: StoreSources): Promise<SecretStore> {
           redactor,
         })
       // What is encrypted the gateway cannot read: it is handed a copy, as from a store that is elsewhere.
-      ensureDirectory(layout.sealed, 0o700)
       return new DockerSecretFiles({
         documents: layout.sealed,
         valuesOf: () => layout.sealed,
@@ -67,7 +60,7 @@ export async function openStore(sources: StoreSources): Promise<SecretStore> {
       const { DocumentStore } = await import('./document.ts')
       const { VaultDocuments } = await import('./vault.ts')
       const keep = (secretId: Secret) => {
-        if (answers.credentialFile === '') keepCredential(layout, 'vault', secretId)
+        if (answers.credentialFile === '') keepCredential(layout, 'vault', secretId, sources.credential?.())
       }
       return new DocumentStore(new VaultDocuments({ place: vaultPlace(answers), credential, keep, redactor }))
     }

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { visible } from '../errors.ts'
+import { Exit, ToolError, visible } from '../errors.ts'
 import { type Redactor, Secret } from '../secret.ts'
 import { denied, VaultClient, type VaultPlace } from './vault-client.ts'
 import { unwrapSecretId } from './vault-session.ts'
@@ -27,6 +27,7 @@ interface Mounting extends Call {
 type Mounted = z.infer<typeof Mounted>
 const Mounted = z.object({ type: z.string(), options: z.nullish(z.record(z.string(), z.string())) })
 const Mounts = z.object({ data: z.record(z.string(), Mounted) })
+const RoleId = z.object({ data: z.object({ role_id: z.string() }) })
 const Wrap = z.object({ wrap_info: z.object({ token: z.string().min(1) }) })
 
 /** What each policy is for, and what it says. A `+` stands for one segment: nothing below another deployment's path. */
@@ -105,7 +106,7 @@ function callsOf(place: VaultPlace, deployment: string) {
     },
     { path: `${appRole}/role-id`, body: { role_id: role } },
   ]
-  return { mountings, policies, roles, secretId: `${appRole}/secret-id` }
+  return { mountings, policies, appRole, roles, secretId: `${appRole}/secret-id` }
 }
 
 /**
@@ -113,13 +114,14 @@ function callsOf(place: VaultPlace, deployment: string) {
  * word for word. Contacts nobody.
  */
 export function bootstrapPlan(place: VaultPlace, deployment: string): string {
-  const { mountings, policies, roles, secretId } = callsOf(place, deployment)
+  const { mountings, policies, appRole, roles, secretId } = callsOf(place, deployment)
   const json = (body: unknown) => JSON.stringify(body)
   const steps = [
     ...mountings.map(
       ({ list, at, is, path, body }) =>
         `GET ${list}; if nothing is at ${at}: POST ${path} ${json(body)}; anything there but ${is} stops it`,
     ),
+    `GET ${appRole}/role-id and ${metadataOf(place)}: secrets there with a role of another id stop it`,
     ...policies.map(
       ({ path, body: { policy } }) => `POST ${path}\n${policy.trimEnd().replaceAll(/^/gm, '     ')}`,
     ),
@@ -137,7 +139,7 @@ export function bootstrapPlan(place: VaultPlace, deployment: string): string {
 /**
  * Makes Vault ready for one deployment: the engine, two policies of least privilege, the AppRole `openclaw-DEPLOYMENT`
  * with `place.role` as its role id, and a new secret id, which it returns. Can be repeated; each time there is one
- * secret id more. Errors: those of the port; `store_denied` names what the admin token may not do.
+ * secret id more. Errors: those of the port; `store_denied` names what the admin token may not do; `store_occupied`.
  */
 export async function bootstrap(
   place: VaultPlace,
@@ -146,7 +148,7 @@ export async function bootstrap(
   redactor: Redactor,
   deadline?: number,
 ): Promise<Secret> {
-  const { mountings, policies, roles, secretId } = callsOf(place, deployment)
+  const { mountings, policies, appRole, roles, secretId } = callsOf(place, deployment)
   const client = new VaultClient(place, redactor, deadline)
   const token = redactor.learn(admin)
   const post = ({ path, body }: Call) =>
@@ -164,10 +166,43 @@ export async function bootstrap(
           : 'Name another mount with --vault-auth-mount. What is there has been left alone.',
       )
   }
+  await expectFree(client, place, `${appRole}/role-id`, token)
   for (const call of [...policies, ...roles]) await post(call)
   const until = client.until()
   const request = { method: 'POST', path: secretId, body: {}, token, until, wrapTtl: WRAP_TTL } as const
   const { wrap_info } = await client.get(request, Wrap)
   const wrapping = redactor.learn(new Secret(wrap_info.token))
   return redactor.learn(await unwrapSecretId(client, place, wrapping, until))
+}
+
+/** Every deployment has this one. */
+function metadataOf({ mount, path }: VaultPlace): string {
+  return `${mount}/metadata/${path}/gateway_token`
+}
+
+/**
+ * A deployment of the same name on another machine has its secrets at the same path, and its role under the same name:
+ * taking these over would lock it out. Its role has another id; ours, from a run that was cut short, has the same, or no
+ * secret beside it. Errors: `store_occupied`.
+ */
+async function expectFree(
+  client: VaultClient,
+  place: VaultPlace,
+  path: string,
+  token: Secret,
+): Promise<void> {
+  const look = async (at: string) => {
+    const request = { method: 'GET', path: at, token, until: client.until() } as const
+    const answer = await client.ask(request)
+    if (answer.status !== 404 && answer.status >= 300) throw client.refusal(request, answer)
+    return answer
+  }
+  const role = RoleId.safeParse((await look(path)).body).data?.data.role_id
+  if (role === place.role || (await look(metadataOf(place))).status === 404) return
+  throw new ToolError(
+    'store_occupied',
+    `secrets are kept already at ${place.mount}/${place.path} in Vault at ${client.where}, by another deployment`,
+    'Choose another place for this one (--vault-path), or give its role id and a secret id if it is this one (--vault-role, --store-credential).',
+    Exit.usage,
+  )
 }

@@ -96,7 +96,7 @@ export class VaultSession {
     if (!login.obtained)
       throw denied(
         `Vault at ${this.#client.where} refuses ${request.path} to the token that was given, and even to look at itself`,
-        'It has expired, was revoked, or is none. Give a new one with --store-credential @FILE.',
+        'It has expired, was revoked, or is none; or its policy lacks this path, and auth/token/lookup-self. Give a new one with --store-credential @FILE.',
       )
     const known = this.#login
     const latest = await known?.catch(() => undefined)
@@ -121,7 +121,6 @@ export class VaultSession {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    const until = performance.now() + GOODBYE
     // A login that is under way is waited for no longer than that: its token would not be ours to see otherwise.
     let timer: NodeJS.Timeout | undefined
     const patience = new Promise(resolve => {
@@ -129,6 +128,7 @@ export class VaultSession {
     })
     await Promise.race([this.#login?.catch(() => undefined), patience])
     clearTimeout(timer)
+    const until = performance.now() + GOODBYE
     await Promise.allSettled(
       [...this.#obtained].map(({ token }) =>
         this.#client.ask({ method: 'POST', path: 'auth/token/revoke-self', token, until }),

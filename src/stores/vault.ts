@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { ToolError, visible } from '../errors.ts'
 import { type Redactor, Secret } from '../secret.ts'
 import type { Documents, Slots } from './document.ts'
-import { conflict, type StoredSecret, type StoredValue } from './store.ts'
+import { conflict, STORE_DEADLINE, type StoredSecret, type StoredValue } from './store.ts'
 import { denied, sealed, type VaultAnswer, VaultClient, type VaultPlace } from './vault-client.ts'
 import { type VaultOptions, VaultSession } from './vault-session.ts'
 import { unreachable } from './vault-transport.ts'
@@ -67,6 +67,7 @@ const Capabilities = z.object({ data: z.record(z.string(), z.array(z.string())) 
  * KV's version. Nothing is contacted before the first call. Errors are those of the port, each with what to do.
  */
 export class VaultDocuments implements Documents {
+  readonly deadline: number
   readonly #place: VaultPlace
   readonly #redactor: Redactor
   readonly #client: VaultClient
@@ -74,7 +75,8 @@ export class VaultDocuments implements Documents {
   #mount: Promise<void> | undefined
 
   constructor(options: VaultOptions) {
-    const { place, redactor, deadline } = options
+    const { place, redactor, deadline = STORE_DEADLINE } = options
+    this.deadline = deadline
     this.#place = place
     this.#redactor = redactor
     this.#client = new VaultClient(place, redactor, deadline)
@@ -91,12 +93,11 @@ export class VaultDocuments implements Documents {
     return `Vault at ${this.#client.where}${version}: ${mount}/${path}/* can be read and written as ${whose}`
   }
 
-  read(name: string): Promise<StoredSecret | undefined> {
-    return this.#read(name, this.#client.until())
+  read(name: string, until = this.#client.until()): Promise<StoredSecret | undefined> {
+    return this.#read(name, until)
   }
 
-  async write(name: string, slots: Slots, revision: number): Promise<void> {
-    const until = this.#client.until()
+  async write(name: string, slots: Slots, revision: number, until = this.#client.until()): Promise<void> {
     await this.#expectMount(until)
     // Before every write and not only the first: whatever somebody changed there, what is retired now is to be gone.
     const metadata = this.#path('metadata', name)

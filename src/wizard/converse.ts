@@ -69,6 +69,8 @@ export async function converse(
       const before = answers
       answers = { ...answers, [id]: reply }
       given.set(id, 'prompt')
+      // What was answered without asking cannot be gone back to: it would be answered again at once.
+      if (help.answer !== undefined) continue
       const others = asked.filter(other => other !== question)
       // An accepted default that is another one now (the certificate's path, with its host) is asked again.
       for (const other of others)

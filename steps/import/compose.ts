@@ -5,20 +5,18 @@ import {
   isMap,
   isScalar,
   isSeq,
-  type Node,
   type Pair,
-  parseAllDocuments,
-  type Scalar,
   visit,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml'
 import type { DeliveredSecret } from '../../src/gateway/policy.ts'
+import { documentsOf, envFilesOf, isPairOf, isPlaced, meaning, resolved, servicesOf } from './compose-tree.ts'
 import { linesOf } from './files.ts'
-import type { Looked } from './format.ts'
-import { type Edit, edited, Unreadable } from './json5-text.ts'
+import { type Looked, nothingSeen, type Use } from './format.ts'
+import { type Edit, edited } from './json5-text.ts'
 import { nameOfVariable } from './names.ts'
-import { judgeWithVariables } from './recognise.ts'
+import { isNamedLikeCredential, judgeWithVariables, kindOf, variablesIn } from './recognise.ts'
 import { notice, placeOfVariable, whyItStays } from './variables.ts'
 
 /** One variable that a Compose file gives a container, or the build of its image. */
@@ -26,6 +24,12 @@ interface Entry {
   variable: string
   /** As the container gets it; `$$` is a dollar sign, and one alone begins a variable of Compose. */
   text: string
+  /** Whether it is only named: the container gets what Compose itself has under this name. */
+  passed?: true
+  /** The services that get it; undefined for the build of an image. */
+  services?: readonly string[]
+  /** What holds its text. */
+  node: unknown
   /** Where it begins and ends, with its name, and from where its value stands. */
   start: number
   end: number
@@ -38,27 +42,43 @@ interface Entry {
   owner: Pair
 }
 
-const MANY_ALIASES = 100
+/** A variable of Compose as all there is, without another value in its place. */
+const WHOLE = /^\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?::?\?[^{}]*|:?-)?\})$/
 
-/** The secrets in `environment` of a Compose file, in all its forms. Errors: {@link Unreadable}. */
-export function lookAtComposition(text: string): Looked {
-  const looked: Looked = { places: [], remarks: [], envFiles: [] }
+/**
+ * The secrets in `environment` of a Compose file, in all its forms. `used`: names that are secrets by where they are used.
+ * Errors: {@link Unreadable}.
+ */
+export function lookAtComposition(text: string, used: ReadonlySet<string> = new Set()): Looked {
+  const looked = nothingSeen()
   const lineOf = linesOf(text)
   for (const document of documentsOf(text)) {
-    for (const entry of entriesOf(document)) {
-      const { verdict, part, value } = judgeWithVariables('compose', entry.variable, entry.text)
+    const { services, owners } = servicesOf(document)
+    looked.services.push(...services)
+    const entries = entriesOf(document, owners)
+    for (const entry of entries) {
       const line = lineOf(entry.start)
+      const use = useOf(entry, line)
+      looked.uses.push(...use)
+      if (use.some(({ place }) => place !== undefined)) continue
+      const { verdict, part, value } = judgeWithVariables(
+        'compose',
+        entry.variable,
+        entry.text,
+        used.has(entry.variable),
+      )
       if (verdict.is === 'left') looked.remarks.push({ line, text: `${entry.variable}: ${verdict.why}` })
       if (verdict.is !== 'secret') continue
-      const stays = entry.tied ?? whyItStays(part, value)
+      const stays = whyItStays(part, value) ?? entry.tied
       looked.places.push({
         ...placeOfVariable(entry.variable, value, verdict.shape, nameOfVariable(entry.variable)),
-        line,
-        span: [entry.at, entry.end],
+        ...{ variable: entry.variable, line, span: [entry.at, entry.end] as const },
+        ...(entry.services === undefined ? {} : { services: entry.services }),
         ...(stays === undefined ? {} : { stays }),
       })
     }
-    looked.envFiles.push(...envFilesOf(document, lineOf))
+    looked.envFiles.push(...envFilesOf(document, owners, lineOf))
+    looked.uses.push(...otherUses(document, new Set(entries.map(({ node }) => node)), lineOf))
     visit(document, {
       Pair(_, { key }) {
         if (isScalar(key) && isPlaced(key) && ['include', 'extends'].includes(String(key.value)))
@@ -72,6 +92,59 @@ export function lookAtComposition(text: string): Looked {
   return looked
 }
 
+/** The variables of Compose that an entry needs. */
+function useOf(entry: Entry, line: number): Use[] {
+  const { variable, services, at, end, tied, text } = entry
+  const whole = WHOLE.exec(text.trim())
+  const needed = entry.passed === true ? variable : (whole?.[1] ?? whole?.[2])
+  const common = { line, ...(services === undefined ? {} : { services }) }
+  if (needed === undefined)
+    return variablesIn(text).map(one => ({ ...common, variable: one, how: 'within a longer text' }))
+  if (tied !== undefined)
+    return [
+      {
+        ...common,
+        variable: needed,
+        how: services === undefined ? 'to build an image' : 'where several places share it',
+      },
+    ]
+  const candidate = nameOfVariable(variable)
+  return [
+    {
+      ...common,
+      variable: needed,
+      secret: isNamedLikeCredential(variable, ''),
+      place: {
+        ...{ line, candidate, variable, where: variable, uses: needed },
+        kind: kindOf(candidate.name, undefined),
+        span: [at, end],
+      },
+    },
+  ]
+}
+
+/** The variables that are needed outside of `environment`: by Compose itself, or (`$$NAME`) by a shell in the container. */
+function otherUses(document: Document, entries: ReadonlySet<unknown>, lineOf: (at: number) => number): Use[] {
+  const found: Use[] = []
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value !== 'string' || entries.has(node) || !isPlaced(node)) return
+      for (const variable of variablesIn(node.value))
+        found.push({ variable, line: lineOf(node.range[0]), how: 'outside of environment' })
+    },
+    Pair(_, pair) {
+      const name = isPairOf(pair, 'environment') ? pair.value : undefined
+      if (isScalar(name) && isPlaced(name))
+        found.push({
+          variable: String(name.value),
+          line: lineOf(name.range[0]),
+          how: 'for a secret of Compose',
+        })
+    },
+  })
+  return found
+}
+
 /** The text with a comment in place of each entry. Undefined when the result would not mean exactly that. */
 export function commentsInComposition(
   text: string,
@@ -83,7 +156,7 @@ export function commentsInComposition(
   let removed = 0
   for (const document of documents) {
     const owners = new Map<Pair, Entry[]>()
-    for (const entry of entriesOf(document)) {
+    for (const entry of entriesOf(document, new Map())) {
       const secret = changes.get(entry.at)
       if (secret === undefined) continue
       removed += 1
@@ -120,66 +193,77 @@ export function commentsInComposition(
   return undefined
 }
 
-function documentsOf(text: string): Document[] {
-  let documents: Document[]
-  try {
-    documents = [...parseAllDocuments(text, { prettyErrors: false })]
-  } catch {
-    throw new Unreadable(1, 'it is no YAML')
-  }
-  for (const { errors } of documents)
-    for (const { code, pos } of errors)
-      throw new Unreadable(
-        linesOf(text)(pos[0]),
-        code === 'DUPLICATE_KEY' ? 'a key stands twice in one mapping' : 'it is no YAML',
-      )
-  try {
-    meaning(documents)
-  } catch {
-    throw new Unreadable(1, 'its aliases are nested too deep')
-  }
-  return documents
-}
-
-function meaning(documents: readonly Document[]): unknown[] {
-  return documents.map(document => document.toJS({ maxAliasCount: MANY_ALIASES }) as unknown)
-}
-
 /** Every variable below an `environment` or build `args`, where it is written: an anchor's mapping counts once. */
-function entriesOf(document: Document): Entry[] {
-  const found: Entry[] = []
-  const seen = new Set<unknown>()
-  const add = (node: unknown, owner: Pair, tied: string | undefined) => {
-    const target = isAlias(node) ? node.resolve(document) : node
+function entriesOf(document: Document, owners: ReadonlyMap<Pair, string[]>): Entry[] {
+  const found = new Map<number, Entry>()
+  const add = (
+    node: unknown,
+    owner: Pair,
+    services: readonly string[] | undefined,
+    tied: string | undefined,
+    seen = new Set<unknown>(),
+  ) => {
+    const target = resolved(node, document)
     if (seen.has(target) || (!isMap(target) && !isSeq(target))) return
     seen.add(target)
     for (const item of target.items) {
       if (isMap(target) && isPairOf(item, '<<'))
         for (const source of isSeq(item.value) ? item.value.items : [item.value])
-          add(source, owner, tied ?? 'it is merged from elsewhere in the file: remove it there by hand')
+          add(
+            source,
+            owner,
+            services,
+            tied ?? 'it is merged from elsewhere in the file: remove it there by hand',
+            seen,
+          )
       const entry = entryOf(item, document)
       if (entry === undefined) continue
+      const known = found.get(entry.at)
+      const all = services && [...new Set([...(known?.services ?? []), ...services])]
       const reason = tied ?? entry.tied
-      found.push({ ...entry, ...(reason === undefined ? {} : { tied: reason }), inside: target, item, owner })
+      found.set(entry.at, {
+        ...(known ?? { ...entry, inside: target, item, owner }),
+        ...(known !== undefined || reason === undefined ? {} : { tied: reason }),
+        ...(all === undefined ? {} : { services: all }),
+      })
     }
   }
   visit(document, {
     Pair(_, pair) {
-      if (isPairOf(pair, 'environment')) add(pair.value, pair, undefined)
+      if (isPairOf(pair, 'environment')) add(pair.value, pair, owners.get(pair) ?? [], undefined)
       if (isPairOf(pair, 'args'))
-        add(pair.value, pair, 'the image keeps what it was built with: use a build secret')
+        add(pair.value, pair, undefined, 'the image keeps what it was built with: use a build secret')
     },
   })
-  return found
+  return [...found.values()]
 }
 
-/** `NAME: value`, or `- NAME=value`. */
+/** `NAME: value`, `- NAME=value`, or the name alone. */
 function entryOf(
   item: unknown,
   document: Document,
-): Pick<Entry, 'variable' | 'text' | 'start' | 'end' | 'at' | 'tied'> | undefined {
-  const node = isScalar(item) || isAlias(item) ? item : (item as Pair).value
-  const value = isAlias(node) ? node.resolve(document) : node
+): Omit<Entry, 'inside' | 'item' | 'owner' | 'services'> | undefined {
+  const isListed = isScalar(item) || isAlias(item)
+  const key: unknown = isListed ? undefined : (item as Pair).key
+  const node: unknown = isListed ? item : (item as Pair).value
+  const value = resolved(node, document)
+  if (isPlaced(key) && isScalar(key) && (value === null || (isScalar(value) && value.value === null))) {
+    const [start, keyEnd] = key.range
+    const end = isPlaced(value) ? value.range[1] : keyEnd
+    const tied = isAlias(node)
+      ? { tied: 'other places of the file name it by an anchor: remove it by hand' }
+      : {}
+    return {
+      variable: String(key.value),
+      text: '',
+      passed: true,
+      node: value,
+      start,
+      end,
+      at: start,
+      ...tied,
+    }
+  }
   if (!isScalar(value) || !isPlaced(node)) return undefined
   const text = typeof value.value === 'string' ? value.value : (value.source ?? '')
   const [at, end] = node.range
@@ -187,26 +271,20 @@ function entryOf(
     isAlias(node) || value.anchor !== undefined
       ? { tied: 'other places of the file name it by an anchor: remove it by hand' }
       : {}
-  if (node === item) {
-    const name = /^([\w.-]+)=/.exec(text)?.[1]
-    return name === undefined
-      ? undefined
-      : { variable: name, text: text.slice(name.length + 1), start: at, end, at, ...tied }
+  if (isListed) {
+    const parts = /^([\w.-]+)(=?)/.exec(text)
+    if (parts === null || (parts[2] === '' && parts[0] !== text)) return undefined
+    const passed = parts[2] === '' ? { passed: true as const } : {}
+    return {
+      ...{ variable: parts[1] ?? '', text: text.slice(parts[0].length), node: value },
+      ...{ start: at, end, at },
+      ...passed,
+      ...tied,
+    }
   }
-  const { key } = item as Pair
   return isScalar(key) && isPlaced(key)
-    ? { variable: String(key.value), text, start: key.range[0], end, at, ...tied }
+    ? { variable: String(key.value), text, node: value, start: key.range[0], end, at, ...tied }
     : undefined
-}
-
-function isPlaced(node: unknown): node is (Scalar | Node) & { range: [number, number, number] } {
-  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)
-}
-
-function isPairOf(item: unknown, key: string): item is Pair {
-  return (
-    typeof item === 'object' && item !== null && 'key' in item && isScalar(item.key) && item.key.value === key
-  )
 }
 
 /** The lines of an entry that has them for itself, replaced by a comment. */
@@ -243,20 +321,4 @@ function rendered(text: string, documents: readonly Document[]): string {
   const result = documents.map(document => document.toString({ lineWidth: 0 })).join('')
   const lines = text.includes('\r\n') ? result.replaceAll('\n', '\r\n') : result
   return text.startsWith('\ufeff') && !lines.startsWith('\ufeff') ? `\ufeff${lines}` : lines
-}
-
-function envFilesOf(document: Document, lineOf: (at: number) => number): { path: string; line: number }[] {
-  const found: { path: string; line: number }[] = []
-  visit(document, {
-    Pair(_, pair) {
-      if (!isPairOf(pair, 'env_file')) return
-      const value: unknown = isAlias(pair.value) ? pair.value.resolve(document) : pair.value
-      for (const item of isSeq(value) ? value.items : [value]) {
-        const path = isMap(item) ? item.get('path', true) : item
-        if (isScalar(path) && typeof path.value === 'string' && isPlaced(path))
-          found.push({ path: path.value, line: lineOf(path.range[0]) })
-      }
-    },
-  })
-  return found
 }

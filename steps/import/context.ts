@@ -18,6 +18,8 @@ export interface PlainSecret {
   span: readonly [start: number, end: number]
   /** Why it is neither imported nor replaced; undefined when it is. */
   stays?: string
+  /** The variable that is named here instead: no plain text, but nothing once the variable is gone. */
+  uses?: string
 }
 
 /** Something that a person should know about a file, and that this tool leaves to him. */
@@ -25,6 +27,8 @@ export interface Remark {
   file: string
   line?: number
   text: string
+  /** A secret stands there in plain text, and this tool leaves it there. */
+  remains?: true
 }
 
 /** A file as it was when it was looked at. */
@@ -72,6 +76,18 @@ export interface ImportFound {
 /** Those that are imported, one a name. */
 export function importable({ secrets = [] }: Pick<ImportFound, 'secrets'>): Map<string, PlainSecret> {
   return new Map(secrets.filter(secret => secret.stays === undefined).map(secret => [secret.name, secret]))
+}
+
+/** Where secrets stand in plain text when all is done, as FILE:LINE: what stays, and what is not replaced. */
+export function remaining({
+  secrets = [],
+  remarks = [],
+}: Pick<ImportFound, 'secrets' | 'remarks'>): string[] {
+  const places = [
+    ...secrets.filter(secret => secret.stays !== undefined),
+    ...remarks.filter(remark => remark.remains === true),
+  ]
+  return [...new Set(places.map(({ file, line }) => (line === undefined ? file : `${file}:${line}`)))]
 }
 
 /** "2 secrets", "1 secret". */

@@ -19,6 +19,11 @@ const VARIABLES = /^(\.env(\.[\w.-]+)?|[\w-][\w.-]*\.env)$/
 /** Samples to copy from, and what editors and OpenClaw leave behind: no part of the set-up. */
 const ASIDE = /\.(example|sample|template|dist|bak|old|orig|save|swp|tmp|ocs-tmp)(\.\d+)?$|~$/
 
+/** Whether a file is a sample or a left-over. */
+export function isAside(name: string): boolean {
+  return ASIDE.test(name)
+}
+
 /** The bytes of a file as text, or in words why it is left alone. */
 export type Read =
   | { text: string; digest: string; mode: number; owner: { uid: number; gid: number } }

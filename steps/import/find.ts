@@ -46,11 +46,13 @@ async function beside(store: SecretStore, secrets: readonly PlainSecret[]): Prom
       )
     else names.set(name, other)
   }
-  return secrets.map(secret => {
+  const all = secrets.map(secret => {
     const conflict = secret.stays === undefined ? conflicts.get(secret.name) : undefined
     const name = secret.stays === undefined ? (names.get(secret.name) ?? secret.name) : secret.name
     return { ...secret, name, ...(conflict === undefined ? {} : { stays: conflict }) }
   })
+  // A variable that stays is used as before.
+  return all.filter(({ stays, uses }) => stays === undefined || uses === undefined)
 }
 
 /**

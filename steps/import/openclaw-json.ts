@@ -3,7 +3,7 @@ import { INSIDE } from '../../src/deployment/layout.ts'
 import { type DeliveredSecret, secretFileName } from '../../src/gateway/policy.ts'
 import { Secret } from '../../src/secret.ts'
 import { linesOf } from './files.ts'
-import type { Looked } from './format.ts'
+import { type Looked, nothingSeen, type Use } from './format.ts'
 import {
   addMembers,
   type Edit,
@@ -15,7 +15,7 @@ import {
   Unreadable,
 } from './json5-text.ts'
 import { nameOfPath } from './names.ts'
-import { judgeWithVariables, kindOf, shapeOf } from './recognise.ts'
+import { judgeWithVariables, kindOf, shapeOf, variablesIn } from './recognise.ts'
 import { holdsSecret, takesReference } from './surface.ts'
 import { whyItStays } from './variables.ts'
 
@@ -31,21 +31,19 @@ export function lookAtPolicy(text: string): Looked {
   const root = readTree(text)
   const lineOf = linesOf(text)
   if (root.members === undefined) throw new Unreadable(lineOf(root.start), 'it is no object')
-  const looked: Looked = {
-    places: [],
-    remarks: [],
-    envFiles: [],
-    refuses: name => providerInTheWay(root, name),
-  }
+  const looked: Looked = { ...nothingSeen(), refuses: name => providerInTheWay(root, name) }
   const walk = (node: JsonNode, path: Path) => {
-    const found = typeof node.value === 'string' ? judgeAt(path, node.value) : undefined
+    const uses = usesAt(node, path).map(use => ({ ...use, line: lineOf(node.start) }))
+    looked.uses.push(...uses.map(use => placed(use, node, path)))
+    const isUse = uses.some(use => use.how === undefined)
+    const found = typeof node.value === 'string' && !isUse ? judgeAt(path, node.value) : undefined
     const remark = (what: string) =>
       looked.remarks.push({ line: lineOf(node.start), text: `${shown(path)}${what}` })
     if (path.at(-1) === '$include') remark(' brings in other files: not looked at')
     else if (found?.verdict.is === 'left') remark(`: ${found.verdict.why}`)
     else if (found?.verdict.is === 'secret') {
-      const candidate = nameOfPath(path.map(segment => (isTelling(segment) ? 'secret' : segment)))
-      const stays = takesReference(path) ? whyItStays(found.part, found.value) : NO_REFERENCE
+      const candidate = candidateAt(path)
+      const stays = whyItStays(found.part, found.value) ?? (takesReference(path) ? undefined : NO_REFERENCE)
       looked.places.push({
         line: lineOf(node.start),
         where: shown(path),
@@ -57,7 +55,8 @@ export function lookAtPolicy(text: string): Looked {
       })
     }
     // A reference names its secret, and holds none.
-    if (!isReference(node)) for (const { key, value } of node.members ?? []) walk(value, [...path, key])
+    if (!isReference(node) && environmentRef(node) === undefined)
+      for (const { key, value } of node.members ?? []) walk(value, [...path, key])
     for (const [index, item] of (node.items ?? []).entries()) walk(item, [...path, index])
   }
   walk(root, [])
@@ -84,7 +83,7 @@ export function referencesInPolicy(
   const edits: Edit[] = []
   const replace = (node: JsonNode): unknown => {
     const secret = changes.get(node.start)
-    if (secret !== undefined && typeof node.value === 'string') {
+    if (secret !== undefined && (typeof node.value === 'string' || environmentRef(node) !== undefined)) {
       const reference = { source: 'file', provider: secret.name, id: 'value' }
       edits.push({ ...node, text: JSON.stringify(reference).replace(/[{,:]/g, '$& ').replace('}', ' }') })
       return reference
@@ -98,6 +97,56 @@ export function referencesInPolicy(
   edits.push(...providerEdits(text, root, providers))
   const result = edited(text, edits)
   return isDeepStrictEqual(parsed(result), expected) ? result : undefined
+}
+
+/** The variables that a value needs. OpenClaw takes `$NAME` for a reference only where it takes references at all. */
+function usesAt(node: JsonNode, path: Path): Pick<Use, 'variable' | 'how'>[] {
+  const takes = takesReference(path)
+  const elsewhere = takes ? {} : { how: 'where OpenClaw takes no reference' }
+  const referred = environmentRef(node)
+  if (referred !== undefined) return [{ variable: referred, ...elsewhere }]
+  if (typeof node.value !== 'string') return []
+  const text = node.value.trim()
+  const whole =
+    /^\$\{([A-Z_][A-Z0-9_]*)\}$/.exec(text)?.[1] ??
+    (takes ? /^\$([A-Z][A-Z0-9_]*)$/.exec(text)?.[1] : undefined)
+  if (whole !== undefined) return [{ variable: whole, ...elsewhere }]
+  // Which variables a provider may ask for does not say that one is there.
+  const name = path[0] === 'secrets' ? undefined : /^[A-Z][A-Z0-9_]+$/.exec(text)?.[0]
+  return [
+    ...(name === undefined ? [] : [{ variable: name, how: 'by its name' }]),
+    ...variablesIn(text).map(variable => ({ variable, how: 'within a longer text' })),
+  ]
+}
+
+/** A use with what a reference to the variable's secret would be. */
+function placed(use: Pick<Use, 'variable' | 'how' | 'line'>, node: JsonNode, path: Path): Use {
+  if (use.how !== undefined) return use
+  const candidate = candidateAt(path)
+  const { line, variable } = use
+  return {
+    ...use,
+    secret: holdsSecret(path),
+    place: {
+      ...{ line, candidate, uses: variable, where: shown(path) },
+      kind: kindOf(candidate.name, undefined),
+      span: [node.start, node.end],
+    },
+  }
+}
+
+/** The variable of `{ source: 'env', id: 'NAME' }`; OpenClaw adds a provider that is left out. */
+function environmentRef(node: JsonNode): string | undefined {
+  const { source, id, provider, ...others } = Object.fromEntries(
+    (node.members ?? []).map(({ key, value }) => [key, value.value]),
+  )
+  const isOne =
+    source === 'env' && ['string', 'undefined'].includes(typeof provider) && Object.keys(others).length === 0
+  return isOne && typeof id === 'string' ? id : undefined
+}
+
+function candidateAt(path: Path) {
+  return nameOfPath(path.map(segment => (isTelling(segment) ? 'secret' : segment)))
 }
 
 function judgeAt(path: Path, value: string) {

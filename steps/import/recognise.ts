@@ -79,7 +79,7 @@ export function judge(name: string, value: string, byPlace = false): Verdict {
   const shape = shapeOf(text)
   const byShape = shape !== undefined && !(shape === '64 hex characters' && isNamedLikeDigest(name))
   if (text === '' || (!named && !byShape) || isReference(text)) return { is: 'nothing' }
-  if (isPlaceholder(text)) return { is: 'left', why: 'placeholder, not imported' }
+  if (isPlaceholder(text) || isItsOwnName(name, text)) return { is: 'left', why: 'placeholder, not imported' }
   return { is: 'secret', shape: byShape ? shape : undefined }
 }
 
@@ -113,6 +113,19 @@ export function shapesIn(
   return found
     .filter(({ at, value }) => !isPlaceholder(value) && !starts.has(at) && starts.add(at))
     .sort((a, b) => a.at - b.at)
+}
+
+/** Words of this tool's own, and what people put where a secret has to be for now. */
+const EVERYDAY =
+  /^(openclaw|create-openclaw-secure|(openclaw[-_])?(gateway|secure|token|password|secret)|clawdbot|moltbot|docker|compose|localhost|secrets?|passwords?|token|config|default|import(ed)?|store|variable|deployment|postgres|admin|root|database)$/i
+
+/** Such a word is read everywhere: it is no secret to keep, and blacked out it would be told by its absence. */
+export const EVERYDAY_WORD =
+  'it is an everyday word, and too weak for a secret: choose another, then import it'
+
+/** The variables that a text names, however Compose, a shell or OpenClaw writes them. */
+export function variablesIn(text: string): string[] {
+  return [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(match => match[1] ?? '')
 }
 
 /** How variables are written: in a Compose file, in a file of variables, in openclaw.json. */
@@ -149,12 +162,13 @@ export function judgeWithVariables(
 
 /** Why no store should be asked to keep a text, or undefined. */
 export function unfit(text: string): string | undefined {
+  if (EVERYDAY.test(text.trim())) return EVERYDAY_WORD
   return text.includes('\u0000') || /\p{Surrogate}/u.test(text)
     ? 'it holds characters that no text has'
     : undefined
 }
 
-function isNamedLikeCredential(name: string, value: string): boolean {
+export function isNamedLikeCredential(name: string, value: string): boolean {
   const plain = name.replaceAll('-', '_')
   // `MAX_TOKENS=4096` counts tokens of a model.
   if (/tokens$/i.test(plain) && /^\d/.test(value.trim())) return false
@@ -175,8 +189,17 @@ function isNamedLikeDigest(name: string): boolean {
 function isReference(text: string): boolean {
   return (
     /^(file:\/\/|op:\/\/|vault:|secretref[-:])/i.test(text) ||
-    /^(\/(run|etc|home|root|var|opt|srv|mnt|tmp|usr|secrets|data|app|config)\/|~\/|\.{1,2}\/)\S*$/.test(text)
+    /^(\/(run|etc|home|root|var|opt|srv|mnt|tmp|usr|secrets|data|app|config)\/|~\/|\.{1,2}\/)\S*$/.test(
+      text,
+    ) ||
+    /^[\w.-]+(\/[\w.-]+)*\.(json|pem|key|p12|pfx|crt|txt)$/.test(text)
   )
+}
+
+/** `DB_PASSWORD=db_password` */
+function isItsOwnName(name: string, text: string): boolean {
+  const plain = (one: string) => one.replace(/[-_]/g, '').toLowerCase()
+  return plain(name) === plain(text)
 }
 
 /** What stands where a secret should be filled in. */

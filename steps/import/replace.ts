@@ -18,6 +18,8 @@ const REPLACE: Record<ScannedFile['format'], (text: string, changes: Changes) =>
   compose: commentsInComposition,
 }
 
+const ORDER: readonly ScannedFile['format'][] = ['openclaw', 'compose', 'variables']
+
 /** Takes the secrets out of the files: a reference, or a comment that says where the value is now. No copy is kept. */
 export const replaceFound: Step<Needs> = {
   id: 'import.replace',
@@ -38,9 +40,20 @@ export const replaceFound: Step<Needs> = {
     }
     sweep([...new Set([...files.keys()].map(file => dirname(resolve(root, file))))])
     const failed = new Map<string, string>()
-    for (const [file, changes] of files) {
-      const reason = replaceIn(root, file, found.files?.get(file), changes)
-      if (reason !== undefined) failed.set(file, reason)
+    // Still used by a file that could not be changed, by the secret's name.
+    const needed = new Map<string, string>()
+    for (const [file, all] of inOrder(files, found.files)) {
+      const held = [...all.values()].filter(({ name }) => needed.has(name))
+      const changes = new Map([...all].filter(([, { name }]) => !needed.has(name)))
+      const reason = changes.size === 0 ? undefined : replaceIn(root, file, found.files?.get(file), changes)
+      const reasons = [
+        ...(reason === undefined ? [] : [reason]),
+        ...held.map(({ name }) => `${name} stays, because ${needed.get(name)} could not be changed`),
+      ]
+      if (reasons.length > 0) failed.set(file, reasons.join('; '))
+      if (reason === undefined) continue
+      for (const { name, uses, file: where } of found.secrets ?? [])
+        if (where === file && uses !== undefined) needed.set(name, file)
     }
     if (failed.size > 0)
       throw new ToolError(
@@ -53,6 +66,15 @@ export const replaceFound: Step<Needs> = {
       facts: { files: files.size },
     }
   },
+}
+
+/**
+ * What uses a variable before what sets it: killed between two files, a variable is still there for whatever was not reached,
+ * and the next run finds both.
+ */
+function inOrder<T>(files: ReadonlyMap<string, T>, scanned: ImportContext['found']['files']): [string, T][] {
+  const rank = (file: string) => ORDER.indexOf(scanned?.get(file)?.format ?? 'variables')
+  return [...files].sort(([one], [other]) => rank(one) - rank(other))
 }
 
 function positionOf({ span: [start] }: PlainSecret): number {

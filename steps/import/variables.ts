@@ -3,10 +3,10 @@ import { visible } from '../../src/errors.ts'
 import type { DeliveredSecret } from '../../src/gateway/policy.ts'
 import { Secret } from '../../src/secret.ts'
 import { linesOf } from './files.ts'
-import type { Looked, Place } from './format.ts'
+import { type Looked, nothingSeen, type Place } from './format.ts'
 import { type Edit, edited, Unreadable } from './json5-text.ts'
 import { type Candidate, nameOfVariable } from './names.ts'
-import { judge, judgeWithVariables, kindOf, unfit } from './recognise.ts'
+import { judge, judgeWithVariables, kindOf, unfit, variablesIn } from './recognise.ts'
 
 /** One variable of an env file. */
 interface Entry {
@@ -31,21 +31,26 @@ export function notice(variable: string, secretName: string): string {
   return `# ${visible(variable)} is in the secret store of this deployment (${secretName})`
 }
 
-/** The secrets of a `.env` or `env_file`. Errors: {@link Unreadable}. */
-export function lookAtVariables(text: string): Looked {
-  const looked: Looked = { places: [], remarks: [], envFiles: [] }
+/** The secrets of a `.env` or `env_file`. `used`: names that are secrets by where they are used. Errors: {@link Unreadable}. */
+export function lookAtVariables(text: string, used: ReadonlySet<string> = new Set()): Looked {
+  const looked = nothingSeen()
   const lineOf = linesOf(text)
   const { entries, others } = readVariables(text)
   for (const entry of entries) {
     const { name, value, quote, span } = entry
     const line = lineOf(entry.start)
     const { verdict, ...rest } =
-      quote === "'" ? { verdict: judge(name, value), value } : judgeWithVariables('variables', name, value)
+      quote === "'"
+        ? { verdict: judge(name, value, used.has(name)), value }
+        : judgeWithVariables('variables', name, value, used.has(name))
+    for (const variable of quote === "'" ? [] : variablesIn(value))
+      looked.uses.push({ variable, line, how: `in ${visible(name)}` })
     if (verdict.is === 'left') looked.remarks.push({ line, text: `${name}: ${verdict.why}` })
     if (verdict.is !== 'secret') continue
     const stays = whyItStays(rest.part, rest.value) ?? (entry.doubtful ? DOUBTFUL : undefined)
     looked.places.push({
       ...placeOfVariable(name, rest.value, verdict.shape, nameOfVariable(name)),
+      variable: name,
       line,
       span,
       ...(stays === undefined ? {} : { stays }),

@@ -1,11 +1,13 @@
+import { resolve } from 'node:path'
 import * as z from 'zod'
-import type { Answers } from '../../src/deployment/answers.ts'
+import { type Answers, placeOf } from '../../src/deployment/answers.ts'
 import { readIfPresent } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import { parseJson } from '../../src/json.ts'
 import type { Redactor } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
+import { readDeployment } from '../../src/wizard/saved.ts'
 import type { Openers } from '../../src/wizard/secrets.ts'
 
 /** A move from one store to another: the deployment, both stores, and what is written down about it. */
@@ -25,7 +27,7 @@ export interface MoveContext {
 const MoveNote = z.strictObject({
   version: z.literal(1),
   since: z.string(),
-  /** `deployment.yaml` as it was, and as it will be. Neither holds a secret. */
+  /** A `deployment.yaml` that names the store where the secrets are, and one that names where they go. No secret is in them. */
   from: z.string(),
   to: z.string(),
 })
@@ -47,7 +49,16 @@ export function unfinishedMove({ move }: Pick<Layout, 'move'>): MoveNote | undef
   )
 }
 
-/** Whether the deployment already names its new store: from then on that one has the truth. */
-export function isSwitched({ layout, note }: Pick<MoveContext, 'layout' | 'note'>): boolean {
-  return readIfPresent(layout.answers) === note.to
+/**
+ * Whether the new store has the truth already. What was rendered last says so, and not `deployment.yaml`, which a person
+ * may have edited to name a store that nothing has been moved to.
+ */
+export function isSwitched({ layout, answers }: Pick<MoveContext, 'layout' | 'answers'>): boolean {
+  const present = readIfPresent(renderedAnswers(layout))
+  return present !== undefined && placeOf(readDeployment(present, layout.root).answers) === placeOf(answers)
+}
+
+/** The answers that the deployment was made from, as they were rendered last. */
+export function renderedAnswers({ base }: Pick<Layout, 'base'>): string {
+  return resolve(base, 'deployment.yaml')
 }

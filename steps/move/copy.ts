@@ -1,10 +1,10 @@
 import { ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import type { SecretStore, StoredValue } from '../../src/stores/store.ts'
+import type { SecretStore, StoredSecret, StoredValue } from '../../src/stores/store.ts'
 import { isSwitched, type MoveContext } from './context.ts'
-import { expectMovable, isSame } from './look.ts'
+import { expectFree, expectMovable, isSame } from './look.ts'
 
-type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'store' | 'note'>
+type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store'>
 
 /** Each value keeps its rotation id: what the gateway reads stays as it is, and notices nothing. */
 export const copySecrets: Step<Needs> = {
@@ -22,7 +22,9 @@ export const copySecrets: Step<Needs> = {
     for (const name of names) {
       const old = await from.store.load(name)
       expectMovable(name, old)
-      if (!isSame(old, await store.load(name))) await put(store, name, old.current)
+      const present = await store.load(name)
+      expectFree(name, old, present)
+      if (!isSame(old, present)) await put(store, name, old.current, present)
       facts[name] = old.current.value.fingerprint(name)
     }
     return { saw: names.join(', '), facts }
@@ -47,13 +49,13 @@ export const readBack: Step<Needs> = {
   },
 }
 
-/** Makes a value current, whatever an earlier, interrupted copy has left there. */
-async function put(store: SecretStore, name: string, value: StoredValue): Promise<void> {
-  let found = await store.load(name)
-  if (found?.pending !== undefined && found.pending.rotationId !== value.rotationId) {
-    await store.rollback(name, found.pending.rotationId, found.revision)
-    found = await store.load(name)
-  }
+/** Makes a value current. A copy that was cut short has staged the very same. */
+async function put(
+  store: SecretStore,
+  name: string,
+  value: StoredValue,
+  found: StoredSecret | undefined,
+): Promise<void> {
   const staged = await store.stage(name, value, found?.revision ?? 0)
-  await store.retire(name, await store.commit(name, value.rotationId, staged))
+  await store.commit(name, value.rotationId, staged)
 }

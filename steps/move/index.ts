@@ -13,8 +13,9 @@ import { switchOver } from './switch.ts'
  */
 export const moveSteps: readonly Step<MoveContext>[] = [
   lookAtBoth,
-  noteMove,
+  // Before the note: a place that turns out to be the wrong one can still be corrected.
   openTheStore,
+  noteMove,
   copySecrets,
   readBack,
   switchOver,

@@ -1,9 +1,9 @@
 import { Exit, ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import type { StoredSecret } from '../../src/stores/store.ts'
-import { isSwitched, type MoveContext, unfinishedMove } from './context.ts'
+import { isSwitched, type MoveContext } from './context.ts'
 
-type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'store' | 'openers' | 'note'>
+type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store' | 'openers'>
 
 /** Refuses what could lose or overwrite something, before anything is written. */
 export const lookAtBoth: Step<Needs> = {
@@ -11,25 +11,18 @@ export const lookAtBoth: Step<Needs> = {
   title: 'Look into both stores',
   effect: 'reads',
   skip: ({ openers, ...ctx }) =>
-    // A new AppRole sees an empty path, and a wrapped secret id is not spent on a look.
+    // Without a role of its own nobody can look yet. Copying looks again, before it writes.
     openers.admin !== undefined
       ? 'the new store is made first'
       : isSwitched(ctx)
         ? 'the new store is in use'
         : undefined,
   async run(ctx) {
-    const { names, from, store, layout } = ctx
-    const resumed = unfinishedMove(layout) !== undefined
+    const { names, from, store } = ctx
     for (const name of names) {
-      const [old, present] = [await from.store.load(name), await store.load(name)]
+      const old = await from.store.load(name)
       expectMovable(name, old)
-      if (present !== undefined && !resumed && !isSame(old, present))
-        throw new ToolError(
-          'move_occupied',
-          `the new store has another ${name} already`,
-          'It may belong to another deployment: choose another place for this one (--vault-path), or remove it there.',
-          Exit.usage,
-        )
+      expectFree(name, old, await store.load(name))
     }
     return { saw: `${names.length} secrets to move: ${names.join(', ')}` }
   },
@@ -54,6 +47,25 @@ export function expectMovable(
       'Finish that first (create-openclaw-secure .), then move.',
       Exit.unknown,
     )
+}
+
+/**
+ * What is in the new place already must be our own copy, made by a run that was cut short: copies keep their rotation
+ * ids, so no other has the same. Errors: `move_occupied`.
+ */
+export function expectFree(
+  name: string,
+  old: Required<Pick<StoredSecret, 'current'>>,
+  present: StoredSecret | undefined,
+): void {
+  const found = [present?.current, present?.pending, present?.previous].filter(value => value !== undefined)
+  if (found.every(value => value.rotationId === old.current.rotationId)) return
+  throw new ToolError(
+    'move_occupied',
+    `the new store has another ${name} already`,
+    'It may belong to another deployment: choose another place for this one (--vault-path), or remove it there.',
+    Exit.usage,
+  )
 }
 
 /** The same value under the same name, and nothing waiting. */

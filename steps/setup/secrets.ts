@@ -37,8 +37,8 @@ export const storeSecrets: Step<Needs> = {
         throw new ToolError(
           'secret_missing',
           `the store has no ${name}, and nobody brought one`,
-          'Bring it with --provider-key or --secret-value and run the same command again.',
-          Exit.usage,
+          `Bring it and run the same command again: ${name.endsWith('_api_key') ? '--provider-key PROVIDER=@FILE' : `--secret-value ${name}=@FILE`}.`,
+          Exit.unknown,
         )
       facts[name] = await keep(store, name, value, rotationId(now()))
     }

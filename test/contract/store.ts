@@ -259,6 +259,17 @@ export function storeContract(name: string, makePlace: () => Promise<Place>): vo
       expect(shown(await store.load(NAME))).toEqual({ current: is(two) })
     })
 
+    it('does not say "rolled back" of a value that somebody has committed meanwhile', async () => {
+      const { store, revision } = await withOne()
+      const staged = await store.stage(NAME, two, revision)
+      const committed = await store.commit(NAME, two.rotationId, staged)
+      for (const known of [staged, committed])
+        await expect(store.rollback(NAME, two.rotationId, known)).rejects.toMatchObject({
+          code: 'store_conflict',
+        })
+      expect(shown(await store.load(NAME))).toEqual({ current: is(two), previous: is(one) })
+    })
+
     it('has nothing to roll back or to retire, and says so by changing nothing', async () => {
       const { store, revision } = await withOne()
       expect(await store.rollback(NAME, two.rotationId, revision)).toBe(revision)

@@ -137,12 +137,20 @@ describe('a move under traffic', () => {
         await sleep(10)
       }
     })()
+    // What the gateway reads is there at every moment: it may be restarted at any.
+    const delivered = resolve(folder, 'secrets', readdirSync(resolve(folder, 'secrets'))[0] ?? '')
+    let missing = 0
+    const looks = setInterval(() => {
+      if (!existsSync(delivered)) missing += 1
+    }, 1)
     for (const args of [toVault(folder), toDocker(folder)]) {
       const moved = await cli([...args, ...CONSENT])
       expect(moved.code, moved.stderr).toBe(0)
     }
     going = false
     await traffic
+    clearInterval(looks)
+    expect(missing, 'looks at which the file was not there').toBe(0)
     expect(answers.length).toBeGreaterThan(10)
     expect(answers.filter(status => status !== 404)).toEqual([])
     expect((await id()).split(' ')[0]).toBe(container)
@@ -234,6 +242,87 @@ describe('a move that is killed', () => {
   })
 })
 
+describe('a move that was cut short', () => {
+  /** Killed with everything copied and nothing switched. */
+  async function cutShort(name: string): Promise<{ folder: string; delivered: Record<string, string> }> {
+    const folder = await rendered(name)
+    const delivered = deliveredTo(folder)
+    expect(await killAt([...toVault(folder), ...CONSENT], folder, 'move.switch')).toBe(true)
+    expect(existsSync(resolve(folder, '.secure/move.json'))).toBe(true)
+    return { folder, delivered }
+  }
+  const resume = (folder: string, ...more: string[]) => [
+    ...['store', 'move', '--dir', folder, '--resume', '--yes', ...more],
+  ]
+
+  it('goes where it was going: no flag and no setting of the environment leads it elsewhere', async () => {
+    const { folder, delivered } = await cutShort('elsewhere')
+    for (const flags of [
+      ['--vault-mount', 'other'],
+      ['--to', 'docker'],
+      ['--vault-path', 'openclaw/x'],
+    ]) {
+      const refused = await cli(resume(folder, ...flags))
+      expect(refused.code, flags.join(' ')).toBe(2)
+      expect(refused.stderr).toContain('--abandon')
+    }
+    const env = { ...process.env, OPENCLAW_SECURE_STORE: 'docker', OPENCLAW_SECURE_VAULT_PATH: 'openclaw/x' }
+    const done = await cli(resume(folder), { env })
+    expect(done.code, done.stderr).toBe(0)
+    await expectHome(folder, 'vault', delivered)
+  })
+
+  it('can be given up before the switch: the copies are destroyed, and the old store goes on', async () => {
+    const { folder, delivered } = await cutShort('abandon')
+    const given = await cli(['store', 'move', '--dir', folder, '--abandon', '--yes'])
+    expect(given.code, given.stderr).toBe(0)
+    await expectHome(folder, 'docker', delivered)
+    expect((await cli([folder, '--yes', '--no-launch'])).code).toBe(0)
+  })
+
+  it('keeps what was edited in deployment.yaml meanwhile, and refuses secrets that were added', async () => {
+    const { folder, delivered } = await cutShort('edited')
+    const yaml = resolve(folder, 'deployment.yaml')
+    const text = readFileSync(yaml, 'utf8')
+    writeFileSync(yaml, text.replace('also: []', 'also: [late_key]'))
+    const refused = await cli(resume(folder))
+    expect(refused.code, refused.stderr).toBe(3)
+    expect(refused.stderr).toMatch(/^move_edited: .*late_key/m)
+    writeFileSync(yaml, text.replace(/cpus: \d+/, 'cpus: 1'))
+    const done = await cli(resume(folder))
+    expect(done.code, done.stderr).toBe(0)
+    expect(readFileSync(yaml, 'utf8')).toContain('cpus: 1')
+    await expectHome(folder, 'vault', delivered)
+  })
+
+  it('lets no secret be imported into the store that is given up', async () => {
+    const { folder } = await cutShort('import')
+    const refused = await cli(['store', 'import', '--dir', folder, '--from', desk, '--yes'])
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toContain('store move --resume')
+  })
+
+  it('ends without its old store when that is gone for good, and says what stays there', async () => {
+    const own = await startDev()
+    const folder = await rendered('leave')
+    const delivered = deliveredTo(folder)
+    const file = resolve(desk, 'own-admin')
+    writeFileSync(file, own.root.expose(), { mode: 0o600 })
+    const there = ['--vault-address', own.address, '--vault-admin', `@${file}`]
+    const made = await cli(['store', 'move', '--dir', folder, '--to', 'vault', ...there, ...CONSENT])
+    expect(made.code, made.stderr).toBe(0)
+    expect(await killAt([...toDocker(folder), ...CONSENT], folder, 'move.destroy')).toBe(true)
+    await own.stop()
+    const stuck = await cli(resume(folder))
+    expect(stuck.code, stuck.stderr).toBe(3)
+    expect((await cli(['store', 'move', '--dir', folder, '--abandon', '--yes'])).code).toBe(2)
+    const left = await cli(resume(folder, '--leave-old'))
+    expect(left.code, left.stderr).toBe(0)
+    expect(left.stderr).toContain('are still there')
+    await expectHome(folder, 'docker', delivered)
+  })
+})
+
 describe('a move that cannot be made', () => {
   it('without consent changes nothing, and says how it is given', async () => {
     const folder = await rendered('consent')
@@ -289,6 +378,36 @@ describe('a move that cannot be made', () => {
     expect(refused.code, refused.stderr).toBe(2)
     expect(refused.stderr).toContain('move_occupied')
     expect(await inVault(theirs)).toEqual(before)
+  })
+
+  it('with an admin token does not take over the path of a deployment of the same name, nor its role', async () => {
+    const [mine, theirs] = [await rendered('same'), await rendered('same-name')]
+    expect((await cli([...toVault(theirs), ...CONSENT])).code).toBe(0)
+    const before = await inVault(theirs)
+    // As on another machine: the same name, and so the same path and role.
+    const yaml = resolve(mine, 'deployment.yaml')
+    for (const path of [yaml, resolve(mine, '.secure/base/deployment.yaml')])
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/^name: .*$/m, `name: "${basename(theirs)}"`))
+    const refused = await cli([...toVault(mine), ...CONSENT])
+    expect(refused.code, refused.stderr).toBe(2)
+    expect(refused.stderr).toMatch(/^store_occupied: /m)
+    expect(await inVault(theirs)).toEqual(before)
+    expect((await cli(['store', 'check', '--dir', theirs])).code, 'its role still opens it').toBe(0)
+    expect(inDocker(mine)).toHaveLength(2)
+  })
+
+  it('of a deployment.yaml that was edited to name the new store begins where the secrets really are', async () => {
+    const folder = await rendered('by-hand')
+    const delivered = deliveredTo(folder)
+    const yaml = resolve(folder, 'deployment.yaml')
+    const edited = `store: vault\n  vault: {address: "${bao.address}", role: some-role}`
+    writeFileSync(yaml, readFileSync(yaml, 'utf8').replace(/store: "?docker"?\n.*\n {2}seal: .*$/m, edited))
+    const setup = await cli([folder, '--yes', '--no-launch', '--store-credential', `@${admin}`])
+    expect(setup.code, setup.stderr).toBe(2)
+    expect(setup.stderr).toContain('store move --to vault')
+    const moved = await cli([...toVault(folder), ...CONSENT])
+    expect(moved.code, moved.stderr).toBe(0)
+    await expectHome(folder, 'vault', delivered)
   })
 
   it('for want of disk space loses nothing: with space again it goes on', async () => {

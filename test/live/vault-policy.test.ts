@@ -270,7 +270,9 @@ describe.runIf(hasBao())('OpenBao', () => {
     it('names the path that an admin token may not use', async () => {
       const { place } = await opened(server())
       const policy = `path "sys/mounts" { capabilities = ["read"] }
-        path "sys/auth" { capabilities = ["read"] }`
+        path "sys/auth" { capabilities = ["read"] }
+        path "auth/approle/role/+/role-id" { capabilities = ["read"] }
+        path "secret/metadata/*" { capabilities = ["read"] }`
       await server().ask('POST', 'sys/policies/acl/half-an-admin', { policy })
       const made = await server().ask('POST', 'auth/token/create', { policies: ['half-an-admin'] })
       const admin = new Secret((made.body as { auth: { client_token: string } }).auth.client_token)

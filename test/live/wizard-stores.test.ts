@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -74,6 +75,26 @@ describe('talking about Vault', () => {
     const check = await cli(['store', 'check', '--dir', folder])
     expect(check.code, check.stderr).toBe(0)
     expect(check.stdout).toContain('as AppRole role "openclaw-t-wizard"')
+  })
+
+  it('can be gone back over with "<", also where a role was going to be made', async () => {
+    const args = rest(resolve(desk, 'back')).filter(arg => arg !== '--contact')
+    const talk = new Conversation(args.slice(0, -1))
+    try {
+      await talk.plays(
+        [STORE, VAULT_STORE],
+        ['Where is Vault?', bao.address, enter],
+        ['Which CA signed its certificate?', enter],
+        ['This machine needs an AppRole of its own in Vault', pick(1)],
+        ['Vault admin token', bao.root.expose(), enter],
+        ['Who is called first', '<', enter],
+        ['Which CA signed its certificate?', '<', enter],
+        ['Where is Vault?', key.ctrlC],
+      )
+      expect((await talk.ends()).code).toBe(130)
+    } finally {
+      talk.close()
+    }
   })
 
   it('takes a role id and a secret id that somebody has, and asks the server before anything is written', async () => {
@@ -156,6 +177,43 @@ describe('talking about 1Password', () => {
     expect(check.code, check.stderr).toBe(0)
     expect(check.stdout).toMatch(/^gateway_token +\d{8}t/m)
     expect(check.stdout + check.stderr).not.toContain(token[0])
+  })
+
+  it('never shows the token to another store, when the person thinks again (credential leakage)', async () => {
+    const server = onePasswordServer()
+    const seen: string[] = []
+    const other = createServer(socket => {
+      socket.on('error', () => {})
+      socket.on('data', data => seen.push(data.toString('latin1')))
+      socket.end('HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n')
+    })
+    await new Promise<void>(done => other.listen(0, '127.0.0.1', done))
+    const address = other.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const talk = new Conversation(rest(resolve(desk, 'again')), { bin })
+    try {
+      await talk.plays(
+        [STORE, ONE_PASSWORD],
+        ['1Password service account token', server.token.expose(), enter],
+        ['In which 1Password vault?', enter],
+        [REVIEW, pick(1)],
+        ['Which one?', pick(8)],
+        [STORE, key.up, enter],
+        ['Where is Vault?', `http://127.0.0.1:${port}`, enter],
+        ['Which CA signed its certificate?', enter],
+        // What was pasted for 1Password is forgotten: Vault's own is asked for.
+        ['This machine needs an AppRole of its own in Vault', enter],
+        ['As which role?', 'some-role', enter],
+        [REVIEW, enter],
+        ['secret id that opens the store', 'not-the-token', enter],
+      )
+      expect((await talk.ends()).code).toBe(3)
+    } finally {
+      talk.close()
+      other.close()
+    }
+    expect(seen.length).toBeGreaterThan(0)
+    expect(seen.join('')).not.toContain(server.token.expose().slice(4, 40))
   })
 
   it('without a terminal takes the token from a file, and moves everything out and back in', async () => {

@@ -243,6 +243,7 @@ describe('in a Compose file', () => {
   SHARED_SECRET: shared-1
 services:
   gateway:
+    image: openclaw
     environment:
       <<: *common
       OPENCLAW_GATEWAY_TOKEN: \${OPENCLAW_GATEWAY_TOKEN:-}
@@ -252,6 +253,7 @@ services:
       DEFAULT_PASSWORD: \${X:-plain-1}
     build: { args: { NPM_TOKEN: npm-token-1 } }
   other:
+    command: [node, openclaw.mjs, agent]
     environment:
       - TELEGRAM_BOT_TOKEN=${TELEGRAM}
       - 'QUOTED_TOKEN=a: b'
@@ -260,13 +262,13 @@ services:
     })
     expect(seen(secrets)).toEqual([
       'compose.yaml:2 SHARED_SECRET stays',
-      'compose.yaml:8 OPENAI_API_KEY openai_api_key',
-      'compose.yaml:9 PIN_PASSWORD pin_password',
-      'compose.yaml:10 OTHER_PASSWORD other_password',
-      'compose.yaml:11 DEFAULT_PASSWORD stays',
-      'compose.yaml:12 NPM_TOKEN stays',
-      'compose.yaml:15 TELEGRAM_BOT_TOKEN telegram_bot_token',
-      'compose.yaml:16 QUOTED_TOKEN quoted_token',
+      'compose.yaml:9 OPENAI_API_KEY openai_api_key',
+      'compose.yaml:10 PIN_PASSWORD pin_password',
+      'compose.yaml:11 OTHER_PASSWORD other_password',
+      'compose.yaml:12 DEFAULT_PASSWORD stays',
+      'compose.yaml:13 NPM_TOKEN stays',
+      'compose.yaml:17 TELEGRAM_BOT_TOKEN telegram_bot_token',
+      'compose.yaml:18 QUOTED_TOKEN quoted_token',
     ])
     expect(values(secrets).slice(1, 4)).toEqual([OPENAI, '123456', 'pa$word'])
   })
@@ -274,7 +276,7 @@ services:
   it('each env_file within the folder is looked at, and none outside', () => {
     const { secrets, remarks } = look({
       'compose.yaml':
-        'services:\n  a:\n    env_file: [one.txt, { path: env/two, required: false }, ../out.env, "${X}.env", gone]\n  b:\n    env_file: one.txt\n',
+        'services:\n  openclaw:\n    env_file: [one.txt, { path: env/two, required: false }, ../out.env, "${X}.env", gone]\n  openclaw-cli:\n    env_file: one.txt\n',
       'one.txt': 'ONE_TOKEN=first-1\n',
       'env/two': 'TWO_TOKEN=second-2\n',
     })

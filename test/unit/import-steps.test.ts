@@ -56,14 +56,14 @@ LAST=1`
 const COMPOSE = `# mine
 services:
   gateway:
-    image:   x   # pinned later
+    image:   openclaw   # pinned later
     environment:
       TZ: UTC
       OPENAI_API_KEY: "${OPENAI}" # paid
       SSH_PRIVATE_KEY: |
         ${PEM.trim().replaceAll('\n', '\n        ')}
       OPENCLAW_GATEWAY_TOKEN: \${OPENCLAW_GATEWAY_TOKEN}
-  cli:
+  openclaw-cli:
     environment:
       - TELEGRAM_BOT_TOKEN=${TELEGRAM}
     ports: [ "1:1" ]
@@ -144,7 +144,7 @@ describe('an import', () => {
     const { written, saw, found } = await run()
     expect(written).toEqual(['import.store', 'import.replace'])
     expect(saw['import.find']).toBe(
-      '4 secrets in 8 places of 3 files; new to this deployment: telegram_bot_token, ssh_private_key',
+      '4 secrets in 9 places of 3 files; new to this deployment: telegram_bot_token, ssh_private_key',
     )
     expect(found.added).toEqual(['telegram_bot_token', 'ssh_private_key'])
     expect(
@@ -172,13 +172,13 @@ LAST=1`)
     expect(text('docker-compose.yml')).toBe(`# mine
 services:
   gateway:
-    image:   x   # pinned later
+    image:   openclaw   # pinned later
     environment:
       TZ: UTC
       # OPENAI_API_KEY is in the secret store of this deployment (openai_api_key)
       # SSH_PRIVATE_KEY is in the secret store of this deployment (ssh_private_key)
-      OPENCLAW_GATEWAY_TOKEN: \${OPENCLAW_GATEWAY_TOKEN}
-  cli:
+      # OPENCLAW_GATEWAY_TOKEN is in the secret store of this deployment (gateway_token)
+  openclaw-cli:
     environment: []
       # TELEGRAM_BOT_TOKEN is in the secret store of this deployment (telegram_bot_token)
     ports: [ "1:1" ]
@@ -424,17 +424,20 @@ describe('a file', () => {
       'compose.yaml': `x-env: &env
   A_TOKEN: first-value
 services:
-  a: { environment: *env }
+  a: { image: openclaw, environment: *env }
   b:
+    image: openclaw
     environment: { B_TOKEN: "second-value" }
   c:
+    image: openclaw
     environment:
       - "C_TOKEN=third-value"
       - D=1
-  d: {environment: [E_TOKEN=fifth-value]}
+  d: {image: openclaw, environment: [E_TOKEN=fifth-value]}
 ---
 services:
   e:
+    image: openclaw
     environment:
       F_TOKEN: >-
         sixth-value
@@ -445,13 +448,13 @@ services:
     expect(parse(first)).toEqual({
       'x-env': {},
       services: {
-        a: { environment: {} },
-        b: { environment: {} },
-        c: { environment: ['D=1'] },
-        d: { environment: [] },
+        a: { image: 'openclaw', environment: {} },
+        b: { image: 'openclaw', environment: {} },
+        c: { image: 'openclaw', environment: ['D=1'] },
+        d: { image: 'openclaw', environment: [] },
       },
     })
-    expect(parse(some(second))).toEqual({ services: { e: { environment: {} } } })
+    expect(parse(some(second))).toEqual({ services: { e: { image: 'openclaw', environment: {} } } })
     for (const name of 'ABCEF')
       expect(here.text('compose.yaml')).toContain(`# ${name}_TOKEN is in the secret store`)
   })

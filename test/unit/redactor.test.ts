@@ -283,3 +283,25 @@ describe('a redactor', () => {
     expect(performance.now() - began).toBeLessThan(2000)
   })
 })
+
+describe('what a person may take for a secret', () => {
+  it('is redacted line by line when it has several: a child’s output comes in lines', () => {
+    const redactor = new Redactor()
+    const lines = ['MIIEvQIBADANBgkqhkiG9w0BAQEFAASC', 'BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj']
+    redactor.learn(
+      new Secret(`-----BEGIN PRIVATE KEY-----\n${lines.join('\n')}\n-----END PRIVATE KEY-----\n`),
+    )
+    expect(redactor.clean(`key: |\n    ${lines[1]}`)).toBe('key: |\n    [secret]')
+    expect(redactor.clean('-----BEGIN PRIVATE KEY-----')).toBe('-----BEGIN PRIVATE KEY-----')
+  })
+
+  it.each(['openclaw', 'Gateway', 'docker'])(
+    'and is an everyday word (%s) leaves the output readable',
+    word => {
+      const redactor = new Redactor()
+      redactor.learn(new Secret(word))
+      expect(redactor.clean(`npx create-openclaw-secure verify --dir ${word}`)).toContain(word)
+      expect(redactor.isIdle).toBe(true)
+    },
+  )
+})
