@@ -75,7 +75,7 @@ export async function storeImport(program: Program, options: ImportOptions): Pro
       await runProcedure('store-import', steps, quiet, runtimeOf(session, program, 'store import', false))
     }
     const left = remaining(context.found)
-    tell(lastWords(left, moves ? (options.dir ?? '.') : undefined))
+    tell(lastWords(left, moves ? (options.dir ?? '.') : undefined, options.dryRun === true))
     const head = {
       version: program.version,
       command: 'store import',
@@ -154,11 +154,15 @@ async function confirm({ accessible }: Session, program: Program): Promise<void>
 }
 
 /** What was done and what was not: where secrets still stand, and, if some were moved, what is to be done with them now. */
-function lastWords(left: readonly string[], directory: string | undefined): string {
+function lastWords(left: readonly string[], directory: string | undefined, dryRun: boolean): string {
   const more = left.length > MOST_LINES ? [`and ${left.length - MOST_LINES} more`] : []
   const places = [...left.slice(0, MOST_LINES).map(visible), ...more].join(', ')
   const remains =
-    left.length === 0 ? [] : [`These places still hold a secret: ${places}. The lines above say why.`]
+    left.length === 0
+      ? []
+      : [
+          `These places ${dryRun ? 'would still hold' : 'still hold'} a secret: ${places}. The lines above say why.`,
+        ]
   const moved =
     directory === undefined
       ? []

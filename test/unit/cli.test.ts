@@ -262,6 +262,10 @@ describe('a secret on the command line', () => {
     ['--provider-key without a provider', ['--provider', 'openai', '--provider-key', SECRET]],
     ['--provider-key of another provider', ['--provider', 'openai', '--provider-key', `anthropic=${SECRET}`]],
     ['--provider-key with = in it', ['--provider', 'openai', '--provider-key', `openai=${SECRET}==`]],
+    ['--secret-value', ['--secret', 'search_key', '--secret-value', `search_key=${SECRET}`]],
+    ['--secret-value without a --secret', ['--secret-value', `search_key=${SECRET}`]],
+    ['--store-credential', ['--store', 'vault', '--store-credential', SECRET]],
+    ['--vault-admin', ['--store', 'vault', '--vault-admin', SECRET]],
   ])('is refused in %s, told where it belongs, and not repeated', async (_, args) => {
     const stderr = await refused(args)
     expect(stderr).toContain('@FILE')
@@ -315,6 +319,80 @@ describe('a secret on the command line', () => {
     const stderr = await refused(['--token', `@${path}`])
     expect(stderr).toContain(reason)
     expect(stderr).not.toContain('openclawopenclaw')
+  })
+
+  const VAULT = ['--store', 'vault', '--vault-address', 'https://vault.example:8200', '--vault-role', 'role']
+  const held = (text: string) => {
+    const path = join(scratch(), 'held')
+    fs.writeFileSync(path, text)
+    return `@${path}`
+  }
+
+  it.each<[string, () => string[], RegExp]>([
+    [
+      'for a store that is here',
+      () => ['--store-credential', held('x-1')],
+      /store credential: .*--store vault/,
+    ],
+    ['that is missing', () => VAULT, /store credential: .*no secret id.*--store-credential @FILE/],
+    [
+      'given in two ways',
+      () => [...VAULT, '--store-credential', held('x-1'), '--credential-file', '/etc/x'],
+      /store credential: .*--credential-file/,
+    ],
+    [
+      'beside an admin token',
+      () => [...VAULT, '--store-credential', held('x-1'), '--vault-admin', held('y-2')],
+      /Vault admin token: .*only without/,
+    ],
+    [
+      'for 1Password that is not 1Password’s',
+      () => [
+        '--store',
+        '1password',
+        '--onepassword-vault',
+        'a'.repeat(26),
+        '--store-credential',
+        held(SECRET),
+      ],
+      /store credential: .*ops_/,
+    ],
+    [
+      'that is an admin token where there is no Vault',
+      () => ['--vault-admin', held('y-2')],
+      /Vault admin token: .*--store vault/,
+    ],
+  ])('that opens the store, %s, is refused with what to do', async (_, args, words) => {
+    const stderr = await refused(args())
+    expect(stderr).toMatch(words)
+    expect(stderr).not.toContain(SECRET)
+  })
+
+  it.each([
+    ['--vault-address', 'http://vault.example:8200', /https/],
+    ['--vault-address', 'https://user:pw@vault.example', /https/],
+    ['--vault-address', 'https://vault.example/v1', /https/],
+    ['--vault-mount', '../sys', /letters/],
+    ['--vault-path', 'openclaw/../../sys', /letters/],
+    ['--vault-ca', 'ca.pem', /absolute path/],
+    ['--vault-role', 'a/b', /letters/],
+  ])('is never sent where %s %s would lead', async (flag, value, allowed) => {
+    const stderr = await refused(['--store', 'vault', flag, value])
+    expect(stderr).toMatch(allowed)
+    expect(stderr).not.toContain('pw@')
+  })
+
+  it('may have no name that another secret has', async () => {
+    for (const name of ['gateway_token', 'proxy_password', 'openai_api_key'])
+      expect(await refused(['--provider', 'openai', '--secret', name])).toContain(`other names than ${name}`)
+    for (const name of ['../x', 'Upper', 'a-b', ''])
+      expect(await refused(['--secret', `${name},x`])).toMatch(/extraSecrets|x: missing/)
+  })
+
+  it('of the person’s own is missed by name', async () => {
+    expect(await refused(['--secret', 'search_key'])).toMatch(
+      /^search_key: missing; .*--secret-value search_key=@FILE/m,
+    )
   })
 
   it('is looked for where the person stands', async () => {

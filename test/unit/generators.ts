@@ -58,6 +58,15 @@ const choices = fc.record({
   proxyHost: host,
   proxyCertificate: path,
   proxyKey: path,
+  store: fc.constantFrom<Answers['store']>('docker', 'vault', '1password'),
+  seal: fc.constantFrom<Answers['seal']>('none', 'host'),
+  vaultAddress: fc.tuple(host, fc.constantFrom('', ':8200')).map(([name, port]) => `https://${name}${port}`),
+  vaultCa: fc.oneof(fc.constant(''), path),
+  apiPath: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,9}(\/[A-Za-z0-9]{1,5})?$/),
+  vaultAuth: fc.constantFrom<Answers['vaultAuth']>('approle', 'token', 'jwt', 'kubernetes'),
+  vaultRole: fc.stringMatching(/^[\w.-]{1,40}$/),
+  onepasswordVault: fc.stringMatching(/^[a-z2-7]{26}$/),
+  extraSecrets: fc.uniqueArray(fc.stringMatching(/^x[a-z0-9_]{0,20}$/), { maxLength: 3 }),
   memory: fc.integer({ min: 1536, max: 1_048_576 }),
   cpus: fc.integer({ min: 1, max: 1024 }),
   pids: fc.integer({ min: 128, max: 32_768 }),
@@ -66,6 +75,21 @@ const choices = fc.record({
     .map(text => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, '#'))
     .filter(text => contactKind.fromText(text) !== undefined),
 })
+
+type Chosen = typeof choices extends fc.Arbitrary<infer T> ? T : never
+
+/** Where the secrets live: of each kind what belongs to it, and nothing of the others. */
+function storeOf(chosen: Chosen): Partial<Answers> {
+  const { store, vaultAuth, apiPath } = chosen
+  if (store === 'docker') return { store, seal: chosen.seal }
+  if (store === '1password') return { store, onepasswordVault: chosen.onepasswordVault }
+  return {
+    ...{ store, vaultAuth, vaultAddress: chosen.vaultAddress, vaultCa: chosen.vaultCa },
+    ...{ vaultNamespace: apiPath, vaultMount: apiPath, vaultPath: apiPath },
+    ...(vaultAuth === 'token' ? {} : { vaultAuthMount: apiPath, vaultRole: chosen.vaultRole }),
+    ...(vaultAuth === 'jwt' ? { credentialFile: '/run/jwt' } : {}),
+  }
+}
 
 /** Any complete and consistent set of answers: what does not arise is at its fallback. */
 export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
@@ -95,6 +119,8 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
     proxyHost: chosen.access === 'proxy' ? chosen.proxyHost : '',
     proxyCertificate: chosen.access === 'proxy' ? chosen.proxyCertificate : '',
     proxyKey: chosen.access === 'proxy' ? chosen.proxyKey : '',
+    ...storeOf(chosen),
+    extraSecrets: chosen.extraSecrets,
     memory: chosen.memory,
     cpus: chosen.cpus,
     pids: chosen.pids,
