@@ -85,8 +85,9 @@ export async function storeImport(program: Program, options: ImportOptions): Pro
     if (options.json)
       program.stdout.write(
         envelope(head, {
-          secrets: secrets.map(({ file, line, where, kind, name, stays }) => ({
+          secrets: secrets.map(({ file, line, where, kind, name, uses, stays }) => ({
             ...{ file, line, where, kind, name },
+            ...(uses === undefined ? {} : { uses }),
             ...(stays === undefined ? {} : { stays }),
           })),
           remarks: context.found.remarks ?? [],

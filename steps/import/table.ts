@@ -5,10 +5,10 @@ const WIDEST = 60
 
 /** What was found, a line each: where, what it is, and under which name it is stored, or why it stays. Never a value. */
 export function importTable(secrets: readonly PlainSecret[], remarks: readonly Remark[] = []): string {
-  const rows = secrets.map(({ file, line, where, kind, name, stays }) => [
+  const rows = secrets.map(({ file, line, where, kind, name, uses, stays }) => [
     `${file}:${line}`,
     where,
-    kind,
+    uses === undefined ? kind : `${kind}, by ${uses}`,
     stays === undefined ? name : `stays: ${stays}`,
   ])
   const table = aligned([['where', 'what', 'kind', 'name in the store'], ...rows])

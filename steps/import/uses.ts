@@ -53,11 +53,10 @@ export function related(looks: ReadonlyMap<string, Looked>, scripts: readonly Ne
 
   const valuesOf = valuesIn(places, uses)
   const replaceable = uses.flatMap(({ file, variable, place }): Found[] => {
-    const [value, ...others] = valuesOf(variable)
     const family = familyOf(variable)
-    return place === undefined || value === undefined || others.length > 0 || broken.has(family)
-      ? []
-      : [{ ...place, file, value, family }]
+    if (place === undefined || broken.has(family)) return []
+    const [value, ...others] = valuesOf(variable)
+    return value === undefined || others.length > 0 ? [] : [{ ...place, file, value, family }]
   })
   const found = [...looks.keys()].flatMap(file =>
     [...places, ...replaceable]

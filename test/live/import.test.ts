@@ -14,25 +14,48 @@ const VALUES: Record<string, string> = {
   openai_api_key: `sk-proj-${'a7Qk2'.repeat(9)}`,
   anthropic_api_key: `sk-ant-api03-${'Zx81m'.repeat(9)}`,
   telegram_bot_token: `7123456789:AA${'Hb3tYq9LmNc'.repeat(3)}`,
+  discord_bot_token: `MTk4NjIyNDgzNDcx.${'Cl2FMQ'.repeat(7)}`,
 }
 /** The old gateway's token: strong, but this deployment has one of its own. */
 const OLD_TOKEN = 'c4f1a09be27d35588e6b91d0a3f7c264be19d05f8a7c63e2415f09db8c7a6e13'
+
+/** Another service's, which would not start without it. */
+const DATABASE_PASSWORD = 'Rk5vTq0bWz8y'
 
 const FILES: Record<string, string> = {
   'openclaw.json': `{
   // made by hand, years ago
   gateway: { mode: 'local', auth: { mode: 'token', token: '${OLD_TOKEN}' } },
-  models: { providers: { openai: { apiKey: '${VALUES.openai_api_key}' } } },
-  channels: { telegram: { enabled: true, botToken: "${VALUES.telegram_bot_token}" } },
+  models: {
+    providers: {
+      openai: { apiKey: '${VALUES.openai_api_key}' },
+      anthropic: { apiKey: '\${ANTHROPIC_API_KEY}' }, // as .env has it
+    },
+  },
+  channels: {
+    telegram: { enabled: true, botToken: "${VALUES.telegram_bot_token}" },
+    discord: { enabled: true, token: { source: 'env', provider: 'default', id: 'DISCORD_BOT_TOKEN' } },
+  },
 }
 `,
-  '.env': `# keys\nANTHROPIC_API_KEY="${VALUES.anthropic_api_key}"\nTZ=Europe/Berlin\n`,
+  '.env': `# keys
+ANTHROPIC_API_KEY="${VALUES.anthropic_api_key}"
+DISCORD_BOT_TOKEN=${VALUES.discord_bot_token}
+POSTGRES_PASSWORD=${DATABASE_PASSWORD}
+TZ=Europe/Berlin
+`,
   'docker-compose.yml': `services:
   gateway:
     image: openclaw   # the old one
     environment:
       - OPENAI_API_KEY=${VALUES.openai_api_key}
+      - ANTHROPIC_API_KEY
+      - DISCORD_BOT_TOKEN=\${DISCORD_BOT_TOKEN:?}
       - TZ=Europe/Berlin
+  database:
+    image: postgres:16
+    environment:
+      POSTGRES_PASSWORD: \${POSTGRES_PASSWORD}
 `,
 }
 
@@ -59,8 +82,11 @@ describe('importing what lies about in plain text (credential leakage)', () => {
     const shown = await command('--dry-run')
     expect(shown.code, shown.stderr).toBe(1)
     for (const line of [
-      /openclaw\.json:4 +models\.providers\.openai\.apiKey .*openai_api_key$/m,
-      /openclaw\.json:5 +channels\.telegram\.botToken .*telegram_bot_token$/m,
+      /openclaw\.json:6 +models\.providers\.openai\.apiKey .*openai_api_key$/m,
+      /openclaw\.json:7 +models\.providers\.anthropic\.apiKey .*by ANTHROPIC_API_KEY +anthropic_api_key$/m,
+      /openclaw\.json:11 +channels\.telegram\.botToken .*telegram_bot_token$/m,
+      /openclaw\.json:12 +channels\.discord\.token .*by DISCORD_BOT_TOKEN +discord_bot_token$/m,
+      /\.env:4 +POSTGRES_PASSWORD .*stays: docker-compose\.yml:12 gives it to the service database/m,
       /\.env:2 +ANTHROPIC_API_KEY .*anthropic_api_key$/m,
       /docker-compose\.yml:5 .*OPENAI_API_KEY .*openai_api_key$/m,
       /openclaw\.json:3 +gateway\.auth\.token .*stays: /m,
@@ -79,8 +105,9 @@ describe('importing what lies about in plain text (credential leakage)', () => {
 
   it('moves each into the store, puts a reference in its place, and leaves the rest of the files alone', async () => {
     const done = await command('--yes')
-    // 1: the old gateway's own token stays where it is, and is reported.
+    // 1: the old gateway's own token stays where it is, and so does the database's; both are reported.
     expect(done.code, done.stderr).toBe(1)
+    expect(done.stderr).toContain('These places still hold a secret: .env:4, openclaw.json:3.')
     expectNoValue(done.stdout + done.stderr, 'what is shown')
     for (const [name, value] of Object.entries(VALUES))
       expect(everything().includes(value), `${name} in a file`).toBe(false)
@@ -93,6 +120,11 @@ describe('importing what lies about in plain text (credential leakage)', () => {
     expect(read('.env')).toContain('TZ=Europe/Berlin')
     expect(read('docker-compose.yml')).toContain('# the old one')
     expect(read('docker-compose.yml')).toContain('- TZ=Europe/Berlin')
+    // What named a variable is gone with the variable, in all three files; what another service needs is not.
+    for (const file of ['openclaw.json', 'docker-compose.yml'])
+      expect(read(file)).not.toMatch(/^[^#\n]*(ANTHROPIC_API_KEY|DISCORD_BOT_TOKEN)/m)
+    expect(read('docker-compose.yml')).toContain('POSTGRES_PASSWORD: ${POSTGRES_PASSWORD}')
+    expect(read('.env')).toContain(`POSTGRES_PASSWORD=${DATABASE_PASSWORD}`)
     expect(readdirSync(old).sort()).toEqual(Object.keys(FILES).sort())
   })
 
@@ -131,7 +163,7 @@ describe('importing what lies about in plain text (credential leakage)', () => {
       'cp /old.json /tmp/openclaw.json && export OPENCLAW_CONFIG_PATH=/tmp/openclaw.json OPENCLAW_STATE_DIR=/tmp/state && node openclaw.mjs config validate --json; node openclaw.mjs secrets audit --json',
     ])
     expect(stdout, stderr).toMatch(/"valid": ?true/)
-    expect(stdout, stderr).toMatch(/"refsChecked": ?[2-9]/)
+    expect(stdout, stderr).toMatch(/"refsChecked": ?[3-9]/)
     expect(stdout, stderr).toMatch(/"unresolvedRefCount": ?0/)
   })
 

@@ -483,11 +483,24 @@ describe('the folder', () => {
       'run.sh': `docker run --env KEY=${ANTHROPIC}\n`,
     })
     expect(seen(secrets)).toEqual(['.env:1 A_PASSWORD a_password'])
+    expect(remarks.every(({ remains }) => remains)).toBe(true)
     expect(remarks.map(({ file, line, text }) => `${file}:${line} ${text.split(',')[0]}`)).toEqual([
       '.env:2 looks like a secret (OpenAI API key)',
       'compose.yaml:4 looks like a secret (64 hex characters)',
       '.env.bak:1 the value of a_password stands here too: remove it by hand',
       'run.sh:1 looks like a secret (Anthropic key)',
+    ])
+  })
+
+  it('copies are said on every line, and one of several lines where it ends', () => {
+    const { remarks } = look({
+      'a.env': 'A_PASSWORD=long-enough-1\nB_PASSWORD="first line\nlast line"\n',
+      'notes.txt': 'x\nlong-enough-1\ny long-enough-1\nfirst line\nlast line\n',
+    })
+    expect(remarks.map(({ file, line, text }) => `${file}:${line} ${text.split(' stands')[0]}`)).toEqual([
+      'notes.txt:2 the value of a_password',
+      'notes.txt:3 the value of a_password',
+      'notes.txt:5 the value of b_password',
     ])
   })
 
@@ -534,5 +547,47 @@ describe('what a person sees', () => {
 
   it('is a sentence when there is nothing', () => {
     expect(importTable([])).toBe('No secret in plain text was found.')
+  })
+})
+
+describe('what is no secret to keep', () => {
+  const lines = (...all: string[]) => `${all.join('\n')}\n`
+  const of = (files: Record<string, string>) => seen(look(files).secrets)
+
+  it('is a path, also one that begins nowhere', () => {
+    expect(
+      of({
+        '.env': lines(
+          'GOOGLE_APPLICATION_CREDENTIALS=keys/sa.json',
+          'TLS_PRIVATE_KEY=server.key',
+          'A_TOKEN=keys/sa.json.x',
+        ),
+      }),
+    ).toEqual(['.env:3 A_TOKEN a_token'])
+  })
+
+  it('is an everyday word: it stays, and is not blacked out where the word is only a word', () => {
+    const redactor = new Redactor()
+    const { secrets } = survey(
+      folderOf({
+        '.env': lines('DB_PASSWORD=openclaw', 'OPENCLAW_GATEWAY_TOKEN=gateway', 'ADMIN_PASSWORD=Deployment'),
+        'openclaw.json': JSON.stringify({ hooks: { token: 'import' } }),
+      }),
+      redactor,
+    )
+    expect(secrets.map(({ stays }) => stays)).toEqual(
+      Array(4).fill('it is an everyday word, and too weak for a secret: choose another, then import it'),
+    )
+    const line = 'npx create-openclaw-secure: the gateway of this deployment; store import'
+    expect(redactor.clean(line)).toBe(line)
+  })
+
+  it('is its own name', () => {
+    const { secrets, remarks } = survey(
+      folderOf({ '.env': lines('DB_PASSWORD=db-password') }),
+      new Redactor(),
+    )
+    expect(secrets).toEqual([])
+    expect(remarks.map(({ text }) => text)).toEqual(['DB_PASSWORD: placeholder, not imported'])
   })
 })

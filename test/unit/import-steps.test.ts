@@ -314,6 +314,19 @@ describe('what the store has already', () => {
     )
   })
 
+  it('stays with everything that uses it', async () => {
+    const files = {
+      '.env': `OPENAI_API_KEY=${OPENAI}\n`,
+      'compose.yaml': 'services:\n  a:\n    environment:\n      OPENAI_API_KEY:\n',
+      'openclaw.json': '{ "models": { "providers": { "openai": { "apiKey": "${OPENAI_API_KEY}" } } } }',
+    }
+    const here = place(files)
+    await here.put('openai_api_key', 'another-one')
+    const { found } = await here.run()
+    expect(found.secrets?.map(({ file, where }) => `${file} ${where}`)).toEqual(['.env OPENAI_API_KEY'])
+    expect(Object.keys(files).map(here.text)).toEqual(Object.values(files))
+  })
+
   it('is asked again before it is written: what came in between is not overwritten', async () => {
     const here = place({ '.env': 'A_TOKEN=first-value\n' })
     const store: Step<ImportContext> = {

@@ -5,11 +5,10 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import type { DeliveredSecret } from '../../src/gateway/policy.ts'
 import { generateToken, Redactor } from '../../src/secret.ts'
-import { commentsInComposition } from '../../steps/import/compose.ts'
-import { importable, type ScannedFile } from '../../steps/import/context.ts'
+import { importable } from '../../steps/import/context.ts'
 import { replaceFound } from '../../steps/import/replace.ts'
 import { survey } from '../../steps/import/scan.ts'
-import { scratch, some, thrown } from './support.ts'
+import { scratch, some } from './support.ts'
 
 const TOKEN = generateToken().expose()
 const OPENAI = `sk-proj-${'a1B2'.repeat(8)}`
@@ -294,7 +293,7 @@ describe('the services of a Compose file', () => {
         'db.env': env('DB_PASSWORD=db-value-1'),
       }),
     ).toEqual([
-      expect.stringMatching(/^db\.env:1 DB_PASSWORD stays: compose\.yaml:9 gives it to the service db/),
+      expect.stringMatching(/^db\.env:1 DB_PASSWORD stays: compose\.yaml:8 gives it to the service db/),
     ])
   })
 
@@ -331,40 +330,20 @@ describe('the services of a Compose file', () => {
     ).toEqual(['compose.override.yaml:4 A_TOKEN a_token'])
   })
 
+  it('get what is merged into them', () => {
+    const merged = (environment: string) =>
+      `x-base: &base { image: openclaw, environment: ${environment} }\nservices: { a: { <<: *base }, db: { image: x } }\n`
+    expect(seen({ 'compose.yaml': merged('{ A_TOKEN: a-value }') })).toEqual([
+      'compose.yaml:1 A_TOKEN a_token',
+    ])
+  })
+
   it('that share settings with others do so for both', () => {
     const shared = 'x-env: &env { A_TOKEN: a-value }\nservices:\n  openclaw: { environment: *env }\n'
     expect(seen({ 'compose.yaml': shared })).toEqual(['compose.yaml:1 A_TOKEN a_token'])
     expect(seen({ 'compose.yaml': `${shared}  db: { image: x, environment: *env }\n` })).toEqual([
       expect.stringContaining('A_TOKEN stays: it is given to the service db'),
     ])
-  })
-})
-
-describe('a Compose file that has to be written anew', () => {
-  const flow = (more: string) => `services: { a: { environment: { A_TOKEN: a-value } } }\n${more}`
-  const written = (text: string) =>
-    commentsInComposition(text, new Map([[text.indexOf('a-value'), { name: 'a_token', rotationId: 'id-1' }]]))
-
-  it.each(['0440', '022', '1e3', '12345678901234567890', '0o17', '+1', '0x1F'])(
-    'is left alone when %s would come out as another text',
-    number => {
-      expect(written(flow(`x: ${number}\n`))).toBeUndefined()
-      expect(written(flow(`${number}: x\n`))).toBeUndefined()
-    },
-  )
-
-  it.each(['yes', '12:34', '"0440"', "'022'", '~', 'True', '1.0', '2026-01-01', '440'])(
-    'keeps %s as it is spelled',
-    text => {
-      expect(written(flow(`x: ${text}\n`))).toMatch(new RegExp(`^x: ${text.replace('.', '\\.')}$`, 'm'))
-    },
-  )
-
-  it('keeps every byte beside an entry with a line of its own', () => {
-    const text = gateway('A_TOKEN: a-value', 'x: [0440, 022, 1e3, 12345678901234567890, yes, 0o17, 12:34]\n')
-    expect(written(text)).toBe(
-      text.replace('A_TOKEN: a-value', gone('A_TOKEN', 'a_token')).replace('environment:', 'environment: {}'),
-    )
   })
 })
 
@@ -396,42 +375,5 @@ describe('files that depend on each other', () => {
     const first = await imported(files)
     const half = { ...files, 'openclaw.json': some(first.files['openclaw.json']) }
     expect((await imported(half)).files).toEqual(first.files)
-  })
-})
-
-describe('what is no secret to keep', () => {
-  it('is a path, also one that begins nowhere', () => {
-    expect(
-      seen({
-        '.env': env(
-          'GOOGLE_APPLICATION_CREDENTIALS=keys/sa.json',
-          'TLS_PRIVATE_KEY=server.key',
-          'A_TOKEN=keys/sa.json.x',
-        ),
-      }),
-    ).toEqual(['.env:3 A_TOKEN a_token'])
-  })
-
-  it('is an everyday word: it stays, and is not blacked out where the word is only a word', () => {
-    const redactor = new Redactor()
-    const { secrets } = survey(
-      folderOf({
-        '.env': env('DB_PASSWORD=openclaw', 'OPENCLAW_GATEWAY_TOKEN=gateway', 'ADMIN_PASSWORD=Deployment'),
-        'openclaw.json': JSON.stringify({ hooks: { token: 'import' } }),
-      }),
-      redactor,
-    )
-    expect(secrets.map(({ stays }) => stays)).toEqual(
-      Array(4).fill('it is an everyday word, and too weak for a secret: choose another, then import it'),
-    )
-    const line = 'npx create-openclaw-secure: the gateway of this deployment; store import'
-    expect(redactor.clean(line)).toBe(line)
-  })
-
-  it('is its own name', async () => {
-    const { secrets, remarks } = survey(folderOf({ '.env': env('DB_PASSWORD=db-password') }), new Redactor())
-    expect(secrets).toEqual([])
-    expect(remarks.map(({ text }) => text)).toEqual(['DB_PASSWORD: placeholder, not imported'])
-    expect(await thrown(() => some(secrets[0]))).toBeInstanceOf(Error)
   })
 })
