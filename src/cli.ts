@@ -184,6 +184,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       'give up a move that was cut short before the switch: the secrets stay where they were',
     )
     .option('--leave-old', 'with --resume: end a move whose old store can never be reached again')
+    .option('--leave-new', 'with --abandon: give up a move whose new store can never be reached again')
     .option('--old-credential <@file|@->', 'what opens the old store, where it is not kept')
     .option('--destroy-old', 'agree that the copies in the old store are destroyed (needed with --yes)')
   withOpeners(move)

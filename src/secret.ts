@@ -119,7 +119,7 @@ function linesOf(value: string): string[] {
   return value
     .split('\n')
     .map(line => line.trim())
-    .filter(line => line.length >= 16 && !line.startsWith('-----'))
+    .filter(line => line.length >= 16 && !line.startsWith('-----') && !EVERYDAY.has(line.toLowerCase()))
 }
 
 /**

@@ -71,8 +71,8 @@ export interface Interview {
   owner(): FileOwner | undefined
   /** What is wrong with these answers on this machine. */
   look(answers: Answers): Promise<Problem[]>
-  /** The secrets are there already, in another store: none is asked for. */
-  moving?: true
+  /** The secrets are there already, in another store: none is asked for, and only these answers can be changed. */
+  moving?: (id: AnswerId) => boolean
   /** What would be done, for the person to read. */
   preview(answers: Answers, openers: Openers): Promise<string>
   tell(text: string): void
@@ -186,6 +186,7 @@ export async function askEverything(interview: Interview): Promise<Answered> {
     },
     complete => preview(complete, openers),
     assist,
+    moving,
   )
   withoutSpent(session, answers, openers)
   if (needsCredential(session, program, answers, openers))
@@ -198,7 +199,7 @@ export async function askEverything(interview: Interview): Promise<Answered> {
   return closingOnFailure(store, async () => {
     const peeks = canPeek(answers, openers)
     if (peeks) await checkStore(interview, answers, store)
-    if (moving) return { answers, brought, openers, store }
+    if (moving !== undefined) return { answers, brought, openers, store }
     const conflicts = peeks ? await secretConflicts(store, secretNamesOf(answers), brought) : []
     if (conflicts.length > 0) throw new UsageError(conflicts)
     for (const { name, what } of namedByPerson(answers))
@@ -245,9 +246,10 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
   return closingOnFailure(store, async () => {
     const names = { providers, extraSecrets }
     const peeks = store !== undefined && canPeek(answers as Answers, openers)
-    if (local && peeks && !moving) problems.push(...(await storeProblems(store, names, brought, wrong)))
+    if (local && peeks && moving === undefined)
+      problems.push(...(await storeProblems(store, names, brought, wrong)))
     // A store that cannot be asked yet has nothing for a deployment that is not there yet.
-    if (store !== undefined && !peeks && !moving && session.saved === undefined)
+    if (store !== undefined && !peeks && moving === undefined && session.saved === undefined)
       problems.push(...missingSecrets(names, brought, wrong))
     // What is asked of the machine can be looked at as soon as it is known, whatever else is wrong.
     const asked = ['name', 'port', 'cpus', 'memory', 'firewall'] as const
@@ -263,7 +265,7 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
     if (store === undefined) throw new Error('complete answers without a store')
     if (!local && peeks) {
       await checkStore(interview, answers as Answers, store)
-      const found = moving ? [] : await storeProblems(store, names, brought, wrong)
+      const found = moving !== undefined ? [] : await storeProblems(store, names, brought, wrong)
       if (found.length > 0) throw new UsageError(found)
     }
     return { answers: answers as Answers, brought, openers, store }

@@ -7,7 +7,7 @@ import {
   renderedAnswers,
   unfinishedMove,
 } from '../../steps/move/context.ts'
-import { abandonMove, destroyOld, leaveOld } from '../../steps/move/destroy.ts'
+import { abandonMove, abandonUnseen, destroyOld, leaveOld } from '../../steps/move/destroy.ts'
 import { moveSteps } from '../../steps/move/index.ts'
 import { withStoreOf } from '../../steps/move/switch.ts'
 import { type Answers, isApart, placeOf } from '../deployment/answers.ts'
@@ -17,6 +17,7 @@ import { Exit, type ExitCode, type Problem, ToolError, UsageError } from '../err
 import { allSecretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
+import { isSpent } from '../stores/credential.ts'
 import { vaultPlace } from '../stores/open.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { gather } from '../wizard/gather.ts'
@@ -48,6 +49,8 @@ export interface MoveOptions extends Omit<GlobalOptions, 'storeCredential'> {
   destroyOld?: boolean
   /** Ends a move whose old store can never be reached again. */
   leaveOld?: boolean
+  /** Gives up a move whose new store can never be reached again. */
+  leaveNew?: boolean
   storeCredential?: string[]
   vaultAdmin?: string[]
   /** What opens the old store, where it is not kept: `@PATH` or `@-`. */
@@ -71,6 +74,7 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
   const base = begun?.from ?? readIfPresent(renderedAnswers(layout))
   if (base === undefined) throw unfinishedSetup()
   const from = readDeployment(base, layout.root).answers
+  if (begun === undefined) refuseUnrendered(session, from)
   const { answers, openers, store } =
     begun === undefined
       ? await decide(interviewOf(session, program, options, from))
@@ -80,7 +84,14 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
     const head = { version: program.version, command: 'store move', deployment: layout.root, startedAt }
     const done = (changed: readonly string[], more: object = {}) => {
       if (options.json)
-        program.stdout.write(envelope(head, { changed, from: placeOf(from), to: placeOf(answers), ...more }))
+        program.stdout.write(
+          envelope(head, {
+            changed,
+            from: placeOf(from),
+            to: placeOf(options.abandon === true ? from : answers),
+            ...more,
+          }),
+        )
       return Exit.done
     }
     if (begun === undefined && placeOf(answers) === placeOf(from)) {
@@ -89,15 +100,11 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
     }
     refuseSameKind(from, answers)
     if (options.dryRun) {
-      const shown = await preview(from, answers, openers)
+      const shown = await preview(from, answers, openers, options)
       if (!options.json) program.stdout.write(`${shown}\n`)
       return done([], { plan: shown.split('\n') })
     }
-    const old = await credentialOf(options.oldCredential, program)
-    source = await storeOf(session, program, from, {
-      owner: () => ownerOfSecrets(layout, program.person),
-      credential: () => old,
-    })
+    source = options.leaveOld === true ? unasked() : await openOld(session, program, options, from)
     const context: MoveContext = {
       layout,
       redactor: session.redactor,
@@ -106,6 +113,7 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
       answers,
       store,
       openers,
+      resumed: begun !== undefined,
       note: begun ?? {
         version: 1,
         since: startedAt,
@@ -124,7 +132,7 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
 }
 
 /** Forwards, or back, or forwards without what cannot be reached any more. */
-function stepsFor({ abandon, leaveOld: leaves }: MoveOptions, context: MoveContext) {
+function stepsFor({ abandon, leaveOld: leaves, leaveNew: leavesNew }: MoveOptions, context: MoveContext) {
   if (abandon !== true && leaves !== true) return moveSteps
   const switched = isSwitched(context)
   if (abandon === true && switched)
@@ -145,16 +153,52 @@ function stepsFor({ abandon, leaveOld: leaves }: MoveOptions, context: MoveConte
         flag: '--abandon',
       },
     ])
-  return abandon === true ? [abandonMove] : moveSteps.map(step => (step === destroyOld ? leaveOld : step))
+  if (abandon === true) return [leavesNew === true ? abandonUnseen : abandonMove]
+  return moveSteps.map(step => (step === destroyOld ? leaveOld : step))
 }
 
 function unfinishedSetup(): ToolError {
   return new ToolError(
     'move_unfinished_setup',
-    'this deployment has never been rendered as a whole',
+    'what deployment.yaml names has not been set up as a whole',
     'Finish setting it up first: create-openclaw-secure .',
     Exit.unknown,
   )
+}
+
+/** Opens the old store with what is kept, or with what was brought for it. */
+async function openOld(
+  session: Session,
+  program: Program,
+  options: MoveOptions,
+  from: Answers,
+): Promise<SecretStore> {
+  const { layout } = session
+  const given = await credentialOf(options.oldCredential, program)
+  const old = given !== undefined && isSpent(layout, from, given) ? undefined : given
+  return storeOf(session, program, from, {
+    owner: () => ownerOfSecrets(layout, program.person),
+    credential: () => old,
+  })
+}
+
+/** In the place of a store that cannot be reached: whoever asked it would have a defect. */
+function unasked(): SecretStore {
+  const never = async (): Promise<never> => {
+    throw new Error('a store that is left alone was asked')
+  }
+  return {
+    ...{ check: never, load: never, stage: never, commit: never, rollback: never },
+    ...{ retire: never, destroy: never, close: async () => {} },
+  }
+}
+
+/** A secret that was stored and not rendered yet would not be moved, and nobody would miss it. */
+function refuseUnrendered(session: Session, rendered: Answers): void {
+  const { answers } = savedDeployment(session)
+  const names = (of: Answers) => allSecretNamesOf(of).sort().join(' ')
+  const isSame = answers.name === rendered.name && names(answers) === names(rendered)
+  if (!isSame || session.journal.unfinished('setup') !== undefined) throw unfinishedSetup()
 }
 
 function decide(interview: Interview): Promise<Answered> {
@@ -170,6 +214,7 @@ async function goOn(
 ): Promise<Pick<Answered, 'answers' | 'openers' | 'store'>> {
   const { layout, redactor } = session
   const { answers } = readDeployment(to, layout.root)
+  if (options.leaveNew === true) return { answers, openers: {}, store: unasked() }
   const flags = {
     ...{ token: [], providerKeys: [], secretValues: [] },
     storeCredential: options.storeCredential ?? [],
@@ -194,7 +239,9 @@ const ASKED: readonly AnswerId[] = STORE_QUESTIONS.map(({ id }) => id).filter(id
 function interviewOf(session: Session, program: Program, options: MoveOptions, from: Answers): Interview {
   const { to, given } = options
   // Other settings of the environment are setup's to render, not a move's to write down.
-  const variables = questions.filter(({ id }) => ASKED.includes(id)).map(environmentName)
+  const variables = questions
+    .filter(({ id }) => ASKED.includes(id) && id !== 'credentialFile')
+    .map(environmentName)
   const gathered = gather({
     flags: { ...given, ...(to === undefined ? {} : { store: [to] }) },
     build: false,
@@ -219,9 +266,9 @@ function interviewOf(session: Session, program: Program, options: MoveOptions, f
     },
     notices: [],
     owner: () => ownerOfSecrets(session.layout, program.person),
-    moving: true,
+    moving: id => ASKED.includes(id),
     look: answers => sealProblems(session, program, answers),
-    preview: (answers, openers) => preview(from, answers, openers),
+    preview: (answers, openers) => preview(from, answers, openers, options),
     tell: message => (options.quiet ? undefined : program.stderr.write(message)),
   }
 }
@@ -234,6 +281,7 @@ function refuse(session: Session, options: MoveOptions, begun: MoveNote | undefi
     ['--resume', resume],
     ['--abandon', abandon],
     ['--leave-old', leaves],
+    ['--leave-new', options.leaveNew],
   ] as const)
     if (set === true && begun === undefined)
       problems.push({
@@ -280,14 +328,21 @@ function refuseSameKind(from: Answers, to: Answers): void {
   ])
 }
 
-async function preview(from: Answers, to: Answers, openers: Openers): Promise<string> {
+async function preview(
+  from: Answers,
+  to: Answers,
+  openers: Openers,
+  { abandon, leaveOld: leaves }: MoveOptions,
+): Promise<string> {
+  if (abandon === true)
+    return `the secrets stay in ${placeOf(from)}\nthe copies in ${placeOf(to)} are destroyed`
   const made =
     openers.admin === undefined
       ? []
       : [
           'there, with the admin token:',
           (await import('../stores/vault-bootstrap.ts'))
-            .bootstrapPlan(vaultPlace(to), to.name)
+            .bootstrapPlan(vaultPlace(to))
             .replaceAll(/^/gm, '  '),
         ]
   return [
@@ -295,7 +350,7 @@ async function preview(from: Answers, to: Answers, openers: Openers): Promise<st
     `to   ${placeOf(to)}`,
     ...allSecretNamesOf(from).map(name => `  ${name}`),
     ...made,
-    'Each is read back from the new store before deployment.yaml names it; then the copies in the old store are destroyed.',
+    `Each is read back from the new store before deployment.yaml names it; then the copies in the old store ${leaves === true ? 'are left there' : 'are destroyed'}.`,
     'What the gateway reads stays as it is; it is not restarted.',
   ].join('\n')
 }
@@ -304,22 +359,34 @@ function handOver(
   from: Answers,
   to: Answers,
   names: readonly string[],
-  { abandon, leaveOld: leaves }: MoveOptions,
+  { abandon, leaveOld: leaves, leaveNew: leavesNew }: MoveOptions,
 ): string {
-  if (abandon === true)
-    return `\nThe secrets stay in ${placeOf(from)}; the copies of this move are destroyed.\n`
-  return [
-    '',
-    `${names.length} secrets live in ${placeOf(to)} now.`,
-    leaves === true
-      ? `Their copies in ${placeOf(from)} are still there: destroy them, and change the secrets if anybody can read them.`
-      : `${placeOf(from)} has none of them any more.`,
-    ...(from.store === 'vault' ? ['The policies and the AppRole in Vault stay: remove them there.'] : []),
-    ...(from.store === '1password'
+  const remains = (left: Answers) => [
+    ...(left.store === 'vault' ? ['The policies and the AppRole in Vault stay: remove them there.'] : []),
+    ...(left.store === '1password'
       ? [
           '1Password keeps a history of deleted items that no program can clear: empty "Recently deleted" there.',
         ]
       : []),
+  ]
+  const unreached = 'destroy them there, and change the secrets if anybody can read them.'
+  if (abandon === true)
+    return [
+      '',
+      `The secrets stay in ${placeOf(from)}.`,
+      leavesNew === true
+        ? `Copies may be in ${placeOf(to)}: ${unreached}`
+        : 'The copies of this move are destroyed.',
+      ...remains(to),
+      '',
+    ].join('\n')
+  return [
+    '',
+    `${names.length} secrets live in ${placeOf(to)} now.`,
+    leaves === true
+      ? `Their copies in ${placeOf(from)} are still there: ${unreached}`
+      : `${placeOf(from)} has none of them any more.`,
+    ...remains(from),
     ...(isApart(to)
       ? ['The gateway reads its copies in secrets/, as before.']
       : ['The files in secrets/ are the store.']),

@@ -282,7 +282,7 @@ async function preview(
 /** What would be made in Vault, word for word. */
 async function bootstrapOf(answers: Answers): Promise<string> {
   const { bootstrapPlan } = await import('../stores/vault-bootstrap.ts')
-  return bootstrapPlan(vaultPlace(answers), answers.name).replaceAll(/^/gm, '  ')
+  return bootstrapPlan(vaultPlace(answers)).replaceAll(/^/gm, '  ')
 }
 
 /** Setup answers for what it sets up. What comes later (alerting, a restore drill) is shown red and does not fail it. */

@@ -7,6 +7,7 @@ import { Exit, type ExitCode, ToolError } from '../errors.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
+import { leftoverCredentials } from '../stores/credential.ts'
 import { bornAt, type StoredValue } from '../stores/store.ts'
 import {
   composeOf,
@@ -74,7 +75,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
+  const leftover = leftoverCredentials(session.layout, answers.store, move !== undefined)
   const due = [
+    ...leftover.map(path => `removing ${path}: it opens a store that is not in use here`),
     ...(current === undefined && unseen === undefined
       ? ['a gateway token: the store has none (create-openclaw-secure .)']
       : []),

@@ -63,7 +63,7 @@ export function placeOf(answers: Answers): string {
     case 'docker':
       return answers.seal === 'none' ? 'Docker secret files' : 'Docker secret files, sealed by this machine'
     case 'vault':
-      return `Vault at ${answers.vaultAddress}, ${answers.vaultMount}/${answers.vaultPath}/*`
+      return `Vault at ${answers.vaultAddress}${answers.vaultNamespace === '' ? '' : `, namespace ${answers.vaultNamespace}`}, ${answers.vaultMount}/${answers.vaultPath}/*`
     case '1password':
       return `1Password, vault ${answers.onepasswordVault}`
   }

@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Answers } from '../deployment/answers.ts'
-import { ensureDirectory, readIfPresent, writeAtomic } from '../deployment/files.ts'
+import { ensureDirectory, lookAt, readIfPresent, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { type Redactor, Secret } from '../secret.ts'
@@ -19,7 +19,7 @@ export function credentialNameOf(answers: Pick<Answers, 'store' | 'vaultAuth'>):
 
 /**
  * What opens the store, from the first place that has it: what the person gave now, the file the answers name (read
- * anew each time: a JWT is renewed there), the one systemd hands over (systemd.exec(5), LoadCredential), the one kept
+ * anew each time: a JWT is renewed there), the one systemd hands over as STORE_credential (systemd.exec(5)), the one kept
  * in `.secure/credentials`. Errors: `store_credential`, with the flag that brings one.
  */
 export function findCredential(sources: {
@@ -33,7 +33,9 @@ export function findCredential(sources: {
   if (given !== undefined) return redactor.learn(given)
   const places = [
     answers.credentialFile,
-    env.CREDENTIALS_DIRECTORY === undefined ? '' : resolve(env.CREDENTIALS_DIRECTORY, 'store_credential'),
+    env.CREDENTIALS_DIRECTORY === undefined
+      ? ''
+      : resolve(env.CREDENTIALS_DIRECTORY, `${answers.store}_credential`),
     credentialPath(layout, answers.store),
   ]
   for (const path of places) {
@@ -90,6 +92,18 @@ export function isSpent(
     keptCredential(layout, answers) !== undefined &&
     readIfPresent(spentPath(layout, answers.store)) === credential.fingerprint(SPENT)
   )
+}
+
+/** Files with what opens a store that is not in use: a move that was cut short may have left one. */
+export function leftoverCredentials(
+  { credentials }: Pick<Layout, 'credentials'>,
+  store: Answers['store'],
+  isMoving: boolean,
+): string[] {
+  if (isMoving || lookAt(credentials) === undefined) return []
+  return readdirSync(credentials)
+    .filter(name => name.split('.')[0] !== store)
+    .map(name => resolve(credentials, name))
 }
 
 const SPENT = 'wrapping token'

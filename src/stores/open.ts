@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { Answers } from '../deployment/answers.ts'
-import { errorCode, type FileOwner, readIfPresent, writeAtomic } from '../deployment/files.ts'
+import { errorCode, type FileOwner, lookAt, readIfPresent, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { packageFile } from '../deployment/package.ts'
 import type { ProcessRunner } from '../docker/process.ts'
@@ -121,6 +121,8 @@ function itemIds({ own }: Pick<Layout, 'own'>) {
   const Ids = z.record(z.string(), z.string())
   return {
     read: () => Ids.safeParse(parseJson(readIfPresent(path) ?? '{}')).data ?? {},
-    write: (ids: Record<string, string>) => writeAtomic(path, `${JSON.stringify(ids)}\n`, 0o600),
+    // Before there is a deployment nothing is written: what is found is found again.
+    write: (ids: Record<string, string>) =>
+      lookAt(own) === undefined ? undefined : writeAtomic(path, `${JSON.stringify(ids)}\n`, 0o600),
   }
 }

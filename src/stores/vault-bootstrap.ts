@@ -28,6 +28,7 @@ type Mounted = z.infer<typeof Mounted>
 const Mounted = z.object({ type: z.string(), options: z.nullish(z.record(z.string(), z.string())) })
 const Mounts = z.object({ data: z.record(z.string(), Mounted) })
 const RoleId = z.object({ data: z.object({ role_id: z.string() }) })
+const Policy = z.object({ data: z.object({ policy: z.string() }) })
 const Wrap = z.object({ wrap_info: z.object({ token: z.string().min(1) }) })
 
 /** What each policy is for, and what it says. A `+` stands for one segment: nothing below another deployment's path. */
@@ -62,12 +63,13 @@ path "${mount}/data/${path}/${GATEWAY_SECRET}" {
 }
 
 /** Everything that is done, in order. What is shown and what is done come from here. */
-function callsOf(place: VaultPlace, deployment: string) {
+function callsOf(place: VaultPlace) {
   const { mount, path, authMount, role } = place
   // They become paths and HCL, where nothing is escaped. The answers have been checked long before.
-  for (const [what, value] of Object.entries({ mount, path, authMount, role, deployment }))
+  for (const [what, value] of Object.entries({ mount, path, authMount, role }))
     if (!/^[\w.-]+(\/[\w-]+)*$/.test(value)) throw new Error(`${what} cannot be part of a path in Vault`)
-  const name = `openclaw-${deployment}`
+  // After the path, which no two deployments share; for the usual path this is openclaw-DEPLOYMENT.
+  const name = path.replaceAll('/', '-')
   const mountings: Mounting[] = [
     {
       list: 'sys/mounts',
@@ -113,8 +115,8 @@ function callsOf(place: VaultPlace, deployment: string) {
  * What {@link bootstrap} would do, for a person to read before anything is done: each call in order, and both policies
  * word for word. Contacts nobody.
  */
-export function bootstrapPlan(place: VaultPlace, deployment: string): string {
-  const { mountings, policies, appRole, roles, secretId } = callsOf(place, deployment)
+export function bootstrapPlan(place: VaultPlace): string {
+  const { mountings, policies, appRole, roles, secretId } = callsOf(place)
   const json = (body: unknown) => JSON.stringify(body)
   const steps = [
     ...mountings.map(
@@ -137,18 +139,17 @@ export function bootstrapPlan(place: VaultPlace, deployment: string): string {
 }
 
 /**
- * Makes Vault ready for one deployment: the engine, two policies of least privilege, the AppRole `openclaw-DEPLOYMENT`
+ * Makes Vault ready for one deployment: the engine, two policies of least privilege, an AppRole that is named after the path,
  * with `place.role` as its role id, and a new secret id, which it returns. Can be repeated; each time there is one
  * secret id more. Errors: those of the port; `store_denied` names what the admin token may not do; `store_occupied`.
  */
 export async function bootstrap(
   place: VaultPlace,
-  deployment: string,
   admin: Secret,
   redactor: Redactor,
   deadline?: number,
 ): Promise<Secret> {
-  const { mountings, policies, appRole, roles, secretId } = callsOf(place, deployment)
+  const { mountings, policies, appRole, roles, secretId } = callsOf(place)
   const client = new VaultClient(place, redactor, deadline)
   const token = redactor.learn(admin)
   const post = ({ path, body }: Call) =>
@@ -166,7 +167,7 @@ export async function bootstrap(
           : 'Name another mount with --vault-auth-mount. What is there has been left alone.',
       )
   }
-  await expectFree(client, place, `${appRole}/role-id`, token)
+  await expectFree(client, place, `${appRole}/role-id`, policies[0], token)
   for (const call of [...policies, ...roles]) await post(call)
   const until = client.until()
   const request = { method: 'POST', path: secretId, body: {}, token, until, wrapTtl: WRAP_TTL } as const
@@ -189,6 +190,7 @@ async function expectFree(
   client: VaultClient,
   place: VaultPlace,
   path: string,
+  rotator: Call | undefined,
   token: Secret,
 ): Promise<void> {
   const look = async (at: string) => {
@@ -198,7 +200,11 @@ async function expectFree(
     return answer
   }
   const role = RoleId.safeParse((await look(path)).body).data?.data.role_id
-  if (role === place.role || (await look(metadataOf(place))).status === 404) return
+  if (role === place.role) return
+  // A role with rights elsewhere is somebody's, whatever its name is.
+  const policy = Policy.safeParse((await look(rotator?.path ?? '')).body).data?.data.policy
+  const isOurs = policy === undefined || policy === Policy.shape.data.safeParse(rotator?.body).data?.policy
+  if (isOurs && (await look(metadataOf(place))).status === 404) return
   throw new ToolError(
     'store_occupied',
     `secrets are kept already at ${place.mount}/${place.path} in Vault at ${client.where}, by another deployment`,

@@ -35,6 +35,7 @@ export async function converse(
   wrong: (answers: Answers) => Promise<Problem[]>,
   preview: (answers: Answers) => string | Promise<string>,
   assist: Assist = async () => ({}),
+  changeable: (id: AnswerId) => boolean = () => true,
 ): Promise<Answers> {
   const voice = voiceOn(talk)
   const given = new Map(gathered.origins)
@@ -47,7 +48,8 @@ export async function converse(
     const origins = new Map(given)
     const filled = fillIn(answers, origins, place, false)
     const open = filled.open[0]
-    const question = open ?? (await review(voice, filled.answers as Answers, origins, wrong, preview))
+    const question =
+      open ?? (await review(voice, filled.answers as Answers, origins, wrong, preview, changeable))
     if (question === 'go') return filled.answers as Answers
     if (question === BACK) continue
 
@@ -137,6 +139,7 @@ async function review(
   origins: ReadonlyMap<AnswerId, string>,
   wrong: (answers: Answers) => Promise<Problem[]>,
   preview: (answers: Answers) => string | Promise<string>,
+  changeable: (id: AnswerId) => boolean,
 ): Promise<'go' | Question | typeof BACK> {
   const problems = [...crossCheck(answers, new Set()), ...(await wrong(answers))]
   const possible = problems.length === 0
@@ -154,7 +157,9 @@ async function review(
   )
   if (next === 'go') return 'go'
   if (next === 'leave') throw leaving()
-  const choices = rowsOf(answers).map(({ id, name, value }) => ({ value: id, label: `${name}: ${value}` }))
+  const choices = rowsOf(answers)
+    .filter(({ id }) => changeable(id))
+    .map(({ id, name, value }) => ({ value: id, label: `${name}: ${value}` }))
   const id = await voice.choose('Which one?', [...choices, BACK_CHOICE], '')
   return questions.find(question => question.id === id) ?? BACK
 }

@@ -22,6 +22,8 @@ export interface MoveContext {
   store: SecretStore
   openers: Openers
   note: MoveNote
+  /** Whether an earlier run has begun this move: what is in the new store may be its copies. */
+  resumed: boolean
 }
 
 const MoveNote = z.strictObject({

@@ -4,7 +4,7 @@ import type { SecretStore, StoredSecret, StoredValue } from '../../src/stores/st
 import { isSwitched, type MoveContext } from './context.ts'
 import { expectFree, expectMovable, isSame } from './look.ts'
 
-type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store'>
+type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store' | 'resumed'>
 
 /** Each value keeps its rotation id: what the gateway reads stays as it is, and notices nothing. */
 export const copySecrets: Step<Needs> = {
@@ -13,17 +13,19 @@ export const copySecrets: Step<Needs> = {
   effect: 'writes',
   async skip(ctx) {
     if (isSwitched(ctx)) return 'the new store is in use'
+    if (!ctx.resumed) return undefined
     for (const name of ctx.names)
       if (!isSame(await ctx.from.store.load(name), await ctx.store.load(name))) return undefined
     return 'they are there'
   },
-  async run({ names, from, store }) {
+  async run(ctx) {
+    const { names, from, store } = ctx
     const facts: Record<string, string> = {}
     for (const name of names) {
       const old = await from.store.load(name)
       expectMovable(name, old)
       const present = await store.load(name)
-      expectFree(name, old, present)
+      expectFree(name, old, present, ctx)
       if (!isSame(old, present)) await put(store, name, old.current, present)
       facts[name] = old.current.value.fingerprint(name)
     }

@@ -1,10 +1,13 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { isApart, placeOf } from '../../src/deployment/answers.ts'
-import { syncDirectory } from '../../src/deployment/files.ts'
+import { readIfPresent, syncDirectory, writeAtomic } from '../../src/deployment/files.ts'
+import { ToolError } from '../../src/errors.ts'
 import { PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { forgetCredential } from '../../src/stores/credential.ts'
+import { readDeployment } from '../../src/wizard/saved.ts'
 import { isSwitched, type MoveContext } from './context.ts'
+import { withStoreOf } from './switch.ts'
 
 type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store'>
 
@@ -39,10 +42,44 @@ export const abandonMove: Step<Needs> = {
   title: 'Destroy the copies in the new store, and stay with the old one',
   effect: 'destroys',
   async run(ctx) {
+    expectUnswitched(ctx)
     await destroyIn(ctx, ctx.from.store, ctx, 'copies')
+    stay(ctx)
     end(ctx, ctx.answers.store, ctx.from.answers.store)
     return { saw: placeOf(ctx.from.answers) }
   },
+}
+
+/** The same for a new store that can never be reached again. */
+export const abandonUnseen: Step<Needs> = {
+  ...abandonMove,
+  title: 'Stay with the old store, and leave what may be in the new one',
+  effect: 'writes',
+  async run(ctx) {
+    expectUnswitched(ctx)
+    stay(ctx)
+    end(ctx, ctx.answers.store, ctx.from.answers.store)
+    return { saw: `copies may be in ${placeOf(ctx.answers)}: destroy them there` }
+  },
+}
+
+/** Another run may have switched while this one waited for the lock. */
+function expectUnswitched(ctx: Needs): void {
+  if (!isSwitched(ctx)) return
+  throw new ToolError(
+    'move_switched',
+    'the new store is in use already',
+    'Finish the move: create-openclaw-secure store move --resume.',
+  )
+}
+
+/** `deployment.yaml` may have been switched already, or edited to name the new store. */
+function stay({ layout, from }: Needs): void {
+  const text = readIfPresent(layout.answers)
+  if (text === undefined) return
+  const kept = withStoreOf(from.answers, text, layout.root).text
+  if (placeOf(readDeployment(text, layout.root).answers) !== placeOf(from.answers))
+    writeAtomic(layout.answers, kept, 0o644)
 }
 
 /**
@@ -58,8 +95,11 @@ async function destroyIn(
   for (const name of names) {
     const current = (await used.load(name))?.current
     if (current === undefined) throw new Error(`the store in use lost ${name}`)
-    const { current: copy, pending } = (await store.load(name)) ?? {}
-    if (which === 'copies' && (copy ?? pending)?.rotationId !== current.rotationId) continue
+    const found = await store.load(name)
+    const copy = found?.current ?? found?.pending
+    // Without a document there may be a value that a killed copy has left: in a store that is here, it is ours.
+    const isCopy = found === undefined ? answers.store === 'docker' : copy?.rotationId === current.rotationId
+    if (which === 'copies' && !isCopy) continue
     // Where the store's files are what the gateway reads, the one it reads stays.
     const stays = !isApart(answers) && name !== PROXY_PASSWORD
     await store.destroy(name, stays ? current.rotationId : undefined)

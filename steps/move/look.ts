@@ -1,9 +1,10 @@
 import { Exit, ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
+import { isWrapped } from '../../src/stores/credential.ts'
 import type { StoredSecret } from '../../src/stores/store.ts'
 import { isSwitched, type MoveContext } from './context.ts'
 
-type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store' | 'openers'>
+type Needs = Pick<MoveContext, 'layout' | 'names' | 'from' | 'answers' | 'store' | 'openers' | 'resumed'>
 
 /** Refuses what could lose or overwrite something, before anything is written. */
 export const lookAtBoth: Step<Needs> = {
@@ -11,8 +12,9 @@ export const lookAtBoth: Step<Needs> = {
   title: 'Look into both stores',
   effect: 'reads',
   skip: ({ openers, ...ctx }) =>
-    // Without a role of its own nobody can look yet. Copying looks again, before it writes.
-    openers.admin !== undefined
+    // Without a role of its own nobody can look yet, and a wrapped secret id is not spent on it. Copying looks again.
+    openers.admin !== undefined ||
+    (openers.credential !== undefined && isWrapped(ctx.answers, openers.credential))
       ? 'the new store is made first'
       : isSwitched(ctx)
         ? 'the new store is in use'
@@ -22,7 +24,7 @@ export const lookAtBoth: Step<Needs> = {
     for (const name of names) {
       const old = await from.store.load(name)
       expectMovable(name, old)
-      expectFree(name, old, await store.load(name))
+      expectFree(name, old, await store.load(name), ctx)
     }
     return { saw: `${names.length} secrets to move: ${names.join(', ')}` }
   },
@@ -50,16 +52,23 @@ export function expectMovable(
 }
 
 /**
- * What is in the new place already must be our own copy, made by a run that was cut short: copies keep their rotation
- * ids, so no other has the same. Errors: `move_occupied`.
+ * What is in the new place already must be our own copy, made by a run that was cut short: copies keep their rotation ids.
+ * The same id alone is not enough where others can write: a copied folder, or a restored one, has the same secrets.
+ * Errors: `move_occupied`.
  */
 export function expectFree(
   name: string,
   old: Required<Pick<StoredSecret, 'current'>>,
   present: StoredSecret | undefined,
+  { answers, resumed }: Pick<MoveContext, 'answers' | 'resumed'>,
 ): void {
   const found = [present?.current, present?.pending, present?.previous].filter(value => value !== undefined)
-  if (found.every(value => value.rotationId === old.current.rotationId)) return
+  const mayBeOurs = resumed || answers.store === 'docker'
+  if (
+    present === undefined ||
+    (mayBeOurs && found.every(value => value.rotationId === old.current.rotationId))
+  )
+    return
   throw new ToolError(
     'move_occupied',
     `the new store has another ${name} already`,

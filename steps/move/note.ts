@@ -1,7 +1,8 @@
 import { placeOf } from '../../src/deployment/answers.ts'
 import { readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
+import { ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import type { MoveContext } from './context.ts'
+import { type MoveContext, renderedAnswers } from './context.ts'
 
 type Needs = Pick<MoveContext, 'layout' | 'note' | 'from' | 'answers'>
 
@@ -12,6 +13,15 @@ export const noteMove: Step<Needs> = {
   effect: 'writes',
   skip: ctx => (readIfPresent(ctx.layout.move) === textOf(ctx) ? 'it is written down' : undefined),
   async run(ctx) {
+    // Under the lock now: another move may have begun, or ended, while this one was being talked about.
+    const other = readIfPresent(ctx.layout.move)
+    const rendered = readIfPresent(renderedAnswers(ctx.layout))
+    if (other !== undefined || rendered !== ctx.note.from)
+      throw new ToolError(
+        'move_overtaken',
+        'another move has begun or ended here in the meantime',
+        'Run the command again: it starts from where the secrets are now.',
+      )
     writeAtomic(ctx.layout.move, textOf(ctx), 0o600)
     const [from, to] = [placeOf(ctx.from.answers), placeOf(ctx.answers)]
     return { saw: `${from} → ${to}`, facts: { from, to } }

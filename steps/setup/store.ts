@@ -22,15 +22,20 @@ export const openTheStore: Step<Needs> = {
   },
   async run({ answers, layout, redactor, openers, store }) {
     if (answers.store === 'docker') throw new Error('a store that is here needs nothing that opens it')
+    const made = openers.admin !== undefined
     if (openers.admin !== undefined) {
       const { bootstrap } = await import('../../src/stores/vault-bootstrap.ts')
-      openers.credential = await bootstrap(vaultPlace(answers), answers.name, openers.admin, redactor)
+      openers.credential = await bootstrap(vaultPlace(answers), openers.admin, redactor)
       openers.admin.wipe()
       delete openers.admin
     }
-    // A wrapped secret id is kept by whoever unwraps it: one that turns out to be spent must not replace a good one.
-    if (openers.credential !== undefined && !isWrapped(answers, openers.credential))
-      keepCredential(layout, answers.store, openers.credential)
-    return { saw: await store.check(), facts: { store: placeOf(answers) } }
+    // What was made now is kept at once. What was brought must open the store before it replaces what did so far; a wrapped
+    // secret id is kept by whoever unwraps it.
+    const { credential } = openers
+    if (credential !== undefined && made) keepCredential(layout, answers.store, credential)
+    const saw = await store.check()
+    if (credential !== undefined && !made && !isWrapped(answers, credential))
+      keepCredential(layout, answers.store, credential)
+    return { saw, facts: { store: placeOf(answers) } }
   },
 }

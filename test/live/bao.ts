@@ -148,7 +148,7 @@ export async function madePlace(bao: Bao, deployment: string, more: Partial<Vaul
     ...{ address: bao.address, ca: bao.ca, namespace: '', mount: 'secret', path: `openclaw/${deployment}` },
     ...{ auth: 'approle', authMount: 'approle', role: `role-id-of-${deployment}`, ...more },
   }
-  const secretId = await bootstrap(place, deployment, new Secret(bao.root.expose()), new Redactor())
+  const secretId = await bootstrap(place, new Secret(bao.root.expose()), new Redactor())
   return { place, secretId, deployment }
 }
 

@@ -280,6 +280,33 @@ describe('a move that was cut short', () => {
     expect((await cli([folder, '--yes', '--no-launch'])).code).toBe(0)
   })
 
+  it('can be given up between the two files of the switch: deployment.yaml names the old store again', async () => {
+    const { folder, delivered } = await cutShort('between')
+    const { to } = JSON.parse(readFileSync(resolve(folder, '.secure/move.json'), 'utf8'))
+    writeFileSync(resolve(folder, 'deployment.yaml'), to)
+    const given = await cli(['store', 'move', '--dir', folder, '--abandon', '--yes'])
+    expect(given.code, given.stderr).toBe(0)
+    await expectHome(folder, 'docker', delivered)
+  })
+
+  it('can be given up when its new store is gone for good, and says what may be there', async () => {
+    const own = await startDev()
+    const folder = await rendered('gone')
+    const delivered = deliveredTo(folder)
+    const file = resolve(desk, 'gone-admin')
+    writeFileSync(file, own.root.expose(), { mode: 0o600 })
+    const there = ['--vault-address', own.address, '--vault-admin', `@${file}`]
+    const args = ['store', 'move', '--dir', folder, '--to', 'vault', ...there, ...CONSENT]
+    expect(await killAt(args, folder, 'move.switch')).toBe(true)
+    await own.stop()
+    for (const flag of ['--resume', '--abandon'])
+      expect((await cli(['store', 'move', '--dir', folder, flag, '--yes'])).code, flag).toBe(3)
+    const given = await cli(['store', 'move', '--dir', folder, '--abandon', '--leave-new', '--yes'])
+    expect(given.code, given.stderr).toBe(0)
+    expect(given.stderr).toContain('Copies may be in')
+    await expectHome(folder, 'docker', delivered)
+  })
+
   it('keeps what was edited in deployment.yaml meanwhile, and refuses secrets that were added', async () => {
     const { folder, delivered } = await cutShort('edited')
     const yaml = resolve(folder, 'deployment.yaml')
@@ -394,6 +421,65 @@ describe('a move that cannot be made', () => {
     expect(await inVault(theirs)).toEqual(before)
     expect((await cli(['store', 'check', '--dir', theirs])).code, 'its role still opens it').toBe(0)
     expect(inDocker(mine)).toHaveLength(2)
+  })
+
+  it('with an admin token does not touch the role of a deployment of the same name, whatever path is chosen', async () => {
+    const [mine, theirs] = [await rendered('twin'), await rendered('twin-name')]
+    expect((await cli([...toVault(theirs), ...CONSENT])).code).toBe(0)
+    for (const path of ['deployment.yaml', '.secure/base/deployment.yaml'].map(name => resolve(mine, name)))
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/^name: .*$/m, `name: "${basename(theirs)}"`))
+    const moved = await cli([...toVault(mine), '--vault-path', 'openclaw/another-path', ...CONSENT])
+    expect(moved.code, moved.stderr).toBe(0)
+    for (const folder of [mine, theirs]) {
+      const check = await cli(['store', 'check', '--dir', folder])
+      expect(check.code, check.stderr).toBe(0)
+    }
+  })
+
+  it('by a copy of the folder does not take the original’s secrets for its own copies', async () => {
+    const original = await rendered('original')
+    const copy = resolve(desk, 'copies', basename(original))
+    mkdirSync(resolve(desk, 'copies'), { recursive: true })
+    await sh('cp', ['-a', original, resolve(desk, 'copies')])
+    expect((await cli([...toVault(original), ...CONSENT])).code).toBe(0)
+    const before = await inVault(original)
+    const role =
+      /role: "?([\w-]+)"?/.exec(readFileSync(resolve(original, 'deployment.yaml'), 'utf8'))?.[1] ?? ''
+    const refused = await cli([
+      ...[
+        'store',
+        'move',
+        '--dir',
+        copy,
+        '--to',
+        'vault',
+        '--vault-address',
+        bao.address,
+        '--vault-role',
+        role,
+      ],
+      ...['--store-credential', `@${resolve(original, '.secure/credentials/vault')}`, ...CONSENT],
+    ])
+    expect(refused.code, refused.stderr).toBe(2)
+    expect(refused.stderr).toContain('move_occupied')
+    expect(await inVault(original)).toEqual(before)
+  })
+
+  it('before what was imported is set up says so: a secret that is not rendered yet would stay behind', async () => {
+    const folder = await rendered('imported')
+    const old = resolve(desk, 'imported-from')
+    mkdirSync(old)
+    writeFileSync(resolve(old, '.env'), `ANTHROPIC_API_KEY=sk-ant-api03-${'Zx81m'.repeat(9)}\n`)
+    expect((await cli(['store', 'import', '--dir', folder, '--from', old, '--yes'])).code).toBe(0)
+    const refused = await cli([...toVault(folder), ...CONSENT])
+    expect(refused.code, refused.stderr).toBe(3)
+    expect(refused.stderr).toMatch(/^move_unfinished_setup: /m)
+    expect((await cli([folder, '--yes', '--no-launch'])).code).toBe(0)
+    const moved = await cli([...toVault(folder), ...CONSENT])
+    expect(moved.code, moved.stderr).toBe(0)
+    expect(Object.keys(await inVault(folder)).sort()).toEqual([
+      ...['anthropic_api_key', 'gateway_token', 'openai_api_key'],
+    ])
   })
 
   it('of a deployment.yaml that was edited to name the new store begins where the secrets really are', async () => {

@@ -258,7 +258,7 @@ describe.runIf(hasBao())('OpenBao with TLS and a private CA', () => {
       new RegExp(`refuses to read secret/data/${place.path}/${NAME} \\(HTTP 403\\)`),
       new RegExp(`Allow read on "secret/data/${place.path}/${NAME}" in the policy`),
     )
-    await bootstrap(place, deployment, bao.root, new Redactor())
+    await bootstrap(place, bao.root, new Redactor())
     await expectNothingLost(here)
   })
 

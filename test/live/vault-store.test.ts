@@ -45,7 +45,7 @@ describe.runIf(hasBao())('OpenBao', () => {
           case 'refuses this client': {
             await bao.ask('DELETE', `sys/policies/acl/openclaw-${deployment}-rotator`)
             return async () => {
-              await bootstrap(place, deployment, bao.root, new Redactor())
+              await bootstrap(place, bao.root, new Redactor())
             }
           }
           case 'cannot be reached':
