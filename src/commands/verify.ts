@@ -57,14 +57,15 @@ export async function verify(program: Program, options: VerifyOptions): Promise<
     const world = await ownWorld(session, own, program.now(), { store, stored: notAsked }, true)
     return show(world, own, session, program, options, startedAt)
   }
-  await forbidCoreDumps(session)
+  // Beside everything else, because it need not be waited for; and not where no child is started otherwise.
+  const guarded = filesOnly ? undefined : forbidCoreDumps(session)
   const credential = await credentialOf(options.storeCredential, program)
   const store = await storeOf(session, program, own.answers, { credential: () => credential })
   try {
     const world = await ownWorld(session, own, program.now(), { store }, filesOnly)
     return await show(world, own, session, program, options, startedAt)
   } finally {
-    await store.close()
+    await Promise.all([guarded, store.close()])
   }
 }
 
