@@ -234,7 +234,8 @@ async function tryInSibling(
       ],
       network: Object.keys(container.NetworkSettings.Networks ?? {})[0] ?? 'none',
       environment: pick(Config.Env, /^(HOME|NODE_OPTIONS|XDG_CACHE_HOME)$/),
-      shares: 512,
+      // Behind the judges, whom everybody waits for.
+      shares: 128,
       ...(reduced === undefined ? {} : { memory: reduced }),
       deadline: 100_000,
     })
