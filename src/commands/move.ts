@@ -10,7 +10,7 @@ import {
 import { abandonMove, abandonUnseen, destroyOld, leaveOld } from '../../steps/move/destroy.ts'
 import { moveSteps } from '../../steps/move/index.ts'
 import { withStoreOf } from '../../steps/move/switch.ts'
-import { type Answers, isApart, placeOf } from '../deployment/answers.ts'
+import { type Answers, placeOf } from '../deployment/answers.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
 import { Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
@@ -18,15 +18,15 @@ import { allSecretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
 import { isSpent } from '../stores/credential.ts'
-import { vaultPlace } from '../stores/open.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { gather } from '../wizard/gather.ts'
 import { type AnswerId, environmentName } from '../wizard/question.ts'
 import { questions } from '../wizard/questions.ts'
 import { readDeployment } from '../wizard/saved.ts'
-import { type Openers, readSecrets } from '../wizard/secrets.ts'
+import { readSecrets } from '../wizard/secrets.ts'
 import { STORE_QUESTIONS } from '../wizard/store-questions.ts'
 import { type Answered, askEverything, type Interview, sealProblems, takeEverything } from './answering.ts'
+import { type Direction, handOver, preview } from './move-words.ts'
 import {
   credentialOf,
   forbidCoreDumps,
@@ -40,17 +40,11 @@ import {
 import { openerProblems, withoutSpent } from './secret-answers.ts'
 import { savedDeployment } from './verify.ts'
 
-export interface MoveOptions extends Omit<GlobalOptions, 'storeCredential'> {
+export interface MoveOptions extends Omit<GlobalOptions, 'storeCredential'>, Direction {
   to?: Answers['store']
   resume?: boolean
-  /** Gives up a move that has not switched yet. */
-  abandon?: boolean
   /** The named consent that destroying needs where nobody can be asked. */
   destroyOld?: boolean
-  /** Ends a move whose old store can never be reached again. */
-  leaveOld?: boolean
-  /** Gives up a move whose new store can never be reached again. */
-  leaveNew?: boolean
   storeCredential?: string[]
   vaultAdmin?: string[]
   /** What opens the old store, where it is not kept: `@PATH` or `@-`. */
@@ -68,7 +62,8 @@ export async function storeMove(program: Program, options: MoveOptions): Promise
   const begun = unfinishedMove(layout)
   refuse(session, options, begun)
   const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))
-  if (begun !== undefined) tell(`The move begun at ${begun.since} goes on.\n`)
+  if (begun !== undefined)
+    tell(`The move begun at ${begun.since} ${options.abandon === true ? 'is given up' : 'goes on'}.\n`)
 
   // What was rendered last, not what was edited since: there the secrets are.
   const base = begun?.from ?? readIfPresent(renderedAnswers(layout))
@@ -289,6 +284,20 @@ function refuse(session: Session, options: MoveOptions, begun: MoveNote | undefi
         given: 'nothing to go on with',
         allowed: 'only after a move was cut short',
       })
+  if (options.leaveNew === true && abandon !== true)
+    problems.push({
+      field: '--leave-new',
+      given: 'without --abandon',
+      allowed: 'only with it',
+      flag: '--abandon',
+    })
+  if (abandon === true && (resume === true || leaves === true))
+    problems.push({
+      field: '--abandon',
+      given: 'with --resume or --leave-old',
+      allowed: 'one direction',
+      flag: '--abandon, or --resume',
+    })
   if (begun === undefined && to === undefined)
     problems.push({ field: 'store', allowed: 'docker, vault, 1password', flag: '--to' })
   if (begun !== undefined)
@@ -326,71 +335,4 @@ function refuseSameKind(from: Answers, to: Answers): void {
       flag: '--to',
     },
   ])
-}
-
-async function preview(
-  from: Answers,
-  to: Answers,
-  openers: Openers,
-  { abandon, leaveOld: leaves }: MoveOptions,
-): Promise<string> {
-  if (abandon === true)
-    return `the secrets stay in ${placeOf(from)}\nthe copies in ${placeOf(to)} are destroyed`
-  const made =
-    openers.admin === undefined
-      ? []
-      : [
-          'there, with the admin token:',
-          (await import('../stores/vault-bootstrap.ts'))
-            .bootstrapPlan(vaultPlace(to))
-            .replaceAll(/^/gm, '  '),
-        ]
-  return [
-    `from ${placeOf(from)}`,
-    `to   ${placeOf(to)}`,
-    ...allSecretNamesOf(from).map(name => `  ${name}`),
-    ...made,
-    `Each is read back from the new store before deployment.yaml names it; then the copies in the old store ${leaves === true ? 'are left there' : 'are destroyed'}.`,
-    'What the gateway reads stays as it is; it is not restarted.',
-  ].join('\n')
-}
-
-function handOver(
-  from: Answers,
-  to: Answers,
-  names: readonly string[],
-  { abandon, leaveOld: leaves, leaveNew: leavesNew }: MoveOptions,
-): string {
-  const remains = (left: Answers) => [
-    ...(left.store === 'vault' ? ['The policies and the AppRole in Vault stay: remove them there.'] : []),
-    ...(left.store === '1password'
-      ? [
-          '1Password keeps a history of deleted items that no program can clear: empty "Recently deleted" there.',
-        ]
-      : []),
-  ]
-  const unreached = 'destroy them there, and change the secrets if anybody can read them.'
-  if (abandon === true)
-    return [
-      '',
-      `The secrets stay in ${placeOf(from)}.`,
-      leavesNew === true
-        ? `Copies may be in ${placeOf(to)}: ${unreached}`
-        : 'The copies of this move are destroyed.',
-      ...remains(to),
-      '',
-    ].join('\n')
-  return [
-    '',
-    `${names.length} secrets live in ${placeOf(to)} now.`,
-    leaves === true
-      ? `Their copies in ${placeOf(from)} are still there: ${unreached}`
-      : `${placeOf(from)} has none of them any more.`,
-    ...remains(from),
-    ...(isApart(to)
-      ? ['The gateway reads its copies in secrets/, as before.']
-      : ['The files in secrets/ are the store.']),
-    'Prove it: npx create-openclaw-secure verify',
-    '',
-  ].join('\n')
 }

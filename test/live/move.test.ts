@@ -301,6 +301,8 @@ describe('a move that was cut short', () => {
     await own.stop()
     for (const flag of ['--resume', '--abandon'])
       expect((await cli(['store', 'move', '--dir', folder, flag, '--yes'])).code, flag).toBe(3)
+    for (const flags of [['--leave-new'], ['--abandon', '--resume'], ['--abandon', '--leave-old']])
+      expect((await cli(['store', 'move', '--dir', folder, '--yes', ...flags])).code, flags.join(' ')).toBe(2)
     const given = await cli(['store', 'move', '--dir', folder, '--abandon', '--leave-new', '--yes'])
     expect(given.code, given.stderr).toBe(0)
     expect(given.stderr).toContain('Copies may be in')
