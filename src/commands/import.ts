@@ -3,7 +3,7 @@ import { nameThem } from '../../steps/import/answers.ts'
 import { remaining } from '../../steps/import/context.ts'
 import { findSecrets } from '../../steps/import/find.ts'
 import { type ImportContext, importSteps } from '../../steps/import/index.ts'
-import { unfinishedMove } from '../../steps/move/context.ts'
+import { unfinishedMoveProblems } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
@@ -105,15 +105,8 @@ export async function storeImport(program: Program, options: ImportOptions): Pro
 
 /** What is imported in the middle of a move would be in the store that is given up. */
 function refuseDuringMove(layout: Layout): void {
-  const begun = unfinishedMove(layout)
-  if (begun === undefined) return
-  throw new UsageError([
-    {
-      field: 'store',
-      saw: `a move to another store was cut short (begun at ${begun.since})`,
-      allowed: 'Finish it first: create-openclaw-secure store move --resume.',
-    },
-  ])
+  const problems = unfinishedMoveProblems(layout)
+  if (problems.length > 0) throw new UsageError(problems)
 }
 
 function refuse(session: Session, options: ImportOptions): void {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { renderedAnswers, unfinishedMove } from '../../steps/move/context.ts'
+import { storedElsewhere, unfinishedMoveProblems } from '../../steps/move/context.ts'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
 import { exitOf, type Notice } from '../../steps/setup/notice.ts'
@@ -9,7 +9,6 @@ import { inspectMachine } from '../../steps/setup/preflight.ts'
 import { inspectAnswers } from '../../steps/setup/preflight-answers.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { type Answers, placeOf } from '../deployment/answers.ts'
-import { readIfPresent } from '../deployment/files.ts'
 import { assumeOwnership } from '../deployment/owner.ts'
 import { makePlan } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
@@ -24,7 +23,6 @@ import { vaultPlace } from '../stores/open.ts'
 import { readAnswers, sameAnswers, writeAnswers } from '../wizard/answers-file.ts'
 import { fillIn, gather } from '../wizard/gather.ts'
 import type { Place } from '../wizard/question.ts'
-import { readDeployment } from '../wizard/saved.ts'
 import type { Openers } from '../wizard/secrets.ts'
 import {
   type Answered,
@@ -113,23 +111,12 @@ export async function setup(program: Program, directory: string, options: SetupO
 
 /** Another store would be an empty one, and a new token would be made for it: moving is another command. */
 function storeProblem({ layout }: Session, answers: Answers): Problem[] {
-  const begun = unfinishedMove(layout)
-  const base = readIfPresent(renderedAnswers(layout))
-  const present = base === undefined ? undefined : readDeployment(base, layout.root).answers
-  const field = 'store'
-  if (begun !== undefined)
-    return [
-      {
-        field,
-        saw: `a move to another store was cut short (begun at ${begun.since})`,
-        allowed: 'Finish it first: create-openclaw-secure store move --resume.',
-      },
-    ]
-  // The same kind of store at another address may be the same store: what is not in it will be noticed.
-  if (present === undefined || (present.store === answers.store && present.seal === answers.seal)) return []
+  const begun = unfinishedMoveProblems(layout)
+  const present = storedElsewhere(layout, answers)
+  if (begun.length > 0 || present === undefined) return begun
   return [
     {
-      field,
+      field: 'store',
       saw: `the secrets are in ${placeOf(present)}, not in ${placeOf(answers)}`,
       allowed: `Keep that, or move them: create-openclaw-secure store move --to ${answers.store}.`,
     },

@@ -7,6 +7,7 @@ import type { Layout } from '../deployment/layout.ts'
 import { packageFile } from '../deployment/package.ts'
 import type { ProcessRunner } from '../docker/process.ts'
 import { Exit, ToolError } from '../errors.ts'
+import { PROXY_PASSWORD } from '../gateway/policy.ts'
 import { parseJson } from '../json.ts'
 import type { Redactor, Secret } from '../secret.ts'
 import { findCredential, keepCredential } from './credential.ts'
@@ -30,7 +31,7 @@ export interface StoreSources {
 }
 
 /** Secrets that are not for the gateway do not lie in the folder that is mounted into it. */
-const isForGateway = (name: string) => name !== 'proxy_password'
+const isForGateway = (name: string) => name !== PROXY_PASSWORD
 
 /**
  * The store that the answers name. Nothing is contacted before the first call, and the libraries of the other stores are
@@ -41,13 +42,7 @@ export async function openStore(sources: StoreSources): Promise<SecretStore> {
   const credential = () => findCredential({ answers, layout, given: sources.credential?.(), env, redactor })
   switch (answers.store) {
     case 'docker':
-      if (answers.seal === 'none')
-        return new DockerSecretFiles({
-          documents: layout.store,
-          valuesOf: name => (isForGateway(name) ? layout.secrets : layout.store),
-          ownerOf: name => (isForGateway(name) ? owner() : undefined),
-          redactor,
-        })
+      if (answers.seal === 'none') return secretFiles(layout, owner, redactor)
       // What is encrypted the gateway cannot read: it is handed a copy, as from a store that is elsewhere.
       return new DockerSecretFiles({
         documents: layout.sealed,
@@ -81,6 +76,20 @@ export async function openStore(sources: StoreSources): Promise<SecretStore> {
       )
     }
   }
+}
+
+/** Docker secret files, which are the store and what the gateway reads at once. */
+export function secretFiles(
+  layout: Pick<Layout, 'store' | 'secrets'>,
+  owner: StoreSources['owner'],
+  redactor: Redactor,
+): DockerSecretFiles {
+  return new DockerSecretFiles({
+    documents: layout.store,
+    valuesOf: name => (isForGateway(name) ? layout.secrets : layout.store),
+    ownerOf: name => (isForGateway(name) ? owner() : undefined),
+    redactor,
+  })
 }
 
 /** The program in which 1Password's library runs. */

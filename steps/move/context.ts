@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { type Answers, placeOf } from '../../src/deployment/answers.ts'
 import { readIfPresent } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
-import { Exit, ToolError } from '../../src/errors.ts'
+import { Exit, type Problem, ToolError } from '../../src/errors.ts'
 import { parseJson } from '../../src/json.ts'
 import type { Redactor } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
@@ -49,6 +49,30 @@ export function unfinishedMove({ move }: Pick<Layout, 'move'>): MoveNote | undef
     'Compare both stores by hand, then remove the file. Nothing in them has been destroyed that is not in the other.',
     Exit.unknown,
   )
+}
+
+/** What is wrong with doing anything else to the secrets while a move has begun and not ended. */
+export function unfinishedMoveProblems(layout: Pick<Layout, 'move'>): Problem[] {
+  const begun = unfinishedMove(layout)
+  if (begun === undefined) return []
+  return [
+    {
+      field: 'store',
+      saw: `a move to another store was cut short (begun at ${begun.since})`,
+      allowed: 'Finish it first: create-openclaw-secure store move --resume.',
+    },
+  ]
+}
+
+/** The answers rendered last, where they name another kind of store than these: there the secrets are. */
+export function storedElsewhere(
+  layout: Pick<Layout, 'base' | 'root'>,
+  answers: Pick<Answers, 'store' | 'seal'>,
+): Answers | undefined {
+  const text = readIfPresent(renderedAnswers(layout))
+  const rendered = text === undefined ? undefined : readDeployment(text, layout.root).answers
+  // The same kind of store at another address may be the same store: what is not in it will be noticed.
+  return rendered?.store === answers.store && rendered.seal === answers.seal ? undefined : rendered
 }
 
 /**

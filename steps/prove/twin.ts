@@ -20,7 +20,7 @@ import { Journal } from '../../src/procedure/journal.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, type Redactor, type Secret } from '../../src/secret.ts'
-import { DockerSecretFiles } from '../../src/stores/docker.ts'
+import { secretFiles } from '../../src/stores/open.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import type { SetupContext } from '../setup/context.ts'
@@ -83,12 +83,7 @@ export class WeakCopy implements Twin {
     this.root = root
     this.layout = layoutOf(root)
     this.journal = new Journal(this.layout.journal, sources.now, sources.redactor)
-    this.store = new DockerSecretFiles({
-      documents: this.layout.store,
-      valuesOf: name => (name === 'proxy_password' ? this.layout.store : this.layout.secrets),
-      ownerOf: name => (name === 'proxy_password' ? undefined : this.#owner()),
-      redactor: sources.redactor,
-    })
+    this.store = secretFiles(this.layout, () => this.#owner(), sources.redactor)
     this.compose = new Compose(sources.docker, root, answers.name)
     this.bridgeAddress = bridgeNetwork(answers.name).gateway
   }

@@ -1,13 +1,12 @@
 import { readdirSync } from 'node:fs'
 import { isApart, placeOf } from '../../src/deployment/answers.ts'
-import { lookAt, readIfPresent } from '../../src/deployment/files.ts'
+import { lookAt } from '../../src/deployment/files.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD, secretNamesOf } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import { rotationId, type SecretStore } from '../../src/stores/store.ts'
-import { readDeployment } from '../../src/wizard/saved.ts'
-import { renderedAnswers, unfinishedMove } from '../move/context.ts'
+import { storedElsewhere, unfinishedMove } from '../move/context.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'layout' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
@@ -56,10 +55,7 @@ export const storeSecrets: Step<Needs> = {
 
 /** Under the lock now: a move may have begun or ended while this was being talked about, and the store would be empty. */
 function refuseMoved({ answers, layout }: Needs): void {
-  const rendered = readIfPresent(renderedAnswers(layout))
-  const present = rendered === undefined ? undefined : readDeployment(rendered, layout.root).answers
-  const isSame = present === undefined || (present.store === answers.store && present.seal === answers.seal)
-  if (isSame && unfinishedMove(layout) === undefined) return
+  if (storedElsewhere(layout, answers) === undefined && unfinishedMove(layout) === undefined) return
   throw new ToolError(
     'store_moved',
     'the secrets are being moved to another store, or have been moved',

@@ -7,6 +7,7 @@ import { processRunner } from '../../src/docker/process.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { DockerSecretFiles } from '../../src/stores/docker.ts'
 import { hostSeal, type Seal, sealProblem } from '../../src/stores/seal.ts'
+import type { SecretStore } from '../../src/stores/store.ts'
 import { scratch, some, thrown } from '../unit/support.ts'
 import { type Obstacle, storeContract } from './store.ts'
 
@@ -28,8 +29,7 @@ function place(owner?: { uid: number; gid: number }) {
 }
 
 /** A place with VALUE current and OLD previous, and the revision it is at. */
-async function filled() {
-  const here = place()
+async function filled<Here extends { open(): SecretStore }>(here: Here) {
   const store = here.open()
   const one = await store.commit(
     NAME,
@@ -102,22 +102,6 @@ function sealedPlace(seal: Seal = hostSeal(run)) {
   return { documents, redactor, open, path, document: join(documents, `${NAME}.json`) }
 }
 
-async function filledSealed(seal?: Seal) {
-  const here = sealedPlace(seal)
-  const store = here.open()
-  const one = await store.commit(
-    NAME,
-    'one-1',
-    await store.stage(NAME, { rotationId: 'one-1', value: new Secret(OLD) }, 0),
-  )
-  const revision = await store.commit(
-    NAME,
-    'two-2',
-    await store.stage(NAME, { rotationId: 'two-2', value: new Secret(VALUE) }, one),
-  )
-  return { ...here, store, revision }
-}
-
 describe.skipIf(problem !== undefined && process.env.LIVE !== 'required')(
   `with systemd credentials (${problem ?? 'they work here'})`,
   () => {
@@ -128,7 +112,7 @@ describe.skipIf(problem !== undefined && process.env.LIVE !== 'required')(
 
     describe('a sealed value', () => {
       it('is in no file of the store, in no encoding, and the store says that it seals', async () => {
-        const { documents, open } = await filledSealed()
+        const { documents, open } = await filled(sealedPlace())
         const finder = new Redactor()
         for (const value of [VALUE, OLD]) finder.learn(new Secret(value))
         const files = fs.readdirSync(documents)
@@ -139,18 +123,18 @@ describe.skipIf(problem !== undefined && process.env.LIVE !== 'required')(
       })
 
       it('is 0400, one link, and belongs to whoever runs this, not to the gateway’s user', async () => {
-        const { path } = await filledSealed()
+        const { path } = await filled(sealedPlace())
         const { mode, nlink, uid } = fs.lstatSync(path('two-2'))
         expect([(mode & 0o7777).toString(8), nlink, uid]).toEqual(['400', 1, process.getuid?.()])
       })
 
       it('is learnt by the redactor when it is loaded', async () => {
-        const { open, redactor } = await filledSealed()
+        const { open, redactor } = await filled(sealedPlace())
         await open().load(NAME)
         expect(redactor.clean(`${VALUE} ${OLD}`)).toBe('[secret] [secret]')
       })
 
-      const damages: Record<string, (here: Awaited<ReturnType<typeof filledSealed>>) => void> = {
+      const damages: Record<string, (here: ReturnType<typeof sealedPlace>) => void> = {
         'one byte of it is changed': ({ path }) => {
           const bytes = fs.readFileSync(path('two-2'))
           bytes.writeUInt8(bytes.readUInt8(70) ^ 1, 70)
@@ -163,7 +147,7 @@ describe.skipIf(problem !== undefined && process.env.LIVE !== 'required')(
       }
       for (const [what, damage] of Object.entries(damages))
         it(`is refused when ${what}: store_corrupt, what to do, and no value`, async () => {
-          const here = await filledSealed()
+          const here = await filled(sealedPlace())
           damage(here)
           const error = await thrown(() => here.open().load(NAME))
           expect(error).toMatchObject({ code: 'store_corrupt', hint: expect.stringMatching(/restore/i) })
@@ -172,7 +156,7 @@ describe.skipIf(problem !== undefined && process.env.LIVE !== 'required')(
         })
 
       it('is refused under the name of another secret', async () => {
-        const { documents, open, path } = await filledSealed()
+        const { documents, open, path } = await filled(sealedPlace())
         fs.copyFileSync(path('two-2'), path('two-2', 'openai_api_key'))
         fs.writeFileSync(
           join(documents, 'openai_api_key.json'),
@@ -195,7 +179,7 @@ describe('a store that seals', () => {
   }
 
   it('loads what belongs together, although another writer comes while it opens the values', async () => {
-    const { open, store, revision } = await filledSealed(slow)
+    const { open, store, revision } = await filled(sealedPlace(slow))
     const loading = open().load(NAME)
     await store.retire(NAME, revision)
     const loaded = some(await loading)
@@ -206,20 +190,22 @@ describe('a store that seals', () => {
 
   it('hands the seal nothing that could not be stored', async () => {
     const sealed: string[] = []
-    const { store, revision } = await filledSealed({
-      ...slow,
-      seal: (name, value) => {
-        sealed.push(name)
-        return slow.seal(name, value)
-      },
-    })
+    const { store, revision } = await filled(
+      sealedPlace({
+        ...slow,
+        seal: (name, value) => {
+          sealed.push(name)
+          return slow.seal(name, value)
+        },
+      }),
+    )
     await thrown(() => store.stage(NAME, { rotationId: '../x', value: new Secret(VALUE) }, revision))
     await thrown(() => store.stage(NAME, { rotationId: 'three-3', value: new Secret(VALUE) }, revision - 1))
     expect(sealed).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
   })
 
   it('changes nothing when the value cannot be sealed', async () => {
-    const { documents, open, store, revision } = await filledSealed(slow)
+    const { documents, open, store, revision } = await filled(sealedPlace(slow))
     const before = fs.readdirSync(documents)
     const broken = new DockerSecretFiles({
       documents,
@@ -242,7 +228,7 @@ function replace(path: string, content: string | Uint8Array): void {
 
 describe('a value of the Docker store', () => {
   it('is a file of its own, named by its rotation id, 0400, one link, never shared with its predecessor', async () => {
-    const { names, path } = await filled()
+    const { names, path } = await filled(place())
     expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.two-2`])
     for (const rotationId of ['one-1', 'two-2']) {
       const { mode, nlink } = fs.lstatSync(path(rotationId))
@@ -252,7 +238,7 @@ describe('a value of the Docker store', () => {
   })
 
   it('is in no document: those only name it', async () => {
-    const { document } = await filled()
+    const { document } = await filled(place())
     const text = fs.readFileSync(document, 'utf8')
     expect(text).not.toContain(VALUE)
     expect((fs.statSync(document).mode & 0o7777).toString(8)).toBe('600')
@@ -266,13 +252,13 @@ describe('a value of the Docker store', () => {
   })
 
   it('is learnt by the redactor when it is loaded', async () => {
-    const { open, redactor } = await filled()
+    const { open, redactor } = await filled(place())
     await open().load(NAME)
     expect(redactor.clean(`${VALUE} ${OLD}`)).toBe('[secret] [secret]')
   })
 
   it('is gone from the disk when it is retired, rolled back, replaced or destroyed', async () => {
-    const { names, revision, store } = await filled()
+    const { names, revision, store } = await filled(place())
     const retired = await store.retire(NAME, revision)
     expect(names()).toEqual([`${NAME}.two-2`])
     const staged = await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, retired)
@@ -285,7 +271,7 @@ describe('a value of the Docker store', () => {
   })
 
   it('that lost a race is not left on the disk', async () => {
-    const { names, open, revision, store } = await filled()
+    const { names, open, revision, store } = await filled(place())
     await store.stage(NAME, { rotationId: 'three-3', value: new Secret('x') }, revision)
     await thrown(() => open().stage(NAME, { rotationId: 'four-4', value: new Secret('y') }, revision))
     expect(names()).toEqual([`${NAME}.one-1`, `${NAME}.three-3`, `${NAME}.two-2`])
@@ -311,7 +297,7 @@ describe('a Docker store somebody tampered with', () => {
   }
   for (const [what, damage] of Object.entries(damages))
     it(`says store_corrupt when a value was ${what}, with its path and without any value`, async () => {
-      const { open, path } = await filled()
+      const { open, path } = await filled(place())
       damage(path('two-2'))
       const error = await thrown(() => open().load(NAME))
       expect(error).toMatchObject({ code: 'store_corrupt', message: expect.stringContaining(path('two-2')) })
@@ -331,7 +317,7 @@ describe('a Docker store somebody tampered with', () => {
   }
   for (const [what, text] of Object.entries(documents))
     it(`says store_corrupt when its document is ${what}, to every call, and keeps the values`, async () => {
-      const { document, names, store } = await filled()
+      const { document, names, store } = await filled(place())
       fs.writeFileSync(document, text)
       const calls = [
         store.load(NAME),
@@ -348,7 +334,7 @@ describe('a Docker store somebody tampered with', () => {
 
 describe('a Docker store after a kill', () => {
   it('between the new value and its document has the old state, and the next stage goes through', async () => {
-    const { open, path, revision } = await filled()
+    const { open, path, revision } = await filled(place())
     fs.writeFileSync(path('three-3'), 'half-written', { mode: 0o400 })
     const store = open()
     expect((await store.load(NAME))?.current?.value.expose()).toBe(VALUE)
@@ -357,7 +343,7 @@ describe('a Docker store after a kill', () => {
   })
 
   it('leaves no value behind that no document names, once the next change is made', async () => {
-    const { names, open, path, revision } = await filled()
+    const { names, open, path, revision } = await filled(place())
     fs.writeFileSync(path('never-1'), 'staged by a run that was killed', { mode: 0o400 })
     const store = open()
     await store.commit(
@@ -377,7 +363,7 @@ describe('a Docker store after a kill', () => {
   }
   for (const [what, [call, left]] of Object.entries(halfDone))
     it(`in the middle of ${what} has the value off the disk when ${what} is tried again`, async () => {
-      const { names, open, path, revision } = await filled()
+      const { names, open, path, revision } = await filled(place())
       const old = fs.readFileSync(path('one-1'))
       await call(open(), revision)
       // As if the kill had come after the document was written and before the file was removed.
@@ -387,7 +373,7 @@ describe('a Docker store after a kill', () => {
     })
 
   it('never removes a value of another secret', async () => {
-    const { names, store, revision, values } = await filled()
+    const { names, store, revision, values } = await filled(place())
     for (const other of ['gateway_token_2.one-1', 'openai_api_key.one-1'])
       fs.writeFileSync(join(values, other), 'theirs')
     await store.retire(NAME, revision)
@@ -396,7 +382,7 @@ describe('a Docker store after a kill', () => {
   })
 
   it('leaves unfinished files, which are no value to anybody', async () => {
-    const { values, open } = await filled()
+    const { values, open } = await filled(place())
     fs.writeFileSync(join(values, `.${NAME}.two-2.0123abcd.ocs-tmp`), 'half')
     expect(some(await open().load(NAME)).current?.value.expose()).toBe(VALUE)
   })
