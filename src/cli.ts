@@ -6,7 +6,7 @@ import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
 import { guarded } from './report/guard.ts'
-import { Redactor } from './secret.ts'
+import { Redactor, type Secret } from './secret.ts'
 import { type AnswerId, environmentName, type Question } from './wizard/question.ts'
 import { questions } from './wizard/questions.ts'
 
@@ -55,6 +55,14 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
       stderr ??= guarded(patient(process.stderr), redactor)
       return stderr
     },
+    // Around the guard, and to a terminal alone: a pipe or a file would keep it.
+    get reveal() {
+      if (!process.stdout.isTTY) return undefined
+      return (secret: Secret) => {
+        const value = secret.expose()
+        process.stdout.write(`${value}\n`)
+      }
+    },
     redactor,
     person: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     signal: stop.signal,
@@ -89,7 +97,7 @@ export async function run(program: Program, argv: readonly string[]): Promise<Ex
 
 /** Words that will be commands: nobody who types one means a folder. */
 const COMMANDS_TO_COME =
-  'rotate incident backup restore monitor maintain update diff remove egress lockdown unlock'.split(' ')
+  'incident backup restore monitor maintain update diff remove egress lockdown unlock'.split(' ')
 
 /** All commands. Each loads its own code when it is chosen: `--help` loads none. */
 function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
@@ -207,6 +215,39 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       finish(await (await import('./commands/import.ts')).storeImport(program, options)),
     )
 
+  withGlobals(
+    root
+      .command('rotate [secrets...]')
+      .description('a new gateway token, or another secret, while the gateway runs'),
+  )
+    .option('--all', 'every secret of the deployment')
+    .option('--resume', 'finish a rotation that was cut short, or take it back')
+    .option('--if-older-than <age>', 'leave younger ones as they are: 30d, 12h, 4w', age)
+    .addOption(
+      new Option('--schedule <interval>', 'let a timer of this machine do it').choices([
+        'monthly',
+        'weekly',
+        'off',
+      ]),
+    )
+    .option('--revoke-devices', 'also remove all paired devices: their own tokens outlive a rotation')
+    .option(
+      '--provider-key <id=@file|id=@->',
+      "a provider's new key, from a file or stdin; repeatable",
+      collect,
+    )
+    .option('--secret-value <name=@file|name=@->', 'the new value of a --secret; repeatable', collect)
+    .option('--prove-url <url>', 'a call that the provider answers only with a good key (GET, 2xx)')
+    .option('--prove-header <name>', 'the header that holds the key there (default: authorization, Bearer)')
+    .option('--clipboard', 'put the new value into the clipboard')
+    .option('--token-file <path>', 'write the new value into a new file, 0400')
+    .option('--reveal', 'show the new value, once, on this terminal')
+    .option('--start-timeout <seconds>', 'how long the gateway may take to start, if it must', seconds, 180)
+    .option(...OPEN_WITH, collect)
+    .action(async (secrets: string[], options) =>
+      finish(await (await import('./commands/rotate.ts')).rotate(program, secrets, options)),
+    )
+
   withGlobals(root.command('status').description('what runs, since when, and what is due'))
     .option(...OPEN_WITH)
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
@@ -318,6 +359,14 @@ function seconds(value: string): number {
   if (!Number.isInteger(number) || number < 1 || number > 3600)
     throw new InvalidArgumentError('allowed: a whole number of seconds from 1 to 3600')
   return number
+}
+
+/** "30d" in milliseconds. */
+function age(value: string): number {
+  const match = /^(\d{1,4})(h|d|w)$/.exec(value)
+  if (match === null)
+    throw new InvalidArgumentError('allowed: a number of hours, days or weeks: 12h, 30d, 4w')
+  return Number(match[1]) * { h: 3_600_000, d: 86_400_000, w: 604_800_000 }[match[2] as 'h' | 'd' | 'w']
 }
 
 function packageVersion(): string {

@@ -46,12 +46,15 @@ export class Compose {
       deadline: 180_000,
       onLine,
     })
-    if (code !== 0)
-      throw new ToolError(
-        'compose_up_failed',
-        `Docker Compose could not start the gateway: ${lastLine(stderr)}`,
-        'The files are complete: correct the cause and run the same command again.',
-      )
+    if (code !== 0) throw upFailed(stderr)
+  }
+
+  /** Makes the gateway's container anew, from the files as they are. Errors: `compose_up_failed`. */
+  async recreate(): Promise<void> {
+    const { code, stderr } = await this.call(['up', '--detach', '--no-build', '--force-recreate', SERVICE], {
+      deadline: 180_000,
+    })
+    if (code !== 0) throw upFailed(stderr)
   }
 
   /** Stops the containers and keeps them, their logs and their layer. */
@@ -97,6 +100,14 @@ export class Compose {
     )
     return stdout
   }
+}
+
+function upFailed(stderr: string): ToolError {
+  return new ToolError(
+    'compose_up_failed',
+    `Docker Compose could not start the gateway: ${lastLine(stderr)}`,
+    'The files are complete: correct the cause and run the same command again.',
+  )
 }
 
 function lastLine(text: string): string {

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { ensureDirectory, writeAtomic } from '../../src/deployment/files.ts'
 import { PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
+import type { Secret } from '../../src/secret.ts'
 import { must, type SetupContext } from './context.ts'
 import { ownerOf } from './folder.ts'
 import { isAsPlanned } from './plan.ts'
@@ -51,6 +52,11 @@ export const writePasswordFile: Step<Needs> = {
 async function passwordFile({ store }: Pick<Needs, 'store'>) {
   const password = (await store.load(PROXY_PASSWORD))?.current?.value
   if (password === undefined) throw new Error('the store lost the proxy password')
+  return passwordFileOf(password)
+}
+
+/** The file by which nginx knows a password: salted SHA-1, as nginx reads it (ngx_http_auth_basic_module). */
+export function passwordFileOf(password: Secret) {
   // A salt that follows from the password keeps a second run from rewriting the file.
   const salt = createHash('sha256').update(`salt:${password.expose()}`).digest().subarray(0, 16)
   const hash = createHash('sha1').update(password.expose()).update(salt).digest()

@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
-import { relative, resolve } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { Answers } from '../../src/deployment/answers.ts'
-import { errorCode, lookAt, repositoryAbove } from '../../src/deployment/files.ts'
+import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
+import { searchFolder } from '../../src/deployment/search.ts'
 import { ToolError } from '../../src/errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { parseCommentedJson } from '../../src/json.ts'
@@ -133,43 +133,4 @@ function gitUnknown(stderr: string): ToolError {
     `git could not say: ${stderr.trim().split('\n')[0] ?? ''}`,
     'Run git status in the deployment folder.',
   )
-}
-
-/** A search of more than this would take longer than everything else together. Bytes. */
-const MOST = 1024 ** 3
-
-/** A copy of the image's own Control UI: 1,500 files that OpenClaw unpacks and only ever reads. */
-const UNPACKED = '/cache/control-ui-assets'
-
-/** Every file below a folder that holds one of the secrets, by the value. Links are not followed. */
-async function searchFolder(
-  folder: string,
-  secrets: readonly Secret[],
-): Promise<{ searched: number; left: number; found: string[] }> {
-  const result = { searched: 0, left: 0, found: [] as string[] }
-  let bytes = 0
-  for await (const path of filesBelow(folder, `${folder}${UNPACKED}`)) {
-    try {
-      bytes += statSync(path).size
-      if (bytes > MOST) {
-        result.left += 1
-        continue
-      }
-      const content = await readFile(path)
-      result.searched += 1
-      if (secrets.some(secret => secret.isIn(content))) result.found.push(relative(folder, path))
-    } catch (error) {
-      // The running gateway removes files of its own; one that cannot be read is another matter.
-      if (errorCode(error) !== 'ENOENT') throw error
-    }
-  }
-  return result
-}
-
-async function* filesBelow(folder: string, except: string): AsyncGenerator<string> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const path = resolve(folder, entry.name)
-    if (entry.isFile()) yield path
-    else if (entry.isDirectory() && path !== except) yield* filesBelow(path, except)
-  }
 }

@@ -1,0 +1,99 @@
+import { resolve } from 'node:path'
+import type { Found } from '../../steps/rotate/context.ts'
+import { type Answers, placeOf } from '../deployment/answers.ts'
+import type { Layout } from '../deployment/layout.ts'
+import { addressOf } from '../deployment/plan.ts'
+import { GATEWAY_TOKEN, PROXY_PASSWORD, secretFileName } from '../gateway/policy.ts'
+
+/** One secret that was rotated, or whose rotation was finished. */
+export interface Rotated {
+  name: string
+  resumed: boolean
+  found: Found
+}
+
+/** What would be done, for `--dry-run`. */
+export function preview(
+  answers: Answers,
+  begun: readonly string[],
+  due: readonly string[],
+  { revokeDevices }: { revokeDevices?: boolean },
+): string {
+  const steps = (name: string) =>
+    name === PROXY_PASSWORD
+      ? 'a new value into the store; proxy/htpasswd is written, for you to install; the old one is destroyed'
+      : `a new value into the store; a new file in secrets/; openclaw.json is pointed to it; ${
+          name === GATEWAY_TOKEN
+            ? 'the gateway has to take the new one and to refuse the old one'
+            : 'the gateway has to work by it'
+        }; the old one is destroyed`
+  return [
+    `Secrets live in ${placeOf(answers)}`,
+    ...begun.map(name => `${name}: the rotation that was cut short is finished, or taken back`),
+    ...due.map(name => `${name}: ${steps(name)}`),
+    ...(begun.length + due.length === 0 ? ['Nothing is due'] : []),
+    ...(revokeDevices === true ? ['All paired devices are removed'] : []),
+  ].join('\n')
+}
+
+/** What the person has to know now: where the new value is, who needs it, and what was found. Never the value. */
+export function rotatedWords(
+  answers: Answers,
+  layout: Layout,
+  done: readonly Rotated[],
+  { lines, names, due }: { lines: readonly string[]; names: readonly string[]; due: readonly string[] },
+): string {
+  const asked = names.filter(name => !due.includes(name) && !done.some(one => one.name === name))
+  return [
+    '',
+    ...done.flatMap(one => about(one, answers, layout)),
+    ...lines,
+    ...(asked.length > 0 ? [`Nothing to do for ${asked.join(', ')}`] : []),
+    '',
+  ].join('\n')
+}
+
+function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layout): string[] {
+  const { next, old, applied, left, devices } = found
+  const current = next ?? old
+  if (next === undefined) return [`${name}: nothing was half-way any more`]
+  const how = applied === undefined ? '' : `, by ${applied.by} in ${(applied.took / 1000).toFixed(2)} s`
+  return [
+    `${name} ${resumed ? 'is finished' : 'is new'}${how}; fingerprint ${next.value.fingerprint(name)}`,
+    ...(current === undefined || name === PROXY_PASSWORD
+      ? []
+      : [
+          `It is in ${resolve(layout.secrets, secretFileName({ name, ...current }))} (cat it; it is not shown here)`,
+        ]),
+    ...(left !== undefined && left.length > 0
+      ? [`The old value, which opens nothing any more, still stands in ${left.slice(0, 5).join(', ')}`]
+      : []),
+    ...(name === GATEWAY_TOKEN ? clients(answers, devices) : []),
+    ...(name === PROXY_PASSWORD
+      ? [
+          'nginx asks for the old one until you install the file (README.md, "nginx"):',
+          `  sudo install -m 0640 -g www-data ${resolve(layout.root, 'proxy/htpasswd')} /etc/nginx/${answers.name}.htpasswd`,
+        ]
+      : []),
+  ]
+}
+
+/** Who has to be told, and how. */
+function clients(answers: Answers, devices: Found['devices']): string[] {
+  return [
+    'Who used the old token needs the new one:',
+    `  Control UI   ${addressOf(answers)}: paste it once more; its old login has ended`,
+    '  openclaw     on other machines: gateway.remote.token in their openclaw.json, best as a reference to a file of theirs',
+    '  nodes        that connect with the token: OPENCLAW_GATEWAY_TOKEN where they run, or pair them as devices',
+    ...(devices === undefined
+      ? [
+          'Which devices are paired could not be seen: docker compose exec openclaw-gateway node openclaw.mjs devices list',
+        ]
+      : devices.length === 0
+        ? ['No device is paired: nobody has a token of another kind.']
+        : [
+            `${devices.length} paired ${devices.length === 1 ? 'device keeps a token of its' : 'devices keep tokens of their'} own: ${devices.map(({ name }) => name).join(', ')}`,
+            'If the old token has leaked: rotate --revoke-devices removes them all.',
+          ]),
+  ]
+}

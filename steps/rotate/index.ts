@@ -1,0 +1,101 @@
+import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
+import { GATEWAY_TOKEN, PROXY_PASSWORD } from '../../src/gateway/policy.ts'
+import type { Journal } from '../../src/procedure/journal.ts'
+import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { applyNew, applyOld, NOT_PROVEN } from './apply.ts'
+import { callProvider } from './call.ts'
+import { closeRotation, commitNew, retireOld, searchOld, unstageNew } from './commit.ts'
+import { procedureOf, type RotateContext } from './context.ts'
+import { reviewDevices } from './devices.ts'
+import { lookAtSecret, recall } from './look.ts'
+import { writeProxyPassword } from './proxy.ts'
+import { deliverNew, stageNew } from './stage.ts'
+
+/**
+ * From one value of a secret to the next while the gateway runs. The order is the safety: the store has both values before
+ * the gateway hears of the new one, and forgets the old one only after the gateway has been seen to refuse it. Killed
+ * anywhere, the same steps go on from what the store and the gateway say.
+ */
+export function rotateSteps(name: string): readonly Step<RotateContext>[] {
+  if (name === PROXY_PASSWORD) return [lookAtSecret, stageNew, writeProxyPassword, commitNew, retireOld]
+  const steps = [lookAtSecret, callProvider, stageNew, deliverNew, applyNew, commitNew, retireOld, searchOld]
+  return name === GATEWAY_TOKEN ? [...steps, reviewDevices] : steps
+}
+
+/** Back to the old value: proven first, and then the new one is forgotten. */
+export const backSteps: readonly Step<RotateContext>[] = [lookAtSecret, applyOld, unstageNew]
+
+/**
+ * Rotates one secret, or goes on with a rotation that was cut short. What the gateway does not take is taken back.
+ * Errors: `rotation_rolled_back` (exit 3: the old value is in force, proven); anything else that happens half-way keeps
+ * both values in the store and ends with 4: `resume` goes on.
+ */
+export async function rotateSecret(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
+  const procedure = procedureOf(ctx.name)
+  try {
+    if (ctx.resume && wasGoingBack(ctx.journal, procedure)) return await goBack(ctx, runtimeOf, undefined)
+    await runProcedure(procedure, await stepsLeft(ctx), ctx, runtimeOf())
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error
+    if (error.code === ROLLED_BACK) throw error
+    if (error.code === NOT_PROVEN && ctx.found.stage === 'staged' && !wasGoingBack(ctx.journal, procedure)) {
+      ctx.resume = true
+      return goBack(ctx, runtimeOf, error)
+    }
+    throw halfWay(error, ctx)
+  }
+}
+
+/** All of them skip what is done; but where nothing is half-way, going on must not begin anew. */
+async function stepsLeft(ctx: RotateContext): Promise<readonly Step<RotateContext>[]> {
+  if (ctx.resume) await recall(ctx)
+  return ctx.resume && ctx.found.stage === 'none'
+    ? [lookAtSecret, retireOld, closeRotation]
+    : rotateSteps(ctx.name)
+}
+
+const ROLLED_BACK = 'rotation_rolled_back'
+
+async function goBack(
+  ctx: RotateContext,
+  runtimeOf: () => Runtime,
+  cause: ToolError | undefined,
+): Promise<never> {
+  try {
+    await runProcedure(procedureOf(ctx.name), backSteps, ctx, runtimeOf())
+  } catch (error) {
+    throw error instanceof ToolError ? halfWay(error, ctx) : error
+  }
+  throw new ToolError(
+    ROLLED_BACK,
+    `the rotation of ${ctx.name} was taken back: ${cause?.message ?? 'an earlier run had begun to take it back'}`,
+    'The old value is in force, and proven to be. Correct the cause and run the command again.',
+    Exit.unknown,
+    cause,
+  )
+}
+
+/** Whether the last run of this rotation was on its way back: then that is where it goes on. */
+function wasGoingBack(journal: Pick<Journal, 'read'>, procedure: string): boolean {
+  const events = journal.read().filter(event => event.procedure === procedure)
+  const own = events.filter(event => event.run === events.at(-1)?.run)
+  return (
+    !own.some(({ event }) => event === 'done') && own.some(({ step }) => step?.startsWith('rotate.back.'))
+  )
+}
+
+/** An error in the middle of a rotation: what it says, and that nobody is locked out. */
+function halfWay(error: ToolError, { name, found, journal }: RotateContext): ToolError {
+  const isBegun = journal.read().findLast(({ procedure }) => procedure === procedureOf(name))
+  if (
+    found.stage === 'none' ||
+    found.stage === undefined ||
+    isBegun === undefined ||
+    isBegun.event === 'done'
+  )
+    return error
+  const hint = `The rotation of ${name} is half-way, and nobody is locked out: the store has both values. create-openclaw-secure rotate --resume goes on from here.`
+  if (error instanceof Cancelled) return new Cancelled(hint)
+  return new ToolError(error.code, error.message, `${error.hint} ${hint}`.trim(), Exit.interrupted, error)
+}
