@@ -142,7 +142,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
         {
           field: 'command',
           given: directory,
-          allowed: 'setup, verify, status or store: this version does not have it yet',
+          allowed: 'setup, verify, rotate, status or store: this version does not have it yet',
           flag: `./${directory} if you mean a folder of that name`,
         },
       ])

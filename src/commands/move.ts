@@ -10,6 +10,7 @@ import {
 import { abandonMove, abandonUnseen, destroyOld, leaveOld } from '../../steps/move/destroy.ts'
 import { moveSteps } from '../../steps/move/index.ts'
 import { withStoreOf } from '../../steps/move/switch.ts'
+import { unfinishedRotationProblems } from '../../steps/rotate/context.ts'
 import { type Answers, placeOf } from '../deployment/answers.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
@@ -300,8 +301,8 @@ function refuse(session: Session, options: MoveOptions, begun: MoveNote | undefi
     })
   if (begun === undefined && to === undefined)
     problems.push({ field: 'store', allowed: 'docker, vault, 1password', flag: '--to' })
-  if (begun !== undefined)
-    problems.push(...otherPlace(session, { ...given, ...(to && { store: [to] }) }, begun))
+  if (begun === undefined) problems.push(...unfinishedRotationProblems(session.journal))
+  else problems.push(...otherPlace(session, { ...given, ...(to && { store: [to] }) }, begun))
   const consent = agreed === true || resume === true || abandon === true
   if (!session.interactive && options.dryRun !== true && !(options.yes === true && consent))
     problems.push({

@@ -25,6 +25,8 @@ export interface Program {
   stdin: Readable & { isTTY?: boolean }
   stdout: Writable & { isTTY?: boolean }
   stderr: Writable & { isTTY?: boolean }
+  /** Shows a secret to the person: the one way past the guard of stdout. Only where stdout is a terminal. */
+  reveal?: ((secret: Secret) => void) | undefined
   /** Knows every secret that lives in this process; stdout and stderr go through it. */
   redactor: Redactor
   person: { uid: number; gid: number }

@@ -3,7 +3,9 @@ import type { Found } from '../../steps/rotate/context.ts'
 import { type Answers, placeOf } from '../deployment/answers.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { addressOf } from '../deployment/plan.ts'
+import type { ToolError } from '../errors.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD, secretFileName } from '../gateway/policy.ts'
+import { STORE_CREDENTIAL } from './rotate-input.ts'
 
 /** One secret that was rotated, or whose rotation was finished. */
 export interface Rotated {
@@ -20,13 +22,15 @@ export function preview(
   { revokeDevices }: { revokeDevices?: boolean },
 ): string {
   const steps = (name: string) =>
-    name === PROXY_PASSWORD
-      ? 'a new value into the store; proxy/htpasswd is written, for you to install; the old one is destroyed'
-      : `a new value into the store; a new file in secrets/; openclaw.json is pointed to it; ${
-          name === GATEWAY_TOKEN
-            ? 'the gateway has to take the new one and to refuse the old one'
-            : 'the gateway has to work by it'
-        }; the old one is destroyed`
+    name === STORE_CREDENTIAL
+      ? 'a new secret id, which has to open the store; every other one of this role is destroyed'
+      : name === PROXY_PASSWORD
+        ? 'a new value into the store; proxy/htpasswd is written, for you to install; the old one is destroyed'
+        : `a new value into the store; a new file in secrets/; openclaw.json is pointed to it; ${
+            name === GATEWAY_TOKEN
+              ? 'the gateway has to take the new one and to refuse the old one'
+              : 'the gateway has to work by it'
+          }; the old one is destroyed`
   return [
     `Secrets live in ${placeOf(answers)}`,
     ...begun.map(name => `${name}: the rotation that was cut short is finished, or taken back`),
@@ -41,19 +45,22 @@ export function rotatedWords(
   answers: Answers,
   layout: Layout,
   done: readonly Rotated[],
-  { lines, names, due }: { lines: readonly string[]; names: readonly string[]; due: readonly string[] },
+  told: { lines: readonly string[]; names: readonly string[]; due: readonly string[]; failed: boolean },
 ): string {
+  const { lines, names, due, failed } = told
   const asked = names.filter(name => !due.includes(name) && !done.some(one => one.name === name))
   return [
     '',
     ...done.flatMap(one => about(one, answers, layout)),
     ...lines,
-    ...(asked.length > 0 ? [`Nothing to do for ${asked.join(', ')}`] : []),
+    ...(asked.length > 0 && !failed ? [`Nothing to do for ${asked.join(', ')}`] : []),
     '',
   ].join('\n')
 }
 
 function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layout): string[] {
+  if (name === STORE_CREDENTIAL)
+    return ['The secret id that opens the store is new, and every other one is destroyed']
   const { next, old, applied, left, devices } = found
   const current = next ?? old
   if (next === undefined) return [`${name}: nothing was half-way any more`]
@@ -96,4 +103,27 @@ function clients(answers: Answers, devices: Found['devices']): string[] {
             'If the old token has leaked: rotate --revoke-devices removes them all.',
           ]),
   ]
+}
+
+/** The same for `--json`. */
+export function bodyOf(
+  done: readonly Rotated[],
+  errors: readonly ToolError[],
+  names: readonly string[],
+  due: readonly string[],
+) {
+  return {
+    rotated: done.map(({ name, resumed, found }) => ({
+      secret: name,
+      resumed,
+      fingerprint: (found.next ?? found.old)?.value.fingerprint(name),
+      rotation: (found.next ?? found.old)?.rotationId,
+      by: found.applied?.by,
+      milliseconds: found.applied?.took,
+      devices: found.devices?.length,
+      oldValueIn: found.left,
+    })),
+    notDue: names.filter(name => !due.includes(name)),
+    failed: errors.map(({ code, message, hint }) => ({ code, message, hint })),
+  }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { storedElsewhere, unfinishedMoveProblems } from '../../steps/move/context.ts'
+import { unfinishedRotationProblems } from '../../steps/rotate/context.ts'
 import type { Found, SetupContext } from '../../steps/setup/context.ts'
 import { setupSteps } from '../../steps/setup/index.ts'
 import { exitOf, type Notice } from '../../steps/setup/notice.ts'
@@ -110,8 +111,8 @@ export async function setup(program: Program, directory: string, options: SetupO
 }
 
 /** Another store would be an empty one, and a new token would be made for it: moving is another command. */
-function storeProblem({ layout }: Session, answers: Answers): Problem[] {
-  const begun = unfinishedMoveProblems(layout)
+function storeProblem({ layout, journal }: Session, answers: Answers): Problem[] {
+  const begun = [...unfinishedMoveProblems(layout), ...unfinishedRotationProblems(journal)]
   const present = storedElsewhere(layout, answers)
   if (begun.length > 0 || present === undefined) return begun
   return [

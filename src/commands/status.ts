@@ -18,6 +18,7 @@ import {
   type Program,
   storeOf,
 } from './program.ts'
+import { rotationStatus } from './status-schedule.ts'
 import { savedAnswers } from './verify.ts'
 
 const DAY = 86_400_000
@@ -72,6 +73,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     gateway = `cannot be looked at: ${error.message}`
   }
 
+  const rotation = await rotationStatus(session, program.person.uid, born, now)
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
@@ -84,6 +86,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ...(tokenDays !== undefined && tokenDays >= TOKEN_DAYS
       ? [`a new gateway token (this one is ${tokenDays} days old)`]
       : []),
+    ...rotation.due,
     ...(imageDays !== undefined && imageDays >= IMAGE_DAYS
       ? [`a look for a newer image (this one is ${imageDays} days old)`]
       : []),
@@ -110,6 +113,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
         ? (unseen ?? 'none stored')
         : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`,
     ],
+    ...rotation.rows,
     ['journal', chain.intact ? `${chain.events} events, chain intact` : `broken at line ${chain.broken}`],
     ['due', due.join('; ') || 'nothing'],
   ]
@@ -126,6 +130,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
           imageDays,
           store: answers.store,
           token: { fingerprint, days: tokenDays },
+          rotation: rotation.body,
           journal: chain,
           due,
         },

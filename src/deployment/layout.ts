@@ -21,6 +21,10 @@ export interface Layout {
   sealed: string
   /** What opens a store that is elsewhere, one file a store. Never mounted anywhere. */
   credentials: string
+  /** What was scheduled, with the copy of this program that is run, and what cron's runs have said. */
+  schedule: string
+  tool: string
+  scheduleLog: string
   cases: string
   runbooks: string
 }
@@ -44,6 +48,9 @@ export function layoutOf(directory: string): Layout {
     store: resolve(own, 'store'),
     sealed: resolve(own, 'sealed'),
     credentials: resolve(own, 'credentials'),
+    schedule: resolve(own, 'schedule.json'),
+    tool: resolve(own, 'tool'),
+    scheduleLog: resolve(own, 'schedule.log'),
     cases: resolve(root, 'cases'),
     runbooks: resolve(root, 'runbooks'),
   }

@@ -23,6 +23,11 @@ export interface RunOptions {
   cap?: number
   /** Called with each line of stdout and stderr as it comes, redacted. */
   onLine?: (line: string) => void
+  /**
+   * The child leaves somebody behind who is to live on (what holds a clipboard does) and keeps the child's outputs open:
+   * they are not read, and not waited for. Until the child itself has ended, deadline and signals end all of them.
+   */
+  leaves?: boolean
 }
 
 /** Runs one program to its end. */
@@ -58,6 +63,7 @@ export function processRunner(
       env: { ...env, ...options.environment },
       extendEnv: false,
       stdin: 'pipe',
+      ...(options.leaves === true ? { stdout: 'ignore' as const, stderr: 'ignore' as const } : {}),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       input:
         input === undefined ? '' : typeof input === 'object' && 'expose' in input ? input.expose() : input,

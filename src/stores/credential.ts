@@ -1,9 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Answers } from '../deployment/answers.ts'
-import { ensureDirectory, lookAt, readIfPresent, writeAtomic } from '../deployment/files.ts'
+import { ensureDirectory, lookAt, readIfPresent, syncDirectory, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
-import { Exit, ToolError } from '../errors.ts'
+import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { type Redactor, Secret } from '../secret.ts'
 
 /** A store that somebody else runs, and that has to be opened. */
@@ -18,9 +18,10 @@ export function credentialNameOf(answers: Pick<Answers, 'store' | 'vaultAuth'>):
 }
 
 /**
- * What opens the store, from the first place that has it: what the person gave now, the file the answers name (read
- * anew each time: a JWT is renewed there), the one systemd hands over as STORE_credential (systemd.exec(5)), the one kept
- * in `.secure/credentials`. Errors: `store_credential`, with the flag that brings one.
+ * What opens the store, from the first place that has it: what the person gave now, the one systemd hands over as
+ * STORE_credential (systemd.exec(5); whoever runs us so may not let us see the file it came from), the file the answers
+ * name (read anew each time: a JWT is renewed there), the one kept in `.secure/credentials`. Errors: `store_credential`,
+ * with the flag that brings one.
  */
 export function findCredential(sources: {
   answers: Pick<Answers, 'store' | 'vaultAuth' | 'credentialFile'>
@@ -32,10 +33,10 @@ export function findCredential(sources: {
   const { answers, layout, given, env, redactor } = sources
   if (given !== undefined) return redactor.learn(given)
   const places = [
-    answers.credentialFile,
     env.CREDENTIALS_DIRECTORY === undefined
       ? ''
       : resolve(env.CREDENTIALS_DIRECTORY, `${answers.store}_credential`),
+    answers.credentialFile,
     credentialPath(layout, answers.store),
   ]
   for (const path of places) {
@@ -57,8 +58,15 @@ export function keptCredential(
   layout: Pick<Layout, 'credentials'>,
   answers: Pick<Answers, 'store'>,
 ): Secret | undefined {
-  const text = readIfPresent(credentialPath(layout, answers.store))?.trim()
-  return text === undefined || text === '' ? undefined : new Secret(text)
+  return secretIn(credentialPath(layout, answers.store))
+}
+
+/** What is going to open the store, in a rotation that has not come to its switch; undefined when there is none. */
+export function nextCredential(
+  layout: Pick<Layout, 'credentials'>,
+  answers: Pick<Answers, 'store'>,
+): Secret | undefined {
+  return secretIn(nextPath(layout, answers.store))
 }
 
 /**
@@ -76,9 +84,40 @@ export function keepCredential(
   writeAtomic(credentialPath(layout, store), value, 0o400)
 }
 
-/** Forgets our copy of what opened a store. */
+/** Keeps what is going to open the store beside what does now: 0400, before it is used. */
+export function keepNextCredential(
+  layout: Pick<Layout, 'credentials'>,
+  store: RemoteStore,
+  value: Secret,
+): void {
+  ensureDirectory(layout.credentials, 0o700)
+  writeAtomic(nextPath(layout, store), value, 0o400)
+}
+
+/** The next one becomes the one, in one step: whoever reads finds the old one or the new one. */
+export function switchCredential(layout: Pick<Layout, 'credentials'>, store: RemoteStore): void {
+  try {
+    renameSync(nextPath(layout, store), credentialPath(layout, store))
+    syncDirectory(layout.credentials)
+    // It did not come out of that wrapping.
+    rmSync(spentPath(layout, store), { force: true })
+  } catch (error) {
+    throw explainWriteError(error, credentialPath(layout, store))
+  }
+}
+
+/** When what opens the store was written here; undefined when it is not kept here. */
+export function credentialWrittenAt(
+  layout: Pick<Layout, 'credentials'>,
+  store: RemoteStore,
+): Date | undefined {
+  return lookAt(credentialPath(layout, store))?.mtime
+}
+
+/** Forgets our copy of what opened a store, and of what was going to. */
 export function forgetCredential(layout: Pick<Layout, 'credentials'>, store: Answers['store']): void {
-  for (const path of [credentialPath(layout, store), spentPath(layout, store)]) rmSync(path, { force: true })
+  for (const path of [credentialPath(layout, store), spentPath(layout, store), nextPath(layout, store)])
+    rmSync(path, { force: true })
 }
 
 /** Whether this token was unwrapped by an earlier run, and what was in it is kept here. */
@@ -94,7 +133,10 @@ export function isSpent(
   )
 }
 
-/** Files with what opens a store that is not in use: a move that was cut short may have left one. */
+/**
+ * Files with what opens a store that is not in use: a move that was cut short may have left one. What a rotation of the
+ * store in use has left beside its file is no such thing: the same rotation, repeated, takes care of it.
+ */
 export function leftoverCredentials(
   { credentials }: Pick<Layout, 'credentials'>,
   store: Answers['store'],
@@ -110,6 +152,15 @@ const SPENT = 'wrapping token'
 
 function spentPath(layout: Pick<Layout, 'credentials'>, store: Answers['store']): string {
   return `${credentialPath(layout, store)}.unwrapped-from`
+}
+
+function nextPath(layout: Pick<Layout, 'credentials'>, store: Answers['store']): string {
+  return `${credentialPath(layout, store)}.next`
+}
+
+function secretIn(path: string): Secret | undefined {
+  const text = readIfPresent(path)?.trim()
+  return text === undefined || text === '' ? undefined : new Secret(text)
 }
 
 function credentialPath({ credentials }: Pick<Layout, 'credentials'>, store: Answers['store']): string {

@@ -1,14 +1,11 @@
 import * as z from 'zod'
 import { Exit, ToolError, visible } from '../errors.ts'
-import { type Redactor, Secret } from '../secret.ts'
+import type { Redactor, Secret } from '../secret.ts'
 import { denied, VaultClient, type VaultPlace } from './vault-client.ts'
-import { unwrapSecretId } from './vault-session.ts'
+import { newSecretId, policyText, rotationRights, WRAP_TTL } from './vault-secret-id.ts'
 
 /** The one secret that the gateway itself may ever read in Vault: what it answers to. */
 const GATEWAY_SECRET = 'gateway_token'
-
-/** How long the new secret id can be unwrapped. We do it at once. */
-const WRAP_TTL = '60s'
 
 interface Call {
   path: string
@@ -29,10 +26,10 @@ const Mounted = z.object({ type: z.string(), options: z.nullish(z.record(z.strin
 const Mounts = z.object({ data: z.record(z.string(), Mounted) })
 const RoleId = z.object({ data: z.object({ role_id: z.string() }) })
 const Policy = z.object({ data: z.object({ policy: z.string() }) })
-const Wrap = z.object({ wrap_info: z.object({ token: z.string().min(1) }) })
 
 /** What each policy is for, and what it says. A `+` stands for one segment: nothing below another deployment's path. */
-function policiesOf({ mount, path }: VaultPlace) {
+function policiesOf(place: VaultPlace, role: string) {
+  const { mount, path } = place
   return {
     rotator: `# Keeps the secrets of one OpenClaw deployment: compare and swap, no listing, no undelete.
 path "${mount}/data/${path}/+" {
@@ -53,7 +50,8 @@ path "auth/token/revoke-self" {
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }
-`,
+# Rotates its own secret id: makes a new one, and destroys the others.
+${policyText(rotationRights(place, role))}`,
     gateway: `# Reads the one secret that an OpenClaw gateway answers to. Nothing uses it unless you give it to somebody.
 path "${mount}/data/${path}/${GATEWAY_SECRET}" {
   capabilities = ["read"]
@@ -88,7 +86,7 @@ function callsOf(place: VaultPlace) {
       body: { type: 'approle' },
     },
   ]
-  const policies = Object.entries(policiesOf(place)).map(([kind, policy]) => ({
+  const policies = Object.entries(policiesOf(place, name)).map(([kind, policy]) => ({
     path: `sys/policies/acl/${name}-${kind}`,
     body: { policy },
   }))
@@ -169,11 +167,12 @@ export async function bootstrap(
   }
   await expectFree(client, place, `${appRole}/role-id`, policies[0], token)
   for (const call of [...policies, ...roles]) await post(call)
-  const until = client.until()
-  const request = { method: 'POST', path: secretId, body: {}, token, until, wrapTtl: WRAP_TTL } as const
-  const { wrap_info } = await client.get(request, Wrap)
-  const wrapping = redactor.learn(new Secret(wrap_info.token))
-  return redactor.learn(await unwrapSecretId(client, place, wrapping, until))
+  return newSecretId((request, shape) => client.get({ ...request, token }, shape), secretId, {
+    client,
+    place,
+    redactor,
+    until: client.until(),
+  })
 }
 
 /** Every deployment has this one. */

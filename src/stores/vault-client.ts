@@ -21,7 +21,8 @@ export interface VaultPlace {
 
 /** One request. */
 export interface VaultRequest {
-  method: 'GET' | 'POST' | 'DELETE'
+  /** LIST is a GET that asks for a list: proxies know no such verb. */
+  method: 'GET' | 'POST' | 'DELETE' | 'LIST'
   /** Below `/v1/`, without a leading slash. */
   path: string
   body?: Readonly<Record<string, unknown>>
@@ -101,8 +102,8 @@ export class VaultClient {
       ...(wrapTtl === undefined ? {} : { 'X-Vault-Wrap-TTL': wrapTtl }),
     }
     const options = {
-      path: `/${path}`,
-      method,
+      path: method === 'LIST' ? `/${path}?list=true` : `/${path}`,
+      method: method === 'LIST' ? 'GET' : method,
       headers,
       until,
       ...(body === undefined ? {} : { json: body }),
@@ -136,7 +137,7 @@ export class VaultClient {
 
   /** Why Vault would not, in words that name the path and what to allow. */
   refusal({ method, path }: Pick<VaultRequest, 'method' | 'path'>, answer: VaultAnswer): ToolError {
-    const verb = { GET: 'read', POST: 'create and update', DELETE: 'delete' }[method]
+    const verb = { GET: 'read', POST: 'create and update', DELETE: 'delete', LIST: 'list' }[method]
     if (answer.status === 401 || answer.status === 403)
       return denied(
         `Vault at ${this.where} refuses to ${verb === 'create and update' ? 'write' : verb} ${path} (HTTP ${answer.status})`,

@@ -2,6 +2,7 @@ import type { Answers } from '../../src/deployment/answers.ts'
 import type { FileOwner } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import type { Docker } from '../../src/docker/engine.ts'
+import type { Problem } from '../../src/errors.ts'
 import type { Device } from '../../src/gateway/devices.ts'
 import type { Gateway } from '../../src/gateway/running.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
@@ -75,6 +76,15 @@ export function unfinishedRotations(journal: Pick<Journal, 'read'>): { name: str
   return [...last]
     .filter(([, { isOver }]) => !isOver)
     .map(([procedure, { since }]) => ({ name: procedure.slice(PREFIX.length), since }))
+}
+
+/** What is wrong with changing anything else about the secrets while a rotation is half-way. */
+export function unfinishedRotationProblems(journal: Pick<Journal, 'read'>): Problem[] {
+  return unfinishedRotations(journal).map(({ name, since }) => ({
+    field: name,
+    saw: `a rotation was cut short (begun at ${since})`,
+    allowed: 'Finish it first: create-openclaw-secure rotate --resume.',
+  }))
 }
 
 const PREFIX = procedureOf('')

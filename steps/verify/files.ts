@@ -4,13 +4,14 @@ import { parse } from 'yaml'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
-import type { ProcessRunner } from '../../src/docker/process.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
+import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Suppression } from '../../src/procedure/step.ts'
+import { scheduleState } from '../../src/schedule/schedule.ts'
 import type { Secret } from '../../src/secret.ts'
 import { keptCredential } from '../../src/stores/credential.ts'
 import type { SecretStore, StoredSecret } from '../../src/stores/store.ts'
@@ -69,6 +70,8 @@ export function ownFiles(sources: FileSources): FileWorld {
     policy: once(async () => record(parseCommentedJson(readFileSync(layout.configFile, 'utf8')))),
     service,
     profile: once(async () => profileOf((await service()).securityOpt, layout)),
+    // Whoever looks is whose scheduler can be asked.
+    schedule: once(() => scheduleState(layout, { run, uid: process.getuid?.() ?? 0 }, now)),
     journal: () => journal.read(),
     chain: () => journal.verifyChain(),
   }

@@ -130,6 +130,7 @@ export function foreignFiles(
     policy,
     service,
     profile: once(async () => profileOf((await service()).securityOpt, layout)),
+    schedule: async () => undefined,
     journal: () => [],
     chain: () => ({ intact: true, events: 0 }),
   }

@@ -66,6 +66,7 @@ import { portsSingle } from './ports-single.ts'
 import { portsUnreachable } from './ports-unreachable.ts'
 import { privilegesNone } from './privileges-none.ts'
 import { rootfsReadonly } from './rootfs-readonly.ts'
+import { rotateScheduled } from './rotate-scheduled.ts'
 import { seccompCalls } from './seccomp-calls.ts'
 import { seccompEnforced } from './seccomp-enforced.ts'
 import { secretsAudit } from './secrets-audit.ts'
@@ -101,6 +102,7 @@ export const checks: readonly VerifyCheck[] = [
   tokenGuessed,
   tokenLimiter,
   tokenAge,
+  rotateScheduled,
   tokenOwn,
   gatewayApi,
   composePorts,

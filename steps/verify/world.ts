@@ -6,6 +6,7 @@ import type { Judges } from '../../src/gateway/judges.ts'
 import type { Status } from '../../src/gateway/probe.ts'
 import type { ChainState, JournalEvent } from '../../src/procedure/journal.ts'
 import type { Suppression } from '../../src/procedure/step.ts'
+import type { ScheduleState } from '../../src/schedule/schedule.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { StoredSecret } from '../../src/stores/store.ts'
 import type { Service } from './service.ts'
@@ -40,6 +41,8 @@ export interface FileWorld {
   service(): Promise<Service>
   /** The seccomp profile that the Compose file names; undefined when it names none. */
   profile(): Promise<string | undefined>
+  /** The rotation that was scheduled, as it is now; undefined when none was asked for. */
+  schedule(): Promise<ScheduleState | undefined>
   journal(): JournalEvent[]
   chain(): ChainState
   tracked(): Promise<string[] | 'no repository'>

@@ -21,6 +21,9 @@ const GRANTED: Try[] = [
   ['GET', 'auth/token/lookup-self'],
   ['POST', 'auth/token/renew-self', {}],
   ['POST', 'sys/capabilities-self', { paths: ['secret/data/SECRET'] }],
+  ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id', {}],
+  ['LIST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id'],
+  ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id/lookup', { secret_id: 'x' }],
 ]
 
 /** What is next to it. Each would give away, or break, something that rotating has nothing to do with. */
@@ -63,13 +66,48 @@ const REFUSED: Record<string, Try[]> = {
     ['POST', 'auth/token/create-orphan', {}],
     ['GET', 'auth/approle/role/openclaw-DEPLOYMENT'],
     ['POST', 'auth/approle/role/openclaw-DEPLOYMENT', { token_policies: ['root'] }],
+    ['DELETE', 'auth/approle/role/openclaw-DEPLOYMENT'],
+    ['LIST', 'auth/approle/role'],
     ['GET', 'auth/approle/role/openclaw-DEPLOYMENT/role-id'],
-    ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id', {}],
-    ['LIST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id'],
+    ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/role-id', { role_id: 'x' }],
+    ...[
+      ...['policies', 'token-policies', 'token-ttl', 'token-max-ttl', 'period', 'token-period'],
+      ...[
+        'bind-secret-id',
+        'secret-id-num-uses',
+        'secret-id-ttl',
+        'secret-id-bound-cidrs',
+        'local-secret-ids',
+      ],
+      ...['bound-cidr-list', 'token-bound-cidrs', 'token-num-uses'],
+    ].flatMap((what): Try[] => [
+      ['GET', `auth/approle/role/openclaw-DEPLOYMENT/${what}`],
+      ['POST', `auth/approle/role/openclaw-DEPLOYMENT/${what}`, { [what.replaceAll('-', '_')]: 0 }],
+    ]),
     ['POST', 'sys/auth/evil', { type: 'userpass' }],
     ['POST', 'identity/entity', { name: 'evil' }],
     ['LIST', 'identity/entity/id'],
   ],
+  'choose a secret id itself, or do with its own what rotating does not need': [
+    ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/custom-secret-id', { secret_id: 'chosen' }],
+    ['GET', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id'],
+    ['DELETE', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id'],
+    ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id/destroy', { secret_id: 'x' }],
+    ['POST', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id-accessor/lookup', { secret_id_accessor: 'x' }],
+    ['DELETE', 'auth/approle/role/openclaw-DEPLOYMENT/secret-id-accessor/destroy'],
+    ['POST', 'auth/approle/tidy/secret-id'],
+  ],
+  'touch another role’s secret ids': [
+    'openclaw-other',
+    'openclaw-DEPLOYMENT-2',
+    '+',
+    'openclaw-DEPLOYMENT/..',
+  ].flatMap((role): Try[] => [
+    ['POST', `auth/approle/role/${role}/secret-id`, {}],
+    ['LIST', `auth/approle/role/${role}/secret-id`],
+    ['POST', `auth/approle/role/${role}/secret-id/lookup`, { secret_id: 'x' }],
+    ['POST', `auth/approle/role/${role}/secret-id-accessor/destroy`, { secret_id_accessor: 'x' }],
+  ]),
   'touch anybody else’s token': [
     ['POST', 'auth/token/lookup', { token: 'x' }],
     ['POST', 'auth/token/revoke', { token: 'x' }],
@@ -107,6 +145,8 @@ describe.runIf(hasBao())('OpenBao', () => {
     dev = await startDev()
     // What must not be reached is really there: a 403 is no 404 in disguise.
     await dev.ask('POST', 'secret/data/openclaw/other/gateway_token', { data: { current: 'theirs' } })
+    await dev.ask('POST', 'sys/auth/approle', { type: 'approle' })
+    await dev.ask('POST', 'auth/approle/role/openclaw-other', {})
   })
   afterAll(() => dev.stop())
 
@@ -150,6 +190,23 @@ describe.runIf(hasBao())('OpenBao', () => {
         for (const one of tries) seen.push(`${(await attempt(one)).status} ${one.slice(0, 2).join(' ')}`)
         expect(seen).toEqual(tries.map(one => `403 ${one.slice(0, 2).join(' ')}`))
       })
+
+    it('destroys its own secret ids by their accessors, and no other role’s', async () => {
+      const { attempt, deployment } = await rotator()
+      const made = async (role: string) => {
+        const { body } = await server().ask('POST', `auth/approle/role/${role}/secret-id`, {})
+        return (body as { data: { secret_id_accessor: string } }).data.secret_id_accessor
+      }
+      const own = `auth/approle/role/openclaw-${deployment}`
+      const destroy = async (accessor: string) =>
+        (await attempt(['POST', `${own}/secret-id-accessor/destroy`, { secret_id_accessor: accessor }]))
+          .status
+      const theirs = await made('openclaw-other')
+      expect(await destroy(await made(`openclaw-${deployment}`))).toBe(204)
+      expect(await destroy(theirs)).toBe(403)
+      const left = await server().ask('LIST', 'auth/approle/role/openclaw-other/secret-id')
+      expect(left.body).toMatchObject({ data: { keys: expect.arrayContaining([theirs]) } })
+    })
 
     it('has its policy and no other: not even the default one', async () => {
       const { attempt, deployment } = await rotator()

@@ -20,6 +20,7 @@ import {
   withHost,
   withJudges,
   withPolicy,
+  withSchedule,
   withService,
   withState,
 } from './world.ts'
@@ -42,6 +43,15 @@ const wrong: Row[] = [
   ['token.limiter', 'a limit in words', withPolicy(['gateway', 'auth', 'rateLimit', 'maxAttempts'], 'few')],
   ['token.age', 'a token of the year before', { now: new Date('2027-11-23T01:40:00Z') }],
   ['token.age', 'a token of 36 days', { now: new Date('2026-12-29T01:40:00Z') }],
+  [
+    'rotate.scheduled',
+    'a timer that is gone',
+    withSchedule({ isInstalled: false, missing: ['/etc/x.timer'] }),
+  ],
+  ['rotate.scheduled', 'a timer that does not come back after a restart', withSchedule({ isEnabled: false })],
+  ['rotate.scheduled', 'a timer that was stopped', withSchedule({ isActive: false })],
+  ['rotate.scheduled', 'a run that failed', withSchedule({ lastResult: 'exit-code (3)' })],
+  ['rotate.scheduled', 'the credential of a store before', withSchedule({ store: 'vault' })],
   [
     'token.own',
     'a neighbour with the same token',

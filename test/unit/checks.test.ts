@@ -285,6 +285,7 @@ describe('a deployment that this tool did not make', () => {
       'files.as-rendered',
       'files.private',
       'journal.intact',
+      'rotate.scheduled',
       'secrets.ignored',
       'secrets.state',
       'secrets.stray',

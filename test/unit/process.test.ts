@@ -224,6 +224,59 @@ describe.concurrent('a child that does not end', () => {
   })
 })
 
+// One after the other: what concurrent tests clean up may be another's.
+describe('a child that leaves somebody behind', () => {
+  /** Reads its input, and ends once somebody who keeps all its outputs open is on his own: what xclip does. */
+  const daemonizes = (note: string, ms: number) => {
+    const left = `require('fs').writeFileSync(${JSON.stringify(note)},process.ppid+' '+process.pid);setTimeout(()=>{},${ms})`
+    const wait = `const t=setInterval(()=>{if(require('fs').existsSync(${JSON.stringify(note)}))clearInterval(t)},20)`
+    return `process.stdin.resume().on('end',()=>{require('child_process').spawn(process.execPath,['-e',${JSON.stringify(left)}],{stdio:['ignore','inherit','inherit']}).unref();${wait}})`
+  }
+
+  it('is waited for alone, and who is left lives on after the deadline', async () => {
+    const note = join(scratch(), 'pids')
+    const began = performance.now()
+    expect(await node(daemonizes(note, 9000), { input: token, deadline: 3000, leaves: true })).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: '',
+    })
+    expect(performance.now() - began).toBeLessThan(2500)
+    const [, left] = await pidsIn(note)
+    await sleep(3500 - (performance.now() - began))
+    expect(isAlive(Number(left))).toBe(true)
+    process.kill(Number(left))
+  })
+
+  it('is otherwise waited for together with who is left: the control', async () => {
+    const note = join(scratch(), 'pids')
+    const error = await thrown(() => node(daemonizes(note, 9000), { input: token, deadline: 2000 }))
+    expect(error).toMatchObject({ code: 'deadline' })
+    for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
+  })
+
+  it('is killed with all of them when it does not end itself', async () => {
+    const note = join(scratch(), 'pids')
+    const error = await thrown(() => node(family(note), { deadline: 1500, leaves: true }))
+    expect(error).toMatchObject({ code: 'deadline' })
+    await vi.waitFor(async () => {
+      for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
+    }, 4000)
+  })
+
+  it('lives on when the program ends in the middle of something else', async () => {
+    const note = join(scratch(), 'pids')
+    const abandon = new AbortController()
+    const own = processRunner(redactor, process.env, abandon.signal)
+    await own(process.execPath, ['-e', daemonizes(note, 9000)], { deadline: 8000, leaves: true })
+    abandon.abort()
+    const [, left] = await pidsIn(note)
+    await sleep(100)
+    expect(isAlive(Number(left))).toBe(true)
+    process.kill(Number(left))
+  })
+})
+
 describe.concurrent('an error about a child', () => {
   it('says program_missing when there is none', async () => {
     expect(await thrown(() => run('ocs-no-such-program', [], { deadline: 1000 }))).toMatchObject({

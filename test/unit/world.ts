@@ -7,6 +7,7 @@ import type { Judges } from '../../src/gateway/judges.ts'
 import { gatewayPolicy } from '../../src/gateway/policy.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Finding } from '../../src/procedure/step.ts'
+import type { ScheduleState } from '../../src/schedule/schedule.ts'
 import { generateToken, Secret } from '../../src/secret.ts'
 import type { VerifyCheck } from '../../steps/verify/check.ts'
 import { checks } from '../../steps/verify/index.ts'
@@ -94,6 +95,17 @@ const theService = some(
 )
 const thePolicy = JSON.stringify(gatewayPolicy(answers, secrets))
 
+/** A rotation that was scheduled, and works. */
+export function schedule(): ScheduleState {
+  return {
+    ...{ every: 'monthly', kind: 'systemd', scope: 'system', store: 'docker' },
+    ...{ unit: 'create-openclaw-secure-rotate-my-gateway.timer', since: '2026-11-23T01:40:00.000Z' },
+    ...{ isInstalled: true, missing: [], isEnabled: true, isActive: true, lastResult: 'success' },
+    lastRun: new Date('2026-11-23T01:40:00Z'),
+    nextRun: new Date('2026-11-24T01:40:00Z'),
+  }
+}
+
 export function service(): Service {
   return structuredClone(theService)
 }
@@ -152,6 +164,7 @@ function files(): FileWorld {
     policy: async () => policy(),
     service: async () => service(),
     profile: async () => seccomp,
+    schedule: async () => schedule(),
     journal: () => [
       event('setup', { event: 'step-done', step: 'gateway.launch' }),
       event('monitor'),
@@ -275,6 +288,10 @@ export async function verdictOf(one: VerifyCheck, world: World): Promise<Finding
 /** openclaw.json with one value changed; `undefined` takes it away. */
 export function withPolicy(path: readonly [string, ...string[]], value: unknown): Partial<World> {
   return { policy: async () => altered(policy(), path, value) }
+}
+
+export function withSchedule(change: Partial<ScheduleState>): Partial<World> {
+  return { schedule: async () => ({ ...schedule(), ...change }) }
 }
 
 export function withService(change: Partial<Service>): Partial<World> {

@@ -1,0 +1,207 @@
+import { type Answers, isApart } from '../deployment/answers.ts'
+import { Cancelled, type Problem, UsageError } from '../errors.ts'
+import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD } from '../gateway/policy.ts'
+import { providerCallProblems } from '../gateway/provider-call.ts'
+import { Secret } from '../secret.ts'
+import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
+import { type Voice, voiceOn } from '../wizard/voice.ts'
+import { type HandOut, handOutProblems } from './hand-out.ts'
+import type { GlobalOptions, Program, Session } from './program.ts'
+import { namedByPerson } from './secret-answers.ts'
+
+export interface RotateOptions extends Omit<GlobalOptions, 'storeCredential'>, HandOut {
+  /** Every secret of the deployment. */
+  all?: boolean
+  resume?: boolean
+  /** In milliseconds: a younger secret is left as it is. */
+  ifOlderThan?: number
+  schedule?: 'monthly' | 'weekly' | 'off'
+  revokeDevices?: boolean
+  proveUrl?: string
+  proveHeader?: string
+  providerKey?: string[]
+  secretValue?: string[]
+  storeCredential?: string[]
+  /** How long the gateway may take to start, in seconds. */
+  startTimeout: number
+}
+
+/** What opens the store is a secret as well, with a rotation of its own. */
+export const STORE_CREDENTIAL = 'store_credential'
+
+const NOTHING_CHANGED = 'Nothing was changed. Correct the input and run the command again.'
+
+/** What a rotation is to be done with. */
+export interface RotateInput {
+  names: readonly string[]
+  brought: BroughtSecrets
+  /** What opens the store, where it is told now. */
+  credential: Secret | undefined
+}
+
+/**
+ * Which secrets, and the values that were brought for them. Errors: a usage error with everything that is wrong with what
+ * was asked for, at once.
+ */
+export async function takeInput(
+  session: Session,
+  program: Program,
+  secrets: readonly string[],
+  options: RotateOptions,
+  answers: Answers,
+): Promise<RotateInput> {
+  const known = knownNames(answers)
+  const asked = options.all === true ? known : [...new Set(secrets)]
+  const names = asked.length > 0 ? asked : [GATEWAY_TOKEN]
+  const flags = {
+    token: [],
+    providerKeys: options.providerKey ?? [],
+    secretValues: options.secretValue ?? [],
+    storeCredential: options.storeCredential ?? [],
+    vaultAdmin: [],
+  }
+  const read = await readSecrets(flags, answers, program.stdin, session.redactor, program.cwd)
+  const problems: Problem[] = [
+    ...secrets
+      .filter(name => !known.includes(name) && name !== STORE_CREDENTIAL)
+      .map(name => ({ field: 'secret', given: name, allowed: known.join(', ') })),
+    ...(options.all === true && secrets.length > 0
+      ? [{ field: '--all', given: `${secrets.join(', ')} and --all`, allowed: 'one of the two' }]
+      : []),
+    ...read.problems,
+    ...valueProblems(session, options, answers, names, read.brought),
+    ...handOutProblems(program, options),
+    ...combinationProblems(session, options, names),
+  ]
+  if (problems.length > 0) throw new UsageError(problems, NOTHING_CHANGED)
+  return { names, brought: read.brought, credential: read.openers.credential }
+}
+
+/** The secrets of a deployment that can be rotated here; the token after the keys, and what opens the store last of all. */
+function knownNames(answers: Answers): string[] {
+  const others = allSecretNamesOf(answers).filter(name => name !== GATEWAY_TOKEN)
+  const isOurs = answers.store === 'vault' && answers.vaultAuth === 'approle' && answers.credentialFile === ''
+  return [...others, GATEWAY_TOKEN, ...(isOurs && isApart(answers) ? [STORE_CREDENTIAL] : [])]
+}
+
+const isMadeHere = (name: string) => [GATEWAY_TOKEN, PROXY_PASSWORD].includes(name)
+
+/** Values that are missing, and values that nobody asked for. */
+function valueProblems(
+  session: Session,
+  options: RotateOptions,
+  answers: Answers,
+  names: readonly string[],
+  brought: BroughtSecrets,
+): Problem[] {
+  const mustBring = !session.interactive && options.dryRun !== true && options.resume !== true
+  return namedByPerson(answers).flatMap(({ name, field, flag }): Problem[] => {
+    if (brought.has(name) && !names.includes(name))
+      return [
+        { field, given: '(not shown)', allowed: 'only for a secret to be rotated', flag: `rotate ${name}` },
+      ]
+    if (mustBring && names.includes(name) && !brought.has(name))
+      return [{ field, allowed: 'the new value, from its provider: a file or stdin', flag }]
+    return []
+  })
+}
+
+function combinationProblems(session: Session, options: RotateOptions, names: readonly string[]): Problem[] {
+  const { proveUrl, proveHeader, reveal, json, revokeDevices, yes } = options
+  const problems = providerCallProblems(proveUrl, proveHeader)
+  if (
+    proveUrl !== undefined &&
+    names.filter(name => !isMadeHere(name) && name !== STORE_CREDENTIAL).length !== 1
+  )
+    problems.push({ field: '--prove-url', given: names.join(', '), allowed: 'one secret from a provider' })
+  if (isHandedOut(options) && names.filter(isMadeHere).length !== 1)
+    problems.push({
+      field: '--clipboard, --token-file, --reveal',
+      given: names.join(', '),
+      allowed: 'one secret that is made here',
+    })
+  if (reveal === true && json === true)
+    problems.push({
+      field: '--reveal',
+      given: 'with --json',
+      allowed: 'one of the two',
+      flag: '--token-file',
+    })
+  if (revokeDevices === true && !session.interactive && yes !== true && options.dryRun !== true)
+    problems.push({
+      field: 'consent',
+      allowed: 'all paired devices are removed, and have to be paired anew',
+      flag: '--yes',
+    })
+  return problems
+}
+
+/** Whether the person wants to be given the new value. */
+export function isHandedOut({ clipboard, tokenFile, reveal }: HandOut): boolean {
+  return clipboard === true || tokenFile !== undefined || reveal === true
+}
+
+/** Asks for the values that only the person has. Errors: a usage error, where there is nobody to ask. */
+export async function askMissing(
+  session: Session,
+  program: Program,
+  answers: Answers,
+  due: readonly string[],
+  brought: BroughtSecrets,
+): Promise<void> {
+  const missing = namedByPerson(answers).filter(({ name }) => due.includes(name) && !brought.has(name))
+  if (missing.length === 0) return
+  if (!session.interactive)
+    throw new UsageError(
+      missing.map(({ field, flag }) => ({ field, allowed: 'the new value, from its provider', flag })),
+      NOTHING_CHANGED,
+    )
+  const voice = voiceOf(session, program)
+  for (const { name, what } of missing) {
+    const typed = await voice.secret(`${what}: the new value`, text =>
+      text === '' ? 'It cannot be empty.' : unusableKey(new Secret(text)),
+    )
+    brought.set(name, session.redactor.learn(new Secret(typed)))
+  }
+}
+
+/** Removing devices destroys: it is asked for, and before anything is changed. Errors: `cancelled`. */
+export async function askConsent(session: Session, program: Program): Promise<void> {
+  if (!session.interactive) return
+  const choice = await voiceOf(session, program).choose(
+    'Remove all paired devices afterwards? Each has to be paired anew.',
+    [
+      { value: 'yes', label: 'Remove them' },
+      { value: 'no', label: 'No: stop here' },
+    ],
+    'yes',
+  )
+  if (choice === 'no') throw new Cancelled('Nothing was changed.')
+}
+
+function voiceOf(session: Session, program: Program): Voice {
+  return voiceOn({
+    input: program.stdin,
+    output: program.stderr,
+    accessible: session.accessible,
+    signal: program.signal,
+  })
+}
+
+/** What cannot be meant for several deployments at once: one stdin, one clipboard, one file. */
+export function fleetProblems(options: RotateOptions): Problem[] {
+  const fromStdin = [
+    ...(options.providerKey ?? []),
+    ...(options.secretValue ?? []),
+    ...(options.storeCredential ?? []),
+  ].some(source => source.endsWith('@-'))
+  const one = (field: string): Problem => ({
+    field,
+    allowed: 'only for one deployment',
+    flag: '--dir FOLDER',
+  })
+  return [
+    ...(fromStdin ? [one('a secret from stdin')] : []),
+    ...(isHandedOut(options) ? [one('--clipboard, --token-file, --reveal')] : []),
+  ]
+}

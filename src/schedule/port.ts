@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto'
+import * as z from 'zod'
+import { readIfPresent } from '../deployment/files.ts'
+import type { Layout } from '../deployment/layout.ts'
+import { Exit, printable, ToolError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+
+/** How often a secret is to be new. */
+export type Every = 'monthly' | 'weekly'
+
+/**
+ * How old a secret may be when the daily run finds it. A few days less than the period: who looks once a day, and is away
+ * for one, is still in time.
+ */
+export const OLDEST: Record<Every, string> = { monthly: '28d', weekly: '6d' }
+
+/** What is to happen every day, by whatever scheduler. */
+export interface Order {
+  every: Every
+  /** The deployment's name, [a-z0-9-]. */
+  name: string
+  layout: Layout
+  /** What is run, with absolute paths. No secret is in it. */
+  command: readonly [node: string, bin: string, ...args: string[]]
+  /** What opens the store: a file, and the name under which the run expects it; undefined: it is found in the folder. */
+  credential: { id: string; path: string } | undefined
+  /** Whether nothing outside of this machine has to be reached. */
+  isLocal: boolean
+  /** The docker program, where it was found. */
+  docker: string | undefined
+  /** Where this user's Docker settings are. */
+  dockerConfig: string
+  /** Files beside the folder and the program that the run reads. */
+  reads: readonly string[]
+  /** Variables of the run, beside the usual ones. No secret is in them. */
+  environment: Readonly<Record<string, string>>
+  home: string
+}
+
+/** A file of the schedule; of cron, the one line. */
+export interface PlannedFile {
+  path: string
+  content: string
+  /** Only where this machine can: see {@link Scheduler.prove}. */
+  optional?: true
+}
+
+/** What a scheduler says of what it was given. */
+export interface Seen {
+  isEnabled: boolean
+  isActive: boolean
+  lastRun?: Date
+  /** `success`, or what the scheduler calls the failure. */
+  lastResult?: string
+  nextRun?: Date
+}
+
+/** Something of this machine that starts a program once a day. */
+export interface Scheduler {
+  readonly kind: 'systemd' | 'cron'
+  readonly scope: 'system' | 'user'
+  /** What the daily run is called there. */
+  unit(name: string): string
+  /** What would be written. Nothing is looked at. Errors: `schedule_path`. */
+  plan(order: Order): PlannedFile[]
+  /** Of what was planned, what this machine can do: shown by starting the same with nothing to do. Errors: `schedule_failed`. */
+  prove(order: Order): Promise<PlannedFile[]>
+  /** Errors: `schedule_taken`, `schedule_failed`; those of writing. May be repeated. */
+  install(order: Order, files: readonly PlannedFile[]): Promise<void>
+  /** Whether there is anything of this deployment. Errors: `schedule_unknown`. */
+  has(name: string, root: string): Promise<boolean>
+  /** Removes all of it; returns whether there was something. May be repeated. Errors: `schedule_failed`. */
+  remove(name: string, root: string): Promise<boolean>
+  /** The files of which nothing, or something else, is there. */
+  missing(note: ScheduleNote): Promise<string[]>
+  /** Errors: `schedule_unknown`, when it cannot be asked. */
+  look(note: ScheduleNote, layout: Layout, now: Date): Promise<Seen>
+}
+
+const Note = z.strictObject({
+  version: z.literal(1),
+  every: z.enum(['monthly', 'weekly']),
+  kind: z.enum(['systemd', 'cron']),
+  scope: z.enum(['system', 'user']),
+  /** Whose it is: another user's scheduler cannot be asked. */
+  uid: z.int(),
+  unit: z.string(),
+  files: z.array(z.strictObject({ path: z.string(), sha256: z.string() })),
+  command: z.array(z.string()),
+  /** Of which store the credential is. */
+  store: z.string(),
+  since: z.string(),
+})
+
+/** What was installed, in `.secure/schedule.json`. It is written first and removed last. */
+export type ScheduleNote = z.infer<typeof Note>
+
+/** The schedule that was asked for, or undefined. Errors: `schedule_corrupt`. */
+export function scheduleNote({ schedule }: Pick<Layout, 'schedule'>): ScheduleNote | undefined {
+  const text = readIfPresent(schedule)
+  if (text === undefined) return undefined
+  const parsed = Note.safeParse(parseJson(text))
+  if (parsed.success) return parsed.data
+  throw new ToolError(
+    'schedule_corrupt',
+    `${schedule} does not say what was scheduled`,
+    'Remove it, then schedule again: create-openclaw-secure rotate --schedule monthly.',
+    Exit.unknown,
+  )
+}
+
+/** The note of what is being installed. */
+export function noteOf(
+  scheduler: Pick<Scheduler, 'kind' | 'scope' | 'unit'>,
+  order: Order,
+  files: readonly PlannedFile[],
+  more: { uid: number; store: string; since: string },
+): ScheduleNote {
+  const { kind, scope } = scheduler
+  return {
+    ...{ version: 1, every: order.every, kind, scope, uid: more.uid, unit: scheduler.unit(order.name) },
+    files: files.map(({ path, content }) => ({ path, sha256: sha256(content) })),
+    ...{ command: [...order.command], store: more.store, since: more.since },
+  }
+}
+
+/** What {@link ScheduleNote} holds of a file. */
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** A path that no scheduler of this kind can be told of. */
+export function unwritable(path: string, where: string): ToolError {
+  return new ToolError(
+    'schedule_path',
+    `${printable(path)} cannot be named to ${where}`,
+    'Give the folder another name, without control characters, and without spaces and backslashes at its ends. Nothing was scheduled.',
+    Exit.usage,
+  )
+}
+
+/** The first line of what a program has to say. */
+export function firstLine(text: string): string {
+  return text.trim().split('\n')[0] ?? ''
+}
