@@ -76,6 +76,9 @@ function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layo
       ? [`The old value, which opens nothing any more, still stands in ${left.slice(0, 5).join(', ')}`]
       : []),
     ...(name === GATEWAY_TOKEN ? clients(answers, devices) : []),
+    ...(name !== GATEWAY_TOKEN && name !== PROXY_PASSWORD
+      ? ['Revoke the old one where it came from: there it is still good']
+      : []),
     ...(name === PROXY_PASSWORD
       ? [
           'nginx asks for the old one until you install the file (README.md, "nginx"):',

@@ -50,7 +50,9 @@ export interface Gateway {
   reload(token: Secret): Promise<void>
   /** Has the gateway start anew inside its container: for some seconds nobody is served. */
   restart(token: Secret): Promise<void>
-  /** Makes the container anew, after the image itself has accepted the configuration, and waits until it serves. */
+  /** Why its image would not start with the configuration that is on the disk, or undefined. */
+  objection(): Promise<string | undefined>
+  /** Makes the container anew, and waits until it serves. */
   recreate(): Promise<void>
   /** Waits until it takes requests. Errors: `gateway_not_ready`. */
   untilReady(): Promise<void>
@@ -167,18 +169,28 @@ export class RunningGateway implements Gateway {
     await this.#openclaw(['gateway', 'call', 'gateway.restart.request', '--json', '--params', params], token)
   }
 
-  async recreate(): Promise<void> {
+  async objection(): Promise<string | undefined> {
     const id = await this.#compose.containerId()
     const present = id === undefined ? undefined : await this.#docker.container(id)
-    // A gateway that refuses its configuration would be started for ever, and serve nobody.
-    if (present !== undefined)
+    // Without a container there is nobody to ask, and nobody to lose.
+    if (present === undefined) return undefined
+    const { Image: image, Config: config } = present
+    try {
       await validateConfig(
         this.#docker,
-        present.Image,
-        present.Config.User,
+        image,
+        config.User,
         this.#layout.config,
         new AbortController().signal,
       )
+      return undefined
+    } catch (error) {
+      if (error instanceof ToolError && error.code === 'config_rejected') return error.message
+      throw error
+    }
+  }
+
+  async recreate(): Promise<void> {
     await this.#compose.recreate()
     await this.untilReady()
   }

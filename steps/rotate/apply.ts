@@ -38,7 +38,7 @@ export const applyNew: Step<Needs> = {
     ctx.found.container = await ctx.gateway.container()
     const took = `${(applied.took / 1000).toFixed(2)} s`
     return {
-      saw: `${applied.by}: the new one is taken and the old one refused after ${took}`,
+      saw: `${applied.by}: ${ctx.name === GATEWAY_TOKEN ? 'the new one is taken and the old one refused' : 'the gateway works by it'} after ${took}`,
       facts: { by: applied.by, milliseconds: applied.took },
     }
   },
@@ -153,6 +153,8 @@ async function bringInto(
 
   const readable = (await gateway.state()) === 'running' ? await gateway.reads(file, to.value) : 'same'
   if (readable !== 'same') throw notProven(name, [...failed, `the gateway cannot read ${file}: ${readable}`])
+  const objection = await gateway.objection()
+  if (objection !== undefined) throw notProven(name, [...failed, objection])
   const restart = async () => {
     await gateway.restart(proof.admits)
     await gateway.untilReady()
