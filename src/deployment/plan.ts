@@ -127,7 +127,7 @@ export function makePlan(input: PlanInput): Plan {
               answers.contact === ''
                 ? 'nobody is named yet: set it with --contact'
                 : markdownText(answers.contact),
-            forget: forgetting(answers),
+            place: markdownText(placeOf(answers)),
             container: `${answers.name}-openclaw-gateway-1`,
             network: `${answers.name}_gateway`,
             pidFormat: '{{.State.Pid}}',
@@ -173,18 +173,6 @@ export function sshTunnel(answers: Pick<Answers, 'access' | 'port' | 'sshTarget'
   if (answers.access !== 'ssh') return undefined
   const [target, port] = answers.sshTarget.split(':')
   return `ssh -N -L ${answers.port}:127.0.0.1:${answers.port} ${port === undefined ? '' : `-p ${port} `}${target}`
-}
-
-/** How the token is forgotten by hand, in a runbook's words. */
-function forgetting(answers: Answers): string {
-  switch (answers.store) {
-    case 'docker':
-      return `delete \`.secure/${answers.seal === 'none' ? 'store/gateway_token.json' : 'sealed/gateway_token.*'}\``
-    case 'vault':
-      return `\`vault kv metadata delete -mount=${answers.vaultMount} ${answers.vaultPath}/gateway_token\``
-    case '1password':
-      return `delete the item "openclaw ${answers.name} gateway_token" in 1Password`
-  }
 }
 
 /** Text of a person in Markdown: shown, never read as markup. */

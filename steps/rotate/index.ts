@@ -19,8 +19,10 @@ import { deliverNew, stageNew } from './stage.ts'
  */
 export function rotateSteps(name: string): readonly Step<RotateContext>[] {
   if (name === PROXY_PASSWORD) return [lookAtSecret, stageNew, writeProxyPassword, commitNew, retireOld]
-  const steps = [lookAtSecret, callProvider, stageNew, deliverNew, applyNew, commitNew, retireOld, searchOld]
-  return name === GATEWAY_TOKEN ? [...steps, reviewDevices] : steps
+  const change = [stageNew, deliverNew, applyNew, commitNew, retireOld, searchOld]
+  return name === GATEWAY_TOKEN
+    ? [lookAtSecret, ...change, reviewDevices]
+    : [lookAtSecret, callProvider, ...change]
 }
 
 /** Back to the old value: proven first, and then the new one is forgotten. */

@@ -214,7 +214,7 @@ describe('running setup again', () => {
     expect(readFileSync(path, 'utf8')).toContain('# a note of mine')
   })
 
-  it('makes a new token as the runbook says, without a restart, and the old one is dead (credential leakage)', async () => {
+  it('makes a new token where the store has lost it, without a restart, and the old one is dead (credential leakage)', async () => {
     const before = await inspect()
     rmSync(resolve(folder, '.secure/store/gateway_token.json'))
     rmSync(resolve(folder, 'secrets', readdirSync(resolve(folder, 'secrets'))[0] ?? ''))
