@@ -3,7 +3,20 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** The suites that take minutes, longest first: begun last, one of them would keep one core waiting for the other. */
-const LONG = ['interrupted', 'gateway', 'verify', 'prove', 'access', 'bad-input']
+const LONG = [
+  ...[
+    'rotate-crash',
+    'interrupted',
+    'gateway',
+    'rotate-faults',
+    'schedule',
+    'rotate',
+    'verify',
+    'prove',
+    'access',
+  ],
+  'bad-input',
+]
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

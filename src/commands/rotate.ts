@@ -137,8 +137,10 @@ async function rotateAll(
     ...begun.map(name => ({ name, resume: true })),
     ...due.map(name => ({ name, resume: false })),
   ]
-  // What opens the store goes last: until then the store is open.
-  turns.sort((a, b) => Number(a.name === STORE_CREDENTIAL) - Number(b.name === STORE_CREDENTIAL))
+  // What is half-way goes first, and of that the token, which proves the others; what opens the store goes last.
+  const rank = ({ name, resume }: (typeof turns)[number]) =>
+    name === STORE_CREDENTIAL ? 3 : !resume ? 2 : name === GATEWAY_TOKEN ? 0 : 1
+  turns.sort((a, b) => rank(a) - rank(b))
   for (const { name, resume } of turns) {
     const ctx = contextOf(session, program, options, answers, store, {
       name,

@@ -63,9 +63,12 @@ export interface Scheduler {
   unit(name: string): string
   /** What would be written. Nothing is looked at. Errors: `schedule_path`. */
   plan(order: Order): PlannedFile[]
-  /** Of what was planned, what this machine can do: shown by starting the same with nothing to do. Errors: `schedule_failed`. */
+  /**
+   * Of what was planned, what this machine can do: shown by starting the same with nothing to do. Errors:
+   * `schedule_taken`, by another deployment of the same name; `schedule_failed`.
+   */
   prove(order: Order): Promise<PlannedFile[]>
-  /** Errors: `schedule_taken`, `schedule_failed`; those of writing. May be repeated. */
+  /** Errors: `schedule_failed`; those of writing. May be repeated. */
   install(order: Order, files: readonly PlannedFile[]): Promise<void>
   /** Whether there is anything of this deployment. Errors: `schedule_unknown`. */
   has(name: string, root: string): Promise<boolean>
@@ -134,7 +137,7 @@ export function unwritable(path: string, where: string): ToolError {
   return new ToolError(
     'schedule_path',
     `${printable(path)} cannot be named to ${where}`,
-    'Give the folder another name, without control characters, and without spaces and backslashes at its ends. Nothing was scheduled.',
+    'Give it another name, without control characters, backslashes, and spaces at its ends. Nothing was scheduled.',
     Exit.usage,
   )
 }

@@ -12,6 +12,7 @@ import {
   type Scheduler,
   type Seen,
   scheduleNote,
+  unwritable,
 } from './port.ts'
 
 /** The schedule as it is now. */
@@ -129,7 +130,10 @@ export function rotatesCredential(answers: Pick<Answers, 'store' | 'vaultAuth' |
   return answers.store === 'vault' && answers.vaultAuth === 'approle' && answers.credentialFile === ''
 }
 
-/** What the daily run of a deployment is. `env` and `home` are those of the person who schedules it. */
+/**
+ * What the daily run of a deployment is. `env` and `home` are those of the person who schedules it. Errors:
+ * `schedule_path`.
+ */
 export function orderOf(sources: {
   answers: Answers
   layout: Layout
@@ -140,6 +144,8 @@ export function orderOf(sources: {
 }): Order {
   const { answers, layout, every, node, env, home } = sources
   const { store, credentialFile } = answers
+  // Node takes no file for a module that has one in its path (ERR_INVALID_MODULE_SPECIFIER).
+  if (layout.root.includes('\\')) throw unwritable(layout.root, 'Node')
   const secrets = ['gateway_token', ...(rotatesCredential(answers) ? ['store_credential'] : [])]
   const age = ['--resume', '--if-older-than', OLDEST[every], '--yes']
   const bin = resolve(layout.tool, 'bin/create-openclaw-secure.js')

@@ -123,6 +123,7 @@ export class Systemd implements Scheduler {
 
   async prove(order: Order): Promise<PlannedFile[]> {
     const files = this.plan(order)
+    this.#expectOurs(order, files)
     const certain = files.filter(file => file.optional !== true)
     const [node, bin] = order.command
     // The same units, and the program says its version instead of rotating.
@@ -132,8 +133,9 @@ export class Systemd implements Scheduler {
         .filter(({ path, optional }) => !path.endsWith('.timer') && (all || optional !== true))
         .map(({ content }) => content)
         .join('\n')
-    if ((await this.#start(order.name, text(true))) === 'success') return files
-    const result = certain.length < files.length ? await this.#start(order.name, text(false)) : 'failed'
+    let result = await this.#start(order.name, text(true))
+    if (result === 'success') return files
+    if (certain.length < files.length) result = await this.#start(order.name, text(false))
     if (result === 'success') return certain
     throw new ToolError(
       'schedule_failed',
@@ -144,17 +146,6 @@ export class Systemd implements Scheduler {
   }
 
   async install(order: Order, files: readonly PlannedFile[]): Promise<void> {
-    const mark = markOf(order.layout.root)
-    for (const { path } of files) {
-      const present = readIfPresent(path)
-      if (present === undefined || present.includes(mark)) continue
-      throw new ToolError(
-        'schedule_taken',
-        `${path} belongs to another deployment of the name ${order.name}`,
-        'Turn that one off first, in its folder: create-openclaw-secure rotate --schedule off. Or remove the file.',
-        Exit.usage,
-      )
-    }
     try {
       for (const { path, content } of files) {
         mkdirSync(dirname(path), { recursive: true })
@@ -172,6 +163,20 @@ export class Systemd implements Scheduler {
     await this.#must(['enable', this.unit(order.name)])
     // Not `start`: a timer that runs would keep the times it was started with.
     await this.#must(['restart', this.unit(order.name)])
+  }
+
+  #expectOurs({ name, layout }: Order, files: readonly PlannedFile[]): void {
+    const mark = markOf(layout.root)
+    for (const { path } of files) {
+      const present = readIfPresent(path)
+      if (present === undefined || present.includes(mark)) continue
+      throw new ToolError(
+        'schedule_taken',
+        `${path} belongs to another deployment of the name ${name}`,
+        'Turn that one off first, in its folder: create-openclaw-secure rotate --schedule off. Or remove the file.',
+        Exit.usage,
+      )
+    }
   }
 
   async has(name: string, root: string): Promise<boolean> {

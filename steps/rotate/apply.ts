@@ -113,7 +113,7 @@ function configurationProof(gateway: Gateway, token: Secret): Proof {
 }
 
 /** How long each way may take to show, in milliseconds. The gateway waits 300 ms for more changes before it reads one. */
-const PATIENCE = { pointer: 5000, reload: 5000, restart: 90_000 }
+const PATIENCE = { pointer: 8000, reload: 8000, restart: 90_000 }
 
 /**
  * Tries the ways in order, the gentlest first, until one is proven. The last two leave nobody served for some seconds; so

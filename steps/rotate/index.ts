@@ -25,6 +25,9 @@ export function rotateSteps(name: string): readonly Step<RotateContext>[] {
     : [lookAtSecret, callProvider, ...change]
 }
 
+/** Nothing is half-way: what a killed run may have left on the disk, and in the journal. */
+const closingSteps: readonly Step<RotateContext>[] = [lookAtSecret, retireOld, closeRotation]
+
 /** Back to the old value: proven first, and then the new one is forgotten. */
 export const backSteps: readonly Step<RotateContext>[] = [lookAtSecret, applyOld, unstageNew]
 
@@ -35,26 +38,20 @@ export const backSteps: readonly Step<RotateContext>[] = [lookAtSecret, applyOld
  */
 export async function rotateSecret(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
   const procedure = procedureOf(ctx.name)
+  const wasGoingBack = ctx.resume && isGoingBack(ctx.journal, procedure)
   try {
-    if (ctx.resume && wasGoingBack(ctx.journal, procedure)) return await goBack(ctx, runtimeOf, undefined)
-    await runProcedure(procedure, await stepsLeft(ctx), ctx, runtimeOf())
+    if (ctx.resume) await recall(ctx)
+    const isHalfWay = ctx.resume && ctx.found.stage !== 'none'
+    // Where nothing is half-way, going on must not begin anew.
+    const steps = ctx.resume && !isHalfWay ? closingSteps : rotateSteps(ctx.name)
+    if (!(wasGoingBack && isHalfWay)) return void (await runProcedure(procedure, steps, ctx, runtimeOf()))
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
-    if (error.code === ROLLED_BACK) throw error
-    if (error.code === NOT_PROVEN && ctx.found.stage === 'staged' && !wasGoingBack(ctx.journal, procedure)) {
-      ctx.resume = true
-      return goBack(ctx, runtimeOf, error)
-    }
-    throw halfWay(error, ctx)
+    if (error.code !== NOT_PROVEN || ctx.found.stage !== 'staged') throw halfWay(error, ctx)
+    ctx.resume = true
+    return goBack(ctx, runtimeOf, error)
   }
-}
-
-/** All of them skip what is done; but where nothing is half-way, going on must not begin anew. */
-async function stepsLeft(ctx: RotateContext): Promise<readonly Step<RotateContext>[]> {
-  if (ctx.resume) await recall(ctx)
-  return ctx.resume && ctx.found.stage === 'none'
-    ? [lookAtSecret, retireOld, closeRotation]
-    : rotateSteps(ctx.name)
+  return goBack(ctx, runtimeOf, undefined)
 }
 
 const ROLLED_BACK = 'rotation_rolled_back'
@@ -79,7 +76,7 @@ async function goBack(
 }
 
 /** Whether the last run of this rotation was on its way back: then that is where it goes on. */
-function wasGoingBack(journal: Pick<Journal, 'read'>, procedure: string): boolean {
+function isGoingBack(journal: Pick<Journal, 'read'>, procedure: string): boolean {
   const events = journal.read().filter(event => event.procedure === procedure)
   const own = events.filter(event => event.run === events.at(-1)?.run)
   return (

@@ -43,7 +43,13 @@ export const lookAtSecret: Step<
       )
     if (name !== GATEWAY_TOKEN) return { saw: 'stored, and the gateway runs' }
     const { value } = must(found, 'old')
-    const { refuse: status } = await gateway.ask({ accept: value, refuse: value })
+    const ask = async () => (await gateway.ask({ accept: value, refuse: value })).refuse
+    let status = await ask()
+    // It has only just been started: neither yes nor no.
+    if (status === undefined || status === 503) {
+      await gateway.untilReady()
+      status = await ask()
+    }
     if (status === 404) return { saw: 'the gateway takes the token that is stored as current' }
     throw new ToolError(
       'token_not_current',

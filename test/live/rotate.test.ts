@@ -254,7 +254,7 @@ class Hindered extends RunningGateway {
       await act()
       return { accept: undefined, refuse: 404 }
     }
-    const isQuick = patience <= 5000 || !this.hindered.restart
+    const isQuick = patience <= 8000 || !this.hindered.restart
     return super.watch(change, isQuick ? Math.min(patience, this.hindered.patience) : patience, act)
   }
 
