@@ -94,7 +94,7 @@ function halfWay(error: ToolError, { name, found, journal }: RotateContext): Too
     isBegun.event === 'done'
   )
     return error
-  const hint = `The rotation of ${name} is half-way, and nobody is locked out: the store has both values. create-openclaw-secure rotate --resume goes on from here.`
+  const hint = `The rotation of ${name} is half-way, and nobody is locked out: whatever the gateway takes is in the store. create-openclaw-secure rotate --resume goes on from here.`
   if (error instanceof Cancelled) return new Cancelled(hint)
   return new ToolError(error.code, error.message, `${error.hint} ${hint}`.trim(), Exit.interrupted, error)
 }

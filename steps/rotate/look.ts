@@ -10,15 +10,16 @@ import { must, type RotateContext } from './context.ts'
  * current: otherwise nobody could tell afterwards which of the two was wrong. One that was cut short may find it stopped.
  */
 export const lookAtSecret: Step<
-  Pick<RotateContext, 'name' | 'layout' | 'store' | 'gateway' | 'resume' | 'found'>
+  Pick<RotateContext, 'name' | 'layout' | 'store' | 'gateway' | 'resume' | 'brought' | 'found'>
 > = {
   id: 'rotate.look',
   title: 'See what is stored, and what the gateway takes',
   effect: 'reads',
   async run(ctx) {
-    const { name, layout, gateway, resume, found } = ctx
+    const { name, layout, gateway, resume, brought, found } = ctx
     await recall(ctx)
     if (found.stage !== 'none' && !resume) throw unfinished(name)
+    if (brought !== undefined && found.old?.value.equals(brought) === true) throw notNew(name)
     if (name === PROXY_PASSWORD) return { saw: 'it is stored; the gateway never sees it' }
     const pointer = pointerOf(readIfPresent(layout.configFile) ?? '', name)
     const known = [found.old, found.next].map(value => value && secretFileName({ name, ...value }))
@@ -80,6 +81,15 @@ export async function recall({
   const [old, next] = found.stage === 'committed' ? [previous, current] : [current, pending]
   if (old !== undefined) found.old = old
   if (next !== undefined) found.next = next
+}
+
+function notNew(name: string): ToolError {
+  return new ToolError(
+    'value_not_new',
+    `the new ${name} is the one that is in use`,
+    'Have the provider make another one, and revoke this one when the new one is in use.',
+    Exit.usage,
+  )
 }
 
 /** An earlier rotation was cut short: whether it goes on is for a person, or a timer, to say. */

@@ -31,17 +31,11 @@ export const stageNew: Step<
   },
   async run({ name, store, redactor, brought, now, found }) {
     const value = redactor.learn(brought ?? generateToken())
-    if (must(found, 'old').value.equals(value))
-      throw new ToolError(
-        'value_not_new',
-        `the new ${name} is the one that is in use`,
-        'Have the provider make another one, and revoke this one when the new one is in use.',
-        Exit.usage,
-      )
     const next = { rotationId: rotationId(now()), value }
-    found.revision = await store.stage(name, next, found.revision ?? 0)
+    // Before the call: when only its answer is lost, the value is in the store all the same.
     found.stage = 'staged'
     found.next = next
+    found.revision = await store.stage(name, next, found.revision ?? 0)
     const fingerprint = value.fingerprint(name)
     return { saw: `${name} ${fingerprint}`, facts: { rotation: next.rotationId, fingerprint } }
   },
