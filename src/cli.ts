@@ -26,7 +26,7 @@ export async function main(argv: readonly string[] = process.argv): Promise<void
     interrupts += 1
     if (interrupts > 1) {
       process.stderr.write(
-        '\nStopped in the middle of a step. Run the same command again: it goes on from there.\n',
+        '\nStopped in the middle of a step. Run the same command again (rotate: with --resume): it goes on from there.\n',
       )
       abandon.abort()
       process.exit(Exit.interrupted)

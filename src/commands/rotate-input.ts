@@ -1,8 +1,11 @@
-import { type Answers, isApart } from '../deployment/answers.ts'
+import { resolve, sep } from 'node:path'
+import { STORE_CREDENTIAL } from '../../steps/rotate/context.ts'
+import type { Answers } from '../deployment/answers.ts'
 import { Cancelled, type Problem, UsageError } from '../errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD } from '../gateway/policy.ts'
 import { providerCallProblems } from '../gateway/provider-call.ts'
 import { Secret } from '../secret.ts'
+import { ownsSecretId } from '../stores/credential.ts'
 import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
 import { type Voice, voiceOn } from '../wizard/voice.ts'
 import { type HandOut, handOutProblems } from './hand-out.ts'
@@ -26,14 +29,13 @@ export interface RotateOptions extends Omit<GlobalOptions, 'storeCredential'>, H
   startTimeout: number
 }
 
-/** What opens the store is a secret as well, with a rotation of its own. */
-export const STORE_CREDENTIAL = 'store_credential'
-
 const NOTHING_CHANGED = 'Nothing was changed. Correct the input and run the command again.'
 
 /** What a rotation is to be done with. */
 export interface RotateInput {
   names: readonly string[]
+  /** Whether somebody named them. */
+  isNamed: boolean
   brought: BroughtSecrets
   /** What opens the store, where it is told now. */
   credential: Secret | undefined
@@ -63,28 +65,34 @@ export async function takeInput(
   const read = await readSecrets(flags, answers, program.stdin, session.redactor, program.cwd)
   const problems: Problem[] = [
     ...secrets
-      .filter(name => !known.includes(name) && name !== STORE_CREDENTIAL)
-      .map(name => ({ field: 'secret', given: name, allowed: known.join(', ') })),
+      .filter(name => !known.includes(name))
+      .map(name => ({ field: 'secret', given: name, allowed: allowedInstead(name, known) })),
     ...(options.all === true && secrets.length > 0
       ? [{ field: '--all', given: `${secrets.join(', ')} and --all`, allowed: 'one of the two' }]
       : []),
     ...read.problems,
     ...valueProblems(session, options, answers, names, read.brought),
     ...handOutProblems(program, options),
-    ...combinationProblems(session, options, names),
+    ...combinationProblems(session, program, options, names),
   ]
   if (problems.length > 0) throw new UsageError(problems, NOTHING_CHANGED)
-  return { names, brought: read.brought, credential: read.openers.credential }
+  return { names, isNamed: asked.length > 0, brought: read.brought, credential: read.openers.credential }
 }
 
 /** The secrets of a deployment that can be rotated here; the token after the keys, and what opens the store last of all. */
 function knownNames(answers: Answers): string[] {
   const others = allSecretNamesOf(answers).filter(name => name !== GATEWAY_TOKEN)
-  const isOurs = answers.store === 'vault' && answers.vaultAuth === 'approle' && answers.credentialFile === ''
-  return [...others, GATEWAY_TOKEN, ...(isOurs && isApart(answers) ? [STORE_CREDENTIAL] : [])]
+  return [...others, GATEWAY_TOKEN, ...(ownsSecretId(answers) ? [STORE_CREDENTIAL] : [])]
 }
 
-const isMadeHere = (name: string) => [GATEWAY_TOKEN, PROXY_PASSWORD].includes(name)
+function allowedInstead(name: string, known: readonly string[]): string {
+  return name === STORE_CREDENTIAL
+    ? `${known.join(', ')}: what opens this store is not a secret id that is kept here, and comes from elsewhere (--store-credential of setup)`
+    : known.join(', ')
+}
+
+/** Whether a secret is made up here, and somebody else has to be told. */
+export const isMadeHere = (name: string) => [GATEWAY_TOKEN, PROXY_PASSWORD].includes(name)
 
 /** Values that are missing, and values that nobody asked for. */
 function valueProblems(
@@ -94,7 +102,8 @@ function valueProblems(
   names: readonly string[],
   brought: BroughtSecrets,
 ): Problem[] {
-  const mustBring = !session.interactive && options.dryRun !== true && options.resume !== true
+  const isEnding = options.resume === true && options.ifOlderThan === undefined
+  const mustBring = !session.interactive && options.dryRun !== true && !isEnding
   return namedByPerson(answers).flatMap(({ name, field, flag }): Problem[] => {
     if (brought.has(name) && !names.includes(name))
       return [
@@ -106,8 +115,13 @@ function valueProblems(
   })
 }
 
-function combinationProblems(session: Session, options: RotateOptions, names: readonly string[]): Problem[] {
-  const { proveUrl, proveHeader, reveal, json, revokeDevices, yes } = options
+function combinationProblems(
+  session: Session,
+  program: Program,
+  options: RotateOptions,
+  names: readonly string[],
+): Problem[] {
+  const { proveUrl, proveHeader, reveal, json, revokeDevices, yes, tokenFile } = options
   const problems = providerCallProblems(proveUrl, proveHeader)
   if (
     proveUrl !== undefined &&
@@ -127,6 +141,20 @@ function combinationProblems(session: Session, options: RotateOptions, names: re
       allowed: 'one of the two',
       flag: '--token-file',
     })
+  if (revokeDevices === true && !names.includes(GATEWAY_TOKEN))
+    problems.push({
+      field: '--revoke-devices',
+      given: names.join(', '),
+      allowed: 'only together with a new gateway_token: whoever has the old one could pair a device again',
+    })
+  const target = tokenFile === undefined ? '' : resolve(program.cwd, tokenFile)
+  if (target.startsWith(`${session.layout.root}${sep}`))
+    problems.push({
+      field: 'token file',
+      given: target,
+      allowed: 'a place outside of the deployment, where the agent cannot read it',
+      flag: '--token-file',
+    })
   if (revokeDevices === true && !session.interactive && yes !== true && options.dryRun !== true)
     problems.push({
       field: 'consent',
@@ -141,7 +169,7 @@ export function isHandedOut({ clipboard, tokenFile, reveal }: HandOut): boolean 
   return clipboard === true || tokenFile !== undefined || reveal === true
 }
 
-/** Asks for the values that only the person has. Errors: a usage error, where there is nobody to ask. */
+/** Asks for the values that only the person has: where there is nobody to ask, they were demanded before. */
 export async function askMissing(
   session: Session,
   program: Program,
@@ -151,11 +179,6 @@ export async function askMissing(
 ): Promise<void> {
   const missing = namedByPerson(answers).filter(({ name }) => due.includes(name) && !brought.has(name))
   if (missing.length === 0) return
-  if (!session.interactive)
-    throw new UsageError(
-      missing.map(({ field, flag }) => ({ field, allowed: 'the new value, from its provider', flag })),
-      NOTHING_CHANGED,
-    )
   const voice = voiceOf(session, program)
   for (const { name, what } of missing) {
     const typed = await voice.secret(`${what}: the new value`, text =>

@@ -1,11 +1,10 @@
 import { resolve } from 'node:path'
-import type { Found } from '../../steps/rotate/context.ts'
+import { type Found, STORE_CREDENTIAL } from '../../steps/rotate/context.ts'
 import { type Answers, placeOf } from '../deployment/answers.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { addressOf } from '../deployment/plan.ts'
-import type { ToolError } from '../errors.ts'
+import { type ToolError, visible } from '../errors.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD, secretFileName } from '../gateway/policy.ts'
-import { STORE_CREDENTIAL } from './rotate-input.ts'
 
 /** One secret that was rotated, or whose rotation was finished. */
 export interface Rotated {
@@ -45,15 +44,15 @@ export function rotatedWords(
   answers: Answers,
   layout: Layout,
   done: readonly Rotated[],
-  told: { lines: readonly string[]; names: readonly string[]; due: readonly string[]; failed: boolean },
+  told: { lines: readonly string[]; names: readonly string[]; due: readonly string[] },
 ): string {
-  const { lines, names, due, failed } = told
+  const { lines, names, due } = told
   const asked = names.filter(name => !due.includes(name) && !done.some(one => one.name === name))
   return [
     '',
     ...done.flatMap(one => about(one, answers, layout)),
     ...lines,
-    ...(asked.length > 0 && !failed ? [`Nothing to do for ${asked.join(', ')}`] : []),
+    ...(asked.length > 0 ? [`Nothing to do for ${asked.join(', ')}`] : []),
     '',
   ].join('\n')
 }
@@ -73,7 +72,9 @@ function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layo
           `It is in ${resolve(layout.secrets, secretFileName({ name, ...current }))} (cat it; it is not shown here)`,
         ]),
     ...(left !== undefined && left.length > 0
-      ? [`The old value, which opens nothing any more, still stands in ${left.slice(0, 5).join(', ')}`]
+      ? [
+          `The old value, which opens nothing any more, still stands in ${left.slice(0, 5).map(visible).join(', ')}`,
+        ]
       : []),
     ...(name === GATEWAY_TOKEN ? clients(answers, devices) : []),
     ...(name !== GATEWAY_TOKEN && name !== PROXY_PASSWORD
@@ -126,7 +127,7 @@ export function bodyOf(
       devices: found.devices?.length,
       oldValueIn: found.left,
     })),
-    notDue: names.filter(name => !due.includes(name)),
+    notDue: names.filter(name => !due.includes(name) && !done.some(one => one.name === name)),
     failed: errors.map(({ code, message, hint }) => ({ code, message, hint })),
   }
 }

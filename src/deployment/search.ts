@@ -39,9 +39,19 @@ export async function searchFolder(
 }
 
 async function* filesBelow(folder: string): AsyncGenerator<string> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
+  for (const entry of await entriesOf(folder)) {
     const path = resolve(folder, entry.name)
     if (entry.isFile()) yield path
     else if (entry.isDirectory() && !path.endsWith(UNPACKED)) yield* filesBelow(path)
+  }
+}
+
+/** A folder that is gone by the time it is entered held nothing that is still there. */
+async function entriesOf(folder: string) {
+  try {
+    return await readdir(folder, { withFileTypes: true })
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return []
+    throw error
   }
 }

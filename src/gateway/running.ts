@@ -196,12 +196,12 @@ export class RunningGateway implements Gateway {
   }
 
   async untilReady(): Promise<void> {
-    const end = Date.now() + this.#startDeadline
+    const end = performance.now() + this.#startDeadline
     while (
       (await this.state()) === 'stopped' ||
       (await askFromHost(this.#answers, '/startupz', undefined, 2000)) !== 200
     ) {
-      if (Date.now() > end)
+      if (performance.now() > end)
         throw new ToolError(
           'gateway_not_ready',
           `the gateway did not become ready within ${this.#startDeadline / 1000} s: ${reasonInLog(await this.#compose.logs(200))}`,

@@ -129,6 +129,22 @@ export async function runProcedure<C>(
   }
 }
 
+/**
+ * Runs one procedure or several under one lock, taken before the first look: for work whose reading steps must not be
+ * overtaken. `runtimeOf` makes a runtime a procedure; what it gives out here is locked already.
+ */
+export async function underLock<T>(
+  runtimeOf: () => Runtime,
+  work: (runtimeOf: () => Runtime) => Promise<T>,
+): Promise<T> {
+  const release = await runtimeOf().lock()
+  try {
+    return await work(() => ({ ...runtimeOf(), lock: async () => () => {} }))
+  } finally {
+    release()
+  }
+}
+
 /** A sentence for the person who pressed Ctrl-C. */
 function whatExists(written: readonly string[]): string {
   return written.length === 0

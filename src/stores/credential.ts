@@ -9,6 +9,11 @@ import { type Redactor, Secret } from '../secret.ts'
 /** A store that somebody else runs, and that has to be opened. */
 export type RemoteStore = Exclude<Answers['store'], 'docker'>
 
+/** Whether what opens the store is a secret id that is kept here: then it is ours to rotate. */
+export function ownsSecretId(answers: Pick<Answers, 'store' | 'vaultAuth' | 'credentialFile'>): boolean {
+  return answers.store === 'vault' && answers.vaultAuth === 'approle' && answers.credentialFile === ''
+}
+
 /** What the thing that opens a store is called, for messages. */
 export function credentialNameOf(answers: Pick<Answers, 'store' | 'vaultAuth'>): string {
   if (answers.store === '1password') return 'service account token'

@@ -46,7 +46,7 @@ export function expectMovable(
     throw new ToolError(
       'move_pending',
       `${name} is being changed: a new value waits in the old store`,
-      'Finish that first (create-openclaw-secure .), then move.',
+      'Finish that first (create-openclaw-secure rotate --resume), then move.',
       Exit.unknown,
     )
 }

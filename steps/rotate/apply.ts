@@ -35,7 +35,6 @@ export const applyNew: Step<Needs> = {
     const { to, from } = forwards(ctx)
     const applied = await bringInto(ctx, to, from)
     ctx.found.applied = applied
-    ctx.found.container = await ctx.gateway.container()
     const took = `${(applied.took / 1000).toFixed(2)} s`
     return {
       saw: `${applied.by}: ${ctx.name === GATEWAY_TOKEN ? 'the new one is taken and the old one refused' : 'the gateway works by it'} after ${took}`,
@@ -132,9 +131,9 @@ async function bringInto(
   // Before the pointer: a gateway that starts by itself in between finds what it reads.
   const file = deliver(to, ctx)
   const proof = await proofOf(ctx, to, from)
-  const attempt = async (by: string, patience: number, act: () => Promise<void> | void) => {
-    const seen =
-      (await gateway.state()) === 'stopped' ? 'the gateway does not run' : await proof.after(patience, act)
+  const attempt = async (by: string, look: () => Promise<string | undefined>) => {
+    const isRunning = (await gateway.state()) === 'running'
+    const seen = isRunning ? await unlessImpossible(look) : 'the gateway does not run'
     if (seen !== undefined) failed.push(`${by}: ${seen}`)
     return seen === undefined
   }
@@ -143,13 +142,18 @@ async function bringInto(
     began = performance.now()
     point(ctx, to)
   }
-  if (await attempt('hot reload', PATIENCE.pointer, switchPointer)) return proven('hot reload')
+  if (await attempt('hot reload', () => proof.after(PATIENCE.pointer, switchPointer)))
+    return proven('hot reload')
   // A change that the gateway's watcher has missed is seen when the file is replaced once more. And where the gateway does
   // not run, nobody has switched the pointer yet.
   point(ctx, to)
-  if (await attempt('hot reload, again', PATIENCE.pointer, () => {})) return proven('hot reload, again')
-  if (await attempt('secrets reload', PATIENCE.reload, () => gateway.reload(proof.admits)))
-    return proven('secrets reload')
+  if (await attempt('hot reload, again', () => proof.after(PATIENCE.pointer, () => {})))
+    return proven('hot reload, again')
+  const reload = async () => {
+    await gateway.reload(proof.admits)
+    return proof.after(PATIENCE.reload, () => {})
+  }
+  if (await attempt('secrets reload', reload)) return proven('secrets reload')
 
   const readable = (await gateway.state()) === 'running' ? await gateway.reads(file, to.value) : 'same'
   if (readable !== 'same') throw notProven(name, [...failed, `the gateway cannot read ${file}: ${readable}`])
@@ -157,26 +161,35 @@ async function bringInto(
   if (objection !== undefined) throw notProven(name, [...failed, objection])
   const restart = async () => {
     await gateway.restart(proof.admits)
-    await gateway.untilReady()
+    try {
+      return await proof.after(PATIENCE.restart, () => {})
+    } catch (error) {
+      if (!(error instanceof ToolError) || error.code !== 'gateway_unseen') throw error
+      // The container itself has started anew, and has taken with it who was looking.
+      await gateway.untilReady()
+      return proof.after(0, () => {})
+    }
   }
-  if (await attempt('restart', PATIENCE.restart, restart)) return proven('restart')
-  if (await attemptAnew(ctx, proof, failed)) return proven('new container')
-  throw notProven(name, failed)
+  if (await attempt('restart', restart)) return proven('restart')
+  const isUp = await unlessImpossible(() => gateway.recreate().then(() => undefined))
+  if (isUp !== undefined) throw notProven(name, [...failed, `new container: ${isUp}`])
+  const seen = await proof.after(0, () => {})
+  if (seen === undefined) return proven('new container')
+  throw notProven(name, [...failed, `new container: ${seen}`])
 }
 
-/** Makes the container anew. What keeps the gateway from starting is a failure of this way, and not the end. */
-async function attemptAnew({ gateway }: Needs, proof: Proof, failed: string[]): Promise<boolean> {
+/** A way that could not be gone has failed, and the next is tried; but nothing is tried on an engine that does not answer. */
+async function unlessImpossible(way: () => Promise<string | undefined>): Promise<string | undefined> {
   try {
-    await gateway.recreate()
-    const seen = await proof.after(0, () => {})
-    if (seen !== undefined) failed.push(`new container: ${seen}`)
-    return seen === undefined
+    return await way()
   } catch (error) {
-    if (!(error instanceof ToolError) || error.code === 'engine_unreachable') throw error
-    failed.push(`new container: ${error.message}`)
-    return false
+    if (!(error instanceof ToolError) || STOPS.includes(error.code)) throw error
+    return error.message
   }
 }
+
+/** No way leads past these: an engine that is gone, an incident that is being looked into, a disk that is full. */
+const STOPS = ['engine_unreachable', 'gateway_paused', 'disk_full', 'not_writable', 'pointer_unknown']
 
 /** The pointer in openclaw.json, and in what was rendered last: nobody has edited it by hand. */
 function point({ name, layout }: Pick<Needs, 'name' | 'layout'>, { rotationId }: StoredValue): void {

@@ -1,7 +1,8 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { syncDirectory } from '../../src/deployment/files.ts'
+import { errorCode, syncDirectory } from '../../src/deployment/files.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
+import { visible } from '../../src/errors.ts'
 import { secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type RotateContext } from './context.ts'
@@ -35,22 +36,32 @@ export const retireOld: Step<Pick<RotateContext, 'name' | 'layout' | 'store' | '
     for (const file of removed) rmSync(resolve(layout.secrets, file), { force: true })
     syncDirectory(layout.secrets)
     found.stage = 'none'
+    found.isOver = true
     return { saw: `${name} ${must(found, 'old').value.fingerprint(name)}` }
   },
 }
 
-/** What stands in transcripts is not ours to change; but who reads them should know. */
+/**
+ * What stands in transcripts is not ours to change; but who reads them should know. The rotation has happened when this
+ * looks, so not being able to look does not make it fail.
+ */
 export const searchOld: Step<Pick<RotateContext, 'layout' | 'found'>> = {
   id: 'rotate.search',
   title: 'Look for the old value in everything of this deployment',
   effect: 'reads',
   skip: ({ found }) => (found.old === undefined ? 'it is not known any more' : undefined),
   async run({ layout, found }) {
-    const { searched, left, found: where } = await searchFolder(layout.root, [must(found, 'old').value])
-    found.left = where
-    const unseen = left === 0 ? '' : `; ${left} files are too many to be searched`
-    return {
-      saw: `${searched} files: ${where.length === 0 ? 'in none' : `it stands in ${where.slice(0, 5).join(', ')}`}${unseen}`,
+    try {
+      const { searched, left, found: where } = await searchFolder(layout.root, [must(found, 'old').value])
+      found.left = where
+      const unseen = left === 0 ? '' : `; ${left} files are too many to be searched`
+      // An agent may have chosen these names.
+      const named = where.slice(0, 5).map(visible).join(', ')
+      return {
+        saw: `${searched} files: ${where.length === 0 ? 'in none' : `it stands in ${named}`}${unseen}`,
+      }
+    } catch (error) {
+      return { saw: `could not be searched (${errorCode(error) ?? 'unknown reason'})` }
     }
   },
 }
@@ -82,5 +93,5 @@ export const closeRotation: Step<Pick<RotateContext, 'found'>> = {
   id: 'rotate.close',
   title: 'Note that nothing is half-way',
   effect: 'writes',
-  run: async ({ found }) => ({ saw: `current: ${must(found, 'old').rotationId}` }),
+  run: async ({ found }) => ({ saw: `current: ${found.old?.rotationId ?? 'none'}` }),
 }

@@ -29,6 +29,8 @@ export interface RotateContext {
   call: { url: string; header: string | undefined } | undefined
   /** Goes on with what an earlier run has begun. */
   resume: boolean
+  /** Whether a gateway that was stopped may be started for it: not by a timer, for somebody may have stopped it on purpose. */
+  mayStart: boolean
   now(): Date
   found: Found
 }
@@ -44,12 +46,12 @@ export interface Found {
   next?: StoredValue
   /** How the gateway took the new value up, and how long that took from the switch to the proof, in milliseconds. */
   applied?: { by: string; took: number }
-  /** The gateway's container, for those who look into it. */
-  container?: string
   /** Devices with tokens of their own, which outlive the rotation. */
   devices?: readonly Device[]
   /** Files in which the old value still stands, relative to the deployment. */
   left?: readonly string[]
+  /** The old value is destroyed: whatever goes wrong from here on, the rotation has happened. */
+  isOver?: true
 }
 
 /** What an earlier step must have found. A missing one is a defect in the order of the steps. */
@@ -59,13 +61,22 @@ export function must<K extends keyof Found>(found: Found, key: K): NonNullable<F
   return value
 }
 
+/** What opens the store is a secret as well, with a rotation of its own. */
+export const STORE_CREDENTIAL = 'store_credential'
+
 /** A rotation in the journal: each secret has its own. */
 export function procedureOf(name: string): string {
   return `rotate ${name}`
 }
 
-/** Rotations that were begun and not ended, by secret, as the journal has them. */
-export function unfinishedRotations(journal: Pick<Journal, 'read'>): { name: string; since: string }[] {
+/**
+ * Rotations that were begun and not ended, by secret, as the journal has them. A journal that somebody has damaged says
+ * nothing: what is half-way, the store knows as well, and `verify` reports the journal.
+ */
+export function unfinishedRotations(
+  journal: Pick<Journal, 'read' | 'verifyChain'>,
+): { name: string; since: string }[] {
+  if (!journal.verifyChain().intact) return []
   const last = new Map<string, { since: string; isOver: boolean }>()
   for (const { procedure, event, at } of journal.read()) {
     if (!procedure.startsWith(PREFIX)) continue
@@ -78,13 +89,18 @@ export function unfinishedRotations(journal: Pick<Journal, 'read'>): { name: str
     .map(([procedure, { since }]) => ({ name: procedure.slice(PREFIX.length), since }))
 }
 
-/** What is wrong with changing anything else about the secrets while a rotation is half-way. */
-export function unfinishedRotationProblems(journal: Pick<Journal, 'read'>): Problem[] {
-  return unfinishedRotations(journal).map(({ name, since }) => ({
-    field: name,
-    saw: `a rotation was cut short (begun at ${since})`,
-    allowed: 'Finish it first: create-openclaw-secure rotate --resume.',
-  }))
+/**
+ * What is wrong with changing anything else about the secrets while a rotation is half-way. What opens the store is not one
+ * of them: setup is how another one is brought.
+ */
+export function unfinishedRotationProblems(journal: Pick<Journal, 'read' | 'verifyChain'>): Problem[] {
+  return unfinishedRotations(journal)
+    .filter(({ name }) => name !== STORE_CREDENTIAL)
+    .map(({ name, since }) => ({
+      field: name,
+      saw: `a rotation was cut short (begun at ${since})`,
+      allowed: 'Finish it first: create-openclaw-secure rotate --resume.',
+    }))
 }
 
 const PREFIX = procedureOf('')

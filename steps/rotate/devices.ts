@@ -1,9 +1,10 @@
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { type Device, pairedDevices, revokeDevices } from '../../src/gateway/devices.ts'
+import type { Gateway } from '../../src/gateway/running.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import type { RotateContext } from './context.ts'
 
-type Needs = Pick<RotateContext, 'docker' | 'found'>
+type Needs = Pick<RotateContext, 'docker' | 'found'> & { gateway: Pick<Gateway, 'container'> }
 
 /**
  * A device that was paired with a leaked token has one of its own by now. The rotation has happened when this looks, so not
@@ -13,10 +14,9 @@ export const reviewDevices: Step<Needs> = {
   id: 'rotate.devices',
   title: 'Look which devices have tokens of their own',
   effect: 'reads',
-  async run({ docker, found }) {
-    const container = containerOf(found)
+  async run({ docker, gateway, found }) {
     try {
-      const { paired, pending, codes } = await pairedDevices(docker, container)
+      const { paired, pending, codes } = await pairedDevices(docker, await gateway.container())
       found.devices = paired
       return { saw: [ownTokens(paired), ...waiting(pending, codes)].join('; ') }
     } catch (error) {
@@ -30,23 +30,18 @@ export const revokeAllDevices: Step<Needs> = {
   id: 'rotate.revoke-devices',
   title: 'Remove all paired devices, and prove that their tokens are refused',
   effect: 'destroys',
-  async skip({ docker, found }) {
-    const { paired, pending, codes } = await pairedDevices(docker, containerOf(found))
+  async skip({ docker, gateway }) {
+    const { paired, pending, codes } = await pairedDevices(docker, await gateway.container())
     return paired.length + pending + codes === 0 ? 'no device is paired, and none is about to be' : undefined
   },
-  async run({ docker, found }) {
-    const { removed, tokens, refused } = await revokeDevices(docker, containerOf(found), INSIDE.port)
+  async run({ docker, gateway, found }) {
+    const { removed, tokens, refused } = await revokeDevices(docker, await gateway.container(), INSIDE.port)
     found.devices = []
     return {
       saw: `${counted(removed, 'device')} removed; ${tokens === 0 ? 'none of them had a token that opens HTTP' : `${refused} of ${counted(tokens, 'token')} that the gateway took before ${refused === 1 ? 'is' : 'are'} refused now`}`,
       facts: { removed },
     }
   },
-}
-
-function containerOf({ container }: Needs['found']): string {
-  if (container === undefined) throw new Error('no earlier step has found the container')
-  return container
 }
 
 /** "2 devices have tokens of their own, which the rotation does not change: Phone (operator), Laptop (node)" */

@@ -1,14 +1,14 @@
 import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
-import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
+import { type Runtime, runProcedure, underLock } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { applyNew, applyOld, NOT_PROVEN } from './apply.ts'
 import { callProvider } from './call.ts'
 import { closeRotation, commitNew, retireOld, searchOld, unstageNew } from './commit.ts'
 import { procedureOf, type RotateContext } from './context.ts'
 import { reviewDevices } from './devices.ts'
-import { lookAtSecret, recall } from './look.ts'
+import { lookAtSecret, recall, SECRET_UNKNOWN } from './look.ts'
 import { writeProxyPassword } from './proxy.ts'
 import { deliverNew, stageNew } from './stage.ts'
 
@@ -32,29 +32,41 @@ const closingSteps: readonly Step<RotateContext>[] = [lookAtSecret, retireOld, c
 export const backSteps: readonly Step<RotateContext>[] = [lookAtSecret, applyOld, unstageNew]
 
 /**
- * Rotates one secret, or goes on with a rotation that was cut short. What the gateway does not take is taken back.
- * Errors: `rotation_rolled_back` (exit 3: the old value is in force, proven); anything else that happens half-way keeps
- * both values in the store and ends with 4: `resume` goes on.
+ * Rotates one secret, or goes on with a rotation that was cut short. What the gateway does not take is taken back. All of it,
+ * from the first look on, under one lock: what was seen stays so. Errors: `rotation_rolled_back` (exit 3: the old value is
+ * in force, proven); anything else that happens half-way ends with 4, and `resume` goes on.
  */
-export async function rotateSecret(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
+export function rotateSecret(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
+  return underLock(runtimeOf, held => (ctx.resume ? goOn(ctx, held) : goForth(ctx, held)))
+}
+
+/** Where nothing is half-way, going on must not begin anew. */
+async function goOn(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
   const procedure = procedureOf(ctx.name)
-  const wasGoingBack = ctx.resume && isGoingBack(ctx.journal, procedure)
+  const wasGoingBack = isGoingBack(ctx.journal, procedure)
   try {
-    if (ctx.resume) await recall(ctx)
-    const isHalfWay = ctx.resume && ctx.found.stage !== 'none'
-    // Where nothing is half-way, going on must not begin anew.
-    const steps = ctx.resume && !isHalfWay ? closingSteps : rotateSteps(ctx.name)
-    if (!(wasGoingBack && isHalfWay)) return void (await runProcedure(procedure, steps, ctx, runtimeOf()))
+    await recall(ctx)
+  } catch (error) {
+    // A store that has lost the secret has nothing half-way either, and setup must not be kept from mending it.
+    if (error instanceof ToolError && error.code === SECRET_UNKNOWN)
+      await runProcedure(procedure, [closeRotation], ctx, runtimeOf())
+    throw error
+  }
+  if (ctx.found.stage === 'none') return void (await runProcedure(procedure, closingSteps, ctx, runtimeOf()))
+  return wasGoingBack && ctx.found.stage === 'staged' && ctx.name !== PROXY_PASSWORD
+    ? goBack(ctx, runtimeOf, undefined)
+    : goForth(ctx, runtimeOf)
+}
+
+async function goForth(ctx: RotateContext, runtimeOf: () => Runtime): Promise<void> {
+  try {
+    await runProcedure(procedureOf(ctx.name), rotateSteps(ctx.name), ctx, runtimeOf())
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
     if (error.code !== NOT_PROVEN || ctx.found.stage !== 'staged') throw halfWay(error, ctx)
-    ctx.resume = true
-    return goBack(ctx, runtimeOf, error)
+    return goBack({ ...ctx, resume: true }, runtimeOf, error)
   }
-  return goBack(ctx, runtimeOf, undefined)
 }
-
-const ROLLED_BACK = 'rotation_rolled_back'
 
 async function goBack(
   ctx: RotateContext,
@@ -67,7 +79,7 @@ async function goBack(
     throw error instanceof ToolError ? halfWay(error, ctx) : error
   }
   throw new ToolError(
-    ROLLED_BACK,
+    'rotation_rolled_back',
     `the rotation of ${ctx.name} was taken back: ${cause?.message ?? 'an earlier run had begun to take it back'}`,
     'The old value is in force, and proven to be. Correct the cause and run the command again.',
     Exit.unknown,
@@ -86,14 +98,19 @@ function isGoingBack(journal: Pick<Journal, 'read'>, procedure: string): boolean
 
 /** An error in the middle of a rotation: what it says, and that nobody is locked out. */
 function halfWay(error: ToolError, { name, found, journal }: RotateContext): ToolError {
-  const isBegun = journal.read().findLast(({ procedure }) => procedure === procedureOf(name))
-  if (
-    found.stage === 'none' ||
-    found.stage === undefined ||
-    isBegun === undefined ||
-    isBegun.event === 'done'
-  )
-    return error
+  const last = journal.read().findLast(({ procedure }) => procedure === procedureOf(name))
+  const isOpen = last !== undefined && last.event !== 'done'
+  if (found.isOver === true && error instanceof Cancelled)
+    return new Cancelled(`${name} is rotated, and its new value is in force.`)
+  if (found.isOver === true)
+    return new ToolError(
+      error.code,
+      `${name} is rotated, and its new value is in force; but ${error.message}`,
+      isOpen ? `${error.hint} Then: create-openclaw-secure rotate --resume.`.trim() : error.hint,
+      isOpen ? Exit.interrupted : error.exit,
+      error,
+    )
+  if (found.stage === undefined || found.stage === 'none' || !isOpen) return error
   const hint = `The rotation of ${name} is half-way, and nobody is locked out: whatever the gateway takes is in the store. create-openclaw-secure rotate --resume goes on from here.`
   if (error instanceof Cancelled) return new Cancelled(hint)
   return new ToolError(error.code, error.message, `${error.hint} ${hint}`.trim(), Exit.interrupted, error)

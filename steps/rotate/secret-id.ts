@@ -9,6 +9,7 @@ import type { Redactor, Secret } from '../../src/secret.ts'
 import {
   credentialNameOf,
   credentialWrittenAt,
+  isWrapped,
   keepNextCredential,
   keptCredential,
   nextCredential,
@@ -24,6 +25,8 @@ export interface SecretIdContext {
   answers: Answers
   redactor: Redactor
   env: Readonly<Record<string, string | undefined>>
+  /** A secret id that somebody has brought now: for when neither the kept one nor the one beside it opens the store. */
+  given?: Secret
   /**
    * Filled in by the steps of one run: what opened the store when it began, and by its fingerprint what is to open it. A
    * run that follows a killed one needs neither: it makes another, and destroys what the killed one has left.
@@ -117,6 +120,7 @@ const destroyOld: Step<SecretIdContext> = {
         'secret_id_not_refused',
         'the old secret id has been destroyed, and still opens the store',
         'See whether the role asks for a secret id at all (bind_secret_id). The new one is in use.',
+        Exit.interrupted,
       )
     return {
       saw: `${counted(destroyed)} destroyed; the old one is refused`,
@@ -151,7 +155,8 @@ async function destroyOthers(ids: VaultSecretIds, kept: Secret): Promise<number>
   throw new ToolError(
     'secret_id_remains',
     `the role has ${counted(remaining.length)} again that nobody here has made`,
-    'Somebody makes secret ids for it: give this deployment a role of its own. Then run the command again.',
+    'Somebody makes secret ids for it: give this deployment a role of its own. Then: create-openclaw-secure rotate --resume.',
+    Exit.interrupted,
   )
 }
 
@@ -160,8 +165,9 @@ async function destroyOthers(ids: VaultSecretIds, kept: Secret): Promise<number>
  * destroyed the kept one since. Errors: `store_credential`; of the first one, when neither does.
  */
 async function opener(ctx: SecretIdContext): Promise<Secret> {
-  const { layout, answers } = ctx
-  const candidates = [keptCredential(layout, answers), nextCredential(layout, answers)]
+  const { layout, answers, given } = ctx
+  const brought = given === undefined || isWrapped(answers, given) ? undefined : given
+  const candidates = [brought, keptCredential(layout, answers), nextCredential(layout, answers)]
   let refusal: ToolError | undefined
   for (const secretId of candidates) {
     if (secretId === undefined) continue

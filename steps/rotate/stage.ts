@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { lookAt, writeAtomic } from '../../src/deployment/files.ts'
-import { Exit, ToolError } from '../../src/errors.ts'
 import { PROXY_PASSWORD, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, Secret } from '../../src/secret.ts'
 import { rotationId, type StoredValue } from '../../src/stores/store.ts'
 import { must, type RotateContext } from './context.ts'
-import { recall } from './look.ts'
 
 /** From here on both values are in the store: whichever the gateway takes can be found there. */
 export const stageNew: Step<
@@ -16,19 +14,7 @@ export const stageNew: Step<
   id: 'rotate.stage',
   title: 'Put the new value into the store, beside the old one',
   effect: 'writes',
-  async skip(ctx) {
-    const before = ctx.found.old?.rotationId
-    await recall(ctx)
-    // Under the lock now: somebody else may have rotated while this run was looking.
-    if (before !== undefined && ctx.found.stage === 'none' && ctx.found.old?.rotationId !== before)
-      throw new ToolError(
-        'rotated_meanwhile',
-        `another run has just rotated ${ctx.name}`,
-        'There is nothing to do; run the command again if you want one more.',
-        Exit.unknown,
-      )
-    return ctx.found.stage === 'none' ? undefined : 'it is there'
-  },
+  skip: ({ found }) => (found.stage === 'none' ? undefined : 'it is there'),
   async run({ name, store, redactor, brought, now, found }) {
     const value = redactor.learn(brought ?? generateToken())
     const next = { rotationId: rotationId(now()), value }

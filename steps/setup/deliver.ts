@@ -4,6 +4,7 @@ import { lookAt, writeAtomic } from '../../src/deployment/files.ts'
 import { type DeliveredSecret, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { Secret } from '../../src/secret.ts'
+import { conflict } from '../../src/stores/store.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'layout' | 'store' | 'found'>
@@ -27,9 +28,10 @@ export const deliverSecrets: Step<Needs> = {
     for (const secret of must(found, 'secrets')) {
       if (await isDelivered(secret, ctx)) continue
       const path = resolve(layout.secrets, secretFileName(secret))
-      const value = (await store.load(secret.name))?.current?.value
-      if (value === undefined) throw new Error(`the store lost ${secret.name}`)
-      writeAtomic(path, value, 0o400, ownership.by === 'chown' ? ownership.host : undefined)
+      const current = (await store.load(secret.name))?.current
+      // Rotated since the files were planned: under the old name would be the new value.
+      if (current?.rotationId !== secret.rotationId) throw conflict(secret.name)
+      writeAtomic(path, current.value, 0o400, ownership.by === 'chown' ? ownership.host : undefined)
       delivered.push(relative(layout.root, path))
     }
     return { saw: delivered.join(', ') }

@@ -40,7 +40,7 @@ beforeAll(async () => {
 
 afterAll(() => remove(folder))
 
-const ctx = () => ({ docker, found: { container } })
+const ctx = () => ({ docker, gateway: { container: async () => container }, found: {} })
 const inTime = new AbortController().signal
 /** What the owner would show to a phone's camera: an address and a token. */
 const setupCode = async () => {

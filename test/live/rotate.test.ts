@@ -279,7 +279,14 @@ describe('a gateway that does not reload by itself', () => {
       ...{ layout, answers, docker, redactor, owner, name: 'gateway_token', journal: own },
       store: secretFiles(layout, owner, redactor),
       gateway: new Hindered({ docker, compose, answers, layout, startDeadline: 120_000 }, hindered),
-      ...{ brought: undefined, call: undefined, resume: false, now: () => new Date(), found: {} },
+      ...{
+        brought: undefined,
+        call: undefined,
+        resume: false,
+        mayStart: true,
+        now: () => new Date(),
+        found: {},
+      },
     }
     const runtime = (): Runtime => ({
       ...{ journal: own, progress: silentProgress, signal: new AbortController().signal },

@@ -199,7 +199,8 @@ describe('the steps', () => {
   const { signal } = new AbortController()
   const context = (docker: Docker): Parameters<typeof reviewDevices.run>[0] => ({
     docker,
-    found: { container: 'c' },
+    gateway: { container: async () => 'c' },
+    found: {},
   })
 
   it('name three devices and count the rest', async () => {

@@ -142,25 +142,62 @@ describe('a restart', () => {
         }
       },
     })
-    expect(outcome).toMatchObject({ code: 'gateway_unseen', exit: 4 })
-    expect(seen(world, old)).toEqual({ takes: 'new', current: 'old', others: ['pending'] })
-    world.onMoment = () => {}
-    expect(await world.resume()).toMatchObject({ code: 'done', exit: 0 })
+    expect(outcome).toMatchObject({ code: 'done', exit: 0 })
     expect(seen(world, old)).toEqual({ takes: 'new', current: 'new', others: [] })
     expect(world.gateway.asked.filter(one => one === 'restart')).toHaveLength(1)
+  })
+
+  it('after which the gateway does not come up is no dead end: a new container is made', async () => {
+    const { world, old, outcome } = await rotated({
+      temper: DEAF,
+      before(world) {
+        world.onMoment = what => {
+          if (what !== 'in restart') return
+          world.gateway.stop()
+          throw new ToolError('gateway_not_ready', 'the gateway did not become ready', '', 3)
+        }
+      },
+    })
+    expect(outcome).toMatchObject({ code: 'done', exit: 0 })
+    expect(by(outcome)).toBe('new container')
+    expect(seen(world, old)).toEqual({ takes: 'new', current: 'new', others: [] })
   })
 })
 
 describe('a rotation', () => {
-  it('that somebody else has done meanwhile is not done once more', async () => {
+  it('that waited for somebody else begins with what is stored then: nothing that was seen before counts', async () => {
     const world = await World.begin({})
     world.beforeLock = async () => {
       expect(await world.rotate()).toMatchObject({ code: 'done' })
     }
     const outcome = await world.rotate()
-    expect(outcome).toMatchObject({ code: 'rotated_meanwhile', exit: 3 })
+    expect(outcome).toMatchObject({ code: 'done', exit: 0 })
     expect(Object.keys(world.slotsIn(world.now()))).toEqual(['current'])
     expect(await world.unfinished()).toEqual([])
+    expect(always(world, world.now())).toEqual([])
+  })
+
+  it('that has only to be closed harms no other one that came between', async () => {
+    for (const cutShort of [false, true]) {
+      const world = await World.begin({})
+      const attempts = world.journal()
+      attempts.append({ run: 'x', procedure: `rotate ${GATEWAY_TOKEN}`, event: 'begun' })
+      world.beforeLock = async () => {
+        // Somebody finishes that and rotates, while this run is on its way to the lock.
+        expect(await world.resume()).toMatchObject({ code: 'done' })
+        if (cutShort)
+          world.onMoment = what => {
+            if (/after config.openclaw.json is replaced/.test(what))
+              throw new ToolError('deadline', 'late', '')
+          }
+        await world.rotate()
+        world.onMoment = () => {}
+      }
+      await world.resume()
+      expect(always(world, world.now()), String(cutShort)).toEqual([])
+      expect(await world.resume()).toMatchObject({ exit: 0 })
+      expect(always(world, world.now())).toEqual([])
+    }
   })
 
   it('to the value that is in use changes nothing', async () => {
@@ -212,7 +249,7 @@ describe('a rotation', () => {
     expect(await world.unfinished()).toEqual([])
   })
 
-  it('is taken back, or half-way, where openclaw.json names the file twice: no value is lost', async () => {
+  it('does not begin where openclaw.json names the file twice: nothing is half-way', async () => {
     const { world, old, outcome } = await rotated({
       before({ layout }) {
         const text = some(filesNow().get('config/openclaw.json')).text
@@ -220,9 +257,9 @@ describe('a rotation', () => {
         writeAtomic(layout.configFile, text.replace('{\n', `{\n  // "${file}"\n`), 0o400)
       },
     })
-    expect(outcome).toMatchObject({ code: 'pointer_unknown', exit: 4 })
-    expect(seen(world, old)).toEqual({ takes: 'old', current: 'old', others: ['pending'] })
-    expect(always(world, world.now())).toEqual([])
+    expect(outcome).toMatchObject({ code: 'pointer_unknown', exit: 3 })
+    expect(seen(world, old)).toEqual({ takes: 'old', current: 'old', others: [] })
+    expect(await world.unfinished()).toEqual([])
   })
 
   it('does not begin with a gateway that does not run, or that takes another token', async () => {

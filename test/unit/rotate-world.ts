@@ -278,6 +278,7 @@ export class World {
         docker: new Docker(NO_DEVICES),
         call: undefined,
       },
+      mayStart: true,
       brought: name === PROVIDER_KEY && !resume ? this.brought : undefined,
       owner: () => undefined,
       now: () => NOW,
