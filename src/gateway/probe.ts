@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { request } from 'node:http'
 import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
@@ -55,7 +56,8 @@ export function askFromHost(
 
 /**
  * Asks from loopback inside the container, where wrong tokens are not counted: from outside, ten of them would lock
- * everybody out for five minutes. The token travels through stdin.
+ * everybody out for five minutes. They are answered late, the later the more there were from that address within a minute:
+ * so each question comes from an address of its own. The token travels through stdin.
  */
 export async function askFromInside(
   docker: Docker,
@@ -63,10 +65,11 @@ export async function askFromInside(
   port: number,
   token: Secret,
 ): Promise<Status> {
-  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>fetch('http://127.0.0.1:${port}${AUTH_PATH}',{headers:{authorization:'Bearer '+t},signal:AbortSignal.timeout(5000)}).then(r=>console.log(r.status)))`
+  const from = `127.${randomInt(1, 254)}.${randomInt(1, 254)}.${randomInt(1, 254)}`
+  const script = `let t='';process.stdin.on('data',d=>t+=d).on('end',()=>require('http').get({host:'127.0.0.1',port:${port},path:'${AUTH_PATH}',localAddress:'${from}',headers:{authorization:'Bearer '+t},timeout:8000},r=>console.log(r.statusCode,r.resume()&&'')).on('timeout',()=>process.exit(1)).on('error',()=>process.exit(1)))`
   const { code, stdout } = await docker.exec(container, ['node', '-e', script], {
     input: token,
-    deadline: 15_000,
+    deadline: 20_000,
   })
   const status = z.coerce.number().int().safeParse(stdout.trim())
   return code === 0 && status.success ? status.data : undefined
