@@ -230,6 +230,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
         'off',
       ]),
     )
+    .addOption(new Option('--scheduled').hideHelp())
     .option('--revoke-devices', 'also remove all paired devices: their own tokens outlive a rotation')
     .option(
       '--provider-key <id=@file|id=@->',

@@ -7,8 +7,6 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { writeAtomic } from '../src/deployment/files.ts'
-import { asScript } from '../src/gateway/inside.ts'
-import { askOpenClaw } from '../src/gateway/inside-token.ts'
 import { Journal } from '../src/procedure/journal.ts'
 import { generateToken } from '../src/secret.ts'
 import { cli, containerOf, freePort, freshFolder, remove, usual } from './live/harness.ts'
@@ -83,10 +81,11 @@ async function ownReload(): Promise<number> {
   const container = await containerOf(folder)
   const change = (from: string, to: string) => {
     writeAtomic(path, to, 0o400, { uid, gid })
-    const command = JSON.stringify(['secrets', 'reload', '--json', '--url', 'ws://127.0.0.1:18789'])
-    spawnSync('docker', ['exec', '-i', container, 'node', '-e', asScript(askOpenClaw), command], {
-      input: from,
-    })
+    // As its documentation has it; the token of a deployment that is made for this may stand in the container's arguments.
+    const command =
+      'IFS= read -r T; exec node openclaw.mjs secrets reload --json --url ws://127.0.0.1:18789 --token "$T"'
+    const ran = spawnSync('docker', ['exec', '-i', container, 'sh', '-c', command], { input: `${from}\n` })
+    if (ran.status !== 0) throw new Error(`secrets reload: ${ran.stderr}`)
   }
   const next = generateToken().expose()
   const began = performance.now()

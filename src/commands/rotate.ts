@@ -51,19 +51,26 @@ import { savedDeployment } from './verify.ts'
 export async function rotate(
   program: Program,
   secrets: readonly string[],
-  options: RotateOptions,
+  options: RotateOptions & { scheduled?: boolean },
 ): Promise<ExitCode> {
-  const one = async (own: Program, dir: string) =>
-    options.schedule === undefined
-      ? rotateOne(own, secrets, { ...options, dir })
-      : (await import('./schedule.ts')).rotateSchedule(own, { ...options, dir, schedule: options.schedule })
+  const { schedule, scheduled } = options
+  const one = async (own: Program, dir: string) => {
+    const rotateHere = () => rotateOne(own, secrets, { ...options, dir })
+    if (schedule === undefined && scheduled !== true) return rotateHere()
+    const { recordRun, rotateSchedule } = await import('./schedule.ts')
+    if (schedule === undefined) return recordRun(own, dir, rotateHere)
+    return rotateSchedule(own, secrets, { ...options, dir, schedule })
+  }
   const dir = options.dir ?? '.'
   const { deploymentsAt, isPattern, runFleet } = await import('./fleet.ts')
   if (!isPattern(program.cwd, dir)) return one(program, dir)
   const problems = fleetProblems(options)
   if (problems.length > 0) throw new UsageError(problems)
   const folders = await deploymentsAt(program.cwd, dir)
-  return runFleet(program, folders, one, { ...options, command: 'rotate', done: 'rotated' })
+  const done = schedule === undefined ? 'rotated' : schedule === 'off' ? 'unscheduled' : 'scheduled'
+  // All deployments of a user have one crontab.
+  const more = schedule === undefined ? {} : { concurrency: 1 }
+  return runFleet(program, folders, one, { ...options, ...more, command: 'rotate', done })
 }
 
 /** What one deployment is rotated with. */

@@ -2,30 +2,73 @@ import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { renderedAnswers } from '../../steps/move/context.ts'
 import { type ScheduleContext, scheduleSteps, unscheduleSteps } from '../../steps/rotate/schedule.ts'
-import { readIfPresent } from '../deployment/files.ts'
-import { Exit, type ExitCode, ToolError } from '../errors.ts'
+import type { Answers } from '../deployment/answers.ts'
+import { lookAt, readIfPresent } from '../deployment/files.ts'
+import { layoutOf } from '../deployment/layout.ts'
+import { Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
 import { runProcedure } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
-import { type Every, OLDEST } from '../schedule/port.ts'
+import { type Every, OLDEST, trustedPaths } from '../schedule/port.ts'
+import { writeRun } from '../schedule/record.ts'
+import { expectSafe } from '../schedule/safe.ts'
 import {
   type Asking,
+  allSchedulers,
   chooseScheduler,
+  engineEndpoint,
   orderOf,
+  rotatesCredential,
   type ScheduleState,
-  schedulersHere,
   scheduleState,
 } from '../schedule/schedule.ts'
 import { Systemd } from '../schedule/systemd.ts'
+import { toolCopy, toolFiles } from '../schedule/tool.ts'
+import { keptCredential } from '../stores/credential.ts'
+import { vaultPlace } from '../stores/open.ts'
 import { readDeployment } from '../wizard/saved.ts'
 import { type GlobalOptions, openSession, type Program, runtimeOf, type Session } from './program.ts'
+import type { RotateOptions } from './rotate-input.ts'
 import { savedAnswers } from './verify.ts'
 
 export interface ScheduleOptions extends Omit<GlobalOptions, 'storeCredential'> {
   schedule: Every | 'off'
 }
 
+/** What a rotation can be asked for, and a schedule cannot: it would do something else than it was told. */
+const NOT_SCHEDULED: readonly (readonly [keyof RotateOptions, string])[] = [
+  ['all', '--all'],
+  ['ifOlderThan', '--if-older-than'],
+  ['resume', '--resume'],
+  ['revokeDevices', '--revoke-devices'],
+  ['tokenFile', '--token-file'],
+  ['clipboard', '--clipboard'],
+  ['reveal', '--reveal'],
+  ['providerKey', '--provider-key'],
+  ['secretValue', '--secret-value'],
+  ['storeCredential', '--store-credential'],
+  ['proveUrl', '--prove-url'],
+  ['proveHeader', '--prove-header'],
+]
+
+/** What is wrong with asking for this beside `--schedule`. */
+export function scheduleProblems(secrets: readonly string[], options: Partial<RotateOptions>): Problem[] {
+  const allowed = 'nothing beside --schedule, which rotates what is made here, when it is old enough'
+  return [
+    ...(secrets.length === 0 ? [] : [{ field: 'secret', given: secrets.join(', '), allowed }]),
+    ...NOT_SCHEDULED.filter(([key]) => options[key] !== undefined && options[key] !== false).map(
+      ([, flag]) => ({ field: flag, given: 'with --schedule', allowed }),
+    ),
+  ]
+}
+
 /** Has the secrets rotated by themselves, or no more. 0: it is so; 3: it could not be done, and the same command goes on. */
-export async function rotateSchedule(program: Program, options: ScheduleOptions): Promise<ExitCode> {
+export async function rotateSchedule(
+  program: Program,
+  secrets: readonly string[],
+  options: ScheduleOptions & Partial<RotateOptions>,
+): Promise<ExitCode> {
+  const problems = scheduleProblems(secrets, options)
+  if (problems.length > 0) throw new UsageError(problems)
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   const { layout } = session
@@ -39,7 +82,7 @@ export async function rotateSchedule(program: Program, options: ScheduleOptions)
   }
 
   if (options.schedule === 'off') {
-    const context = { name, layout, schedulers: await schedulersHere(asking, program.env) }
+    const context = { name, layout, asking, schedulers: await allSchedulers(asking, program.env) }
     // Another user's schedule is his to turn off: from here it would go on without its note.
     await scheduleState(layout, asking, program.now()).catch(onlyElsewhere)
     const runtime = runtimeOf(session, program, 'rotate --schedule off', options.dryRun === true)
@@ -52,28 +95,58 @@ export async function rotateSchedule(program: Program, options: ScheduleOptions)
     return finish(written, {})
   }
 
-  const context = await contextOf(session, program, options.schedule, asking)
+  const { context, left } = await contextOf(session, program, options.schedule, asking)
   if (options.dryRun) {
     const files = context.scheduler.plan(context.order).map(({ path, content }) => ({ path, content }))
     if (!options.json)
       program.stdout.write(files.map(({ path, content }) => `--- ${path}\n${content.trimEnd()}\n\n`).join(''))
-    return finish([], { files })
+    return finish([], { files, left })
   }
   const runtime = runtimeOf(session, program, 'rotate --schedule', false)
   const { written } = await runProcedure('rotate-schedule', scheduleSteps, context, runtime)
   const state = await scheduleState(layout, asking, program.now())
   if (state === undefined) throw new Error('the schedule was installed and has no note')
   const lingers = context.scheduler instanceof Systemd ? await context.scheduler.lingers() : true
-  tell(wordsFor(state, context, lingers))
-  return finish(written, { state: { ...state, lingers } })
+  tell(wordsFor(state, context, left, lingers))
+  return finish(written, { state: { ...state, lingers }, left })
 }
 
+/**
+ * A run that a scheduler has started, with what became of it written down: when it began, when it ended, and how. One that
+ * leaves no end was killed.
+ */
+export async function recordRun(
+  program: Program,
+  dir: string,
+  run: () => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const layout = layoutOf(resolve(program.cwd, dir))
+  const start = program.now()
+  // Where there is no deployment, the run says so, and nothing is written.
+  const record = (exit?: ExitCode) => {
+    if (lookAt(layout.own) === undefined) return
+    writeRun(layout, start, exit === undefined ? undefined : { end: program.now(), exit })
+  }
+  record()
+  let code: ExitCode = Exit.unknown
+  try {
+    code = await run()
+    return code
+  } catch (error) {
+    if (error instanceof ToolError) code = error.exit
+    throw error
+  } finally {
+    record(code)
+  }
+}
+
+/** How it is to be scheduled, and what is left out of it, in words. */
 async function contextOf(
   session: Session,
   program: Program,
   every: Every,
   asking: Asking,
-): Promise<ScheduleContext> {
+): Promise<{ context: ScheduleContext; left: string[] }> {
   const { layout } = session
   const rendered = readIfPresent(renderedAnswers(layout))
   if (rendered === undefined)
@@ -85,14 +158,43 @@ async function contextOf(
     )
   // As they were rendered last: there the secrets are.
   const { answers } = readDeployment(rendered, layout.root)
-  const { env } = program
-  const home = userInfo().homedir
-  return {
-    order: orderOf({ answers, layout, every, node: process.execPath, env, home }),
-    scheduler: await chooseScheduler(asking, env, every),
-    store: answers.store,
-    asking,
-    now: program.now,
+  const { env, cwd, person } = program
+  const files = toolFiles(answers.store === '1password')
+  const left = await withoutCredential(session, answers)
+  const order = orderOf({
+    ...{ answers, layout, every, env, cwd, node: process.execPath, home: userInfo().homedir },
+    tool: toolCopy(files),
+    endpoint: await engineEndpoint(session.run, env),
+    withCredential: rotatesCredential(answers) && left === undefined,
+  })
+  // Before anything is written; and once more when the copy is there.
+  expectSafe(trustedPaths(order), person)
+  const scheduler = await chooseScheduler(asking, env, every)
+  const context = { order, scheduler, store: answers.store, files, asking, trusted: person, now: program.now }
+  return { context, left: left === undefined ? [] : [left] }
+}
+
+/** Why the secret id is not rotated by itself, where it could be; undefined when it can. */
+async function withoutCredential(
+  { layout, redactor }: Session,
+  answers: Answers,
+): Promise<string | undefined> {
+  const kept = rotatesCredential(answers) ? keptCredential(layout, answers) : undefined
+  if (kept === undefined) return undefined
+  const { VaultSecretIds } = await import('../stores/vault-secret-id.ts')
+  const ids = new VaultSecretIds({ place: vaultPlace(answers), credential: () => kept, redactor })
+  try {
+    await ids.expectRights()
+    const count = (await ids.accessors()).length
+    // A rotation destroys all others: somebody else may be using one.
+    return count > 1
+      ? `The role has ${count} secret ids, and rotating destroys all but the new one: that is left to you (create-openclaw-secure rotate store_credential, then schedule again).`
+      : undefined
+  } catch (error) {
+    if (!(error instanceof ToolError && error.code === 'store_denied')) throw error
+    return `The secret id is not rotated by itself: ${error.message}.`
+  } finally {
+    await ids.close()
   }
 }
 
@@ -102,7 +204,12 @@ function onlyElsewhere(error: unknown): undefined {
 }
 
 /** What the person has now, how to see it, and how to be rid of it. */
-function wordsFor(state: ScheduleState, { order }: ScheduleContext, lingers: boolean | undefined): string {
+function wordsFor(
+  state: ScheduleState,
+  { order }: ScheduleContext,
+  left: readonly string[],
+  lingers: boolean | undefined,
+): string {
   const { kind, scope, unit, every, nextRun } = state
   const user = scope === 'user' ? '--user ' : ''
   const service = unit.replace(/\.timer$/, '')
@@ -118,6 +225,8 @@ function wordsFor(state: ScheduleState, { order }: ScheduleContext, lingers: boo
           `See it: systemctl ${user}list-timers ${unit}; what it said: journalctl ${user}--unit ${service}`,
           `Try it now: systemctl ${user}start ${service}`,
         ]),
+    ...left,
+    ...(state.notes ?? []).map(note => `It runs ${note}.`),
     'Turn it off: create-openclaw-secure rotate --schedule off',
     ...(lingers === true
       ? []

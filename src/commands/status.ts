@@ -73,7 +73,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     gateway = `cannot be looked at: ${error.message}`
   }
 
-  const rotation = await rotationStatus(session, program.person.uid, born, now)
+  const rotation = await rotationStatus(session, program.person.uid, { born, store: answers.store, now })
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
@@ -137,6 +137,6 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       ),
     )
   else program.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(11)} ${value}`).join('\n')}\n`)
-  if (!running || unseen !== undefined) return Exit.unknown
+  if (!running || unseen !== undefined || rotation.isUnknown) return Exit.unknown
   return due.length > 0 ? Exit.failed : Exit.done
 }

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { realpathSync } from 'node:fs'
+import { dirname } from 'node:path'
 import * as z from 'zod'
-import { readIfPresent } from '../deployment/files.ts'
-import type { Layout } from '../deployment/layout.ts'
+import { lookAt, readIfPresent } from '../deployment/files.ts'
+import { type Layout, layoutOf } from '../deployment/layout.ts'
 import { Exit, printable, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 
@@ -32,9 +34,30 @@ export interface Order {
   dockerConfig: string
   /** Files beside the folder and the program that the run reads. */
   reads: readonly string[]
+  /** Where the engine listens, where that is a socket the run would not see by itself. */
+  socket: string | undefined
   /** Variables of the run, beside the usual ones. No secret is in them. */
   environment: Readonly<Record<string, string>>
   home: string
+  /** Which copy of this program is run. */
+  tool: ToolCopy
+}
+
+/** A copy of this program: what it calls itself, and the hash of all its files. */
+export interface ToolCopy {
+  version: string
+  hash: string
+}
+
+/** The same run with nothing to do: it opens the store, looks at the ages, and changes nothing. */
+export function harmless(order: Order): Order {
+  const [node, bin, ...args] = order.command
+  return { ...order, command: [node, bin, ...args.filter(arg => arg !== '--scheduled'), '--dry-run'] }
+}
+
+/** What is executed by the run, or says what is: whoever can change one of these can have anything done. */
+export function trustedPaths({ layout, command: [node, bin], docker, dockerConfig }: Order): string[] {
+  return [layout.own, dirname(dirname(bin)), node, ...(docker === undefined ? [] : [docker]), dockerConfig]
 }
 
 /** A file of the schedule; of cron, the one line. */
@@ -47,19 +70,24 @@ export interface PlannedFile {
 
 /** What a scheduler says of what it was given. */
 export interface Seen {
-  isEnabled: boolean
-  isActive: boolean
-  lastRun?: Date
-  /** `success`, or what the scheduler calls the failure. */
-  lastResult?: string
+  /** undefined: nobody can tell. */
+  isEnabled: boolean | undefined
+  isActive: boolean | undefined
+  /** Of the last run, what the scheduler calls its failure. */
+  failure?: string
+  /** When it started a run last, as far as it remembers. */
+  started?: Date
   nextRun?: Date
+  /** What is wrong beside that, and what nobody can tell. */
+  wrong?: string[]
+  unsure?: string[]
 }
 
 /** Something of this machine that starts a program once a day. */
 export interface Scheduler {
   readonly kind: 'systemd' | 'cron'
   readonly scope: 'system' | 'user'
-  /** What the daily run is called there. */
+  /** What the daily run of a deployment of this name is called there. */
   unit(name: string): string
   /** What would be written. Nothing is looked at. Errors: `schedule_path`. */
   plan(order: Order): PlannedFile[]
@@ -70,14 +98,17 @@ export interface Scheduler {
   prove(order: Order): Promise<PlannedFile[]>
   /** Errors: `schedule_failed`; those of writing. May be repeated. */
   install(order: Order, files: readonly PlannedFile[]): Promise<void>
-  /** Whether there is anything of this deployment. Errors: `schedule_unknown`. */
-  has(name: string, root: string): Promise<boolean>
-  /** Removes all of it; returns whether there was something. May be repeated. Errors: `schedule_failed`. */
-  remove(name: string, root: string): Promise<boolean>
+  /** Whether there is anything of the deployment in the folder `root`. Errors: `schedule_unknown`. */
+  has(unit: string, root: string): Promise<boolean>
+  /**
+   * Removes all of it; returns whether there was something. May be repeated. Errors: `schedule_failed`,
+   * `schedule_unknown` when it does not answer, before anything is removed.
+   */
+  remove(unit: string, root: string): Promise<boolean>
   /** The files of which nothing, or something else, is there. */
   missing(note: ScheduleNote): Promise<string[]>
   /** Errors: `schedule_unknown`, when it cannot be asked. */
-  look(note: ScheduleNote, layout: Layout, now: Date): Promise<Seen>
+  look(note: ScheduleNote, now: Date): Promise<Seen>
 }
 
 const Note = z.strictObject({
@@ -87,9 +118,14 @@ const Note = z.strictObject({
   scope: z.enum(['system', 'user']),
   /** Whose it is: another user's scheduler cannot be asked. */
   uid: z.int(),
-  unit: z.string(),
+  /** It becomes part of paths. */
+  unit: z.string().check(z.regex(/^([a-z0-9-]+\.timer|crontab)$/)),
+  /** The folder it was made in, and for. */
+  root: z.string(),
   files: z.array(z.strictObject({ path: z.string(), sha256: z.string() })),
   command: z.array(z.string()),
+  tool: z.strictObject({ version: z.string(), hash: z.string() }),
+  trusted: z.array(z.string()),
   /** Of which store the credential is. */
   store: z.string(),
   since: z.string(),
@@ -112,6 +148,22 @@ export function scheduleNote({ schedule }: Pick<Layout, 'schedule'>): ScheduleNo
   )
 }
 
+/**
+ * By which folder the scheduler knows a deployment: its own, or the one it was moved away from. undefined: the note came
+ * with a copy of a folder that is still there, and what it tells of is not ours.
+ */
+export function knownAs(
+  note: Pick<ScheduleNote, 'root'>,
+  { root }: Pick<Layout, 'root'>,
+): string | undefined {
+  return note.root === root || !isElsewhere(note.root, root) ? note.root : undefined
+}
+
+/** Whether a scheduled deployment is in this folder, and the folder is not `root` under another name. */
+export function isElsewhere(folder: string, root: string): boolean {
+  return lookAt(layoutOf(folder).schedule) !== undefined && realpathSync(folder) !== root
+}
+
 /** The note of what is being installed. */
 export function noteOf(
   scheduler: Pick<Scheduler, 'kind' | 'scope' | 'unit'>,
@@ -122,8 +174,10 @@ export function noteOf(
   const { kind, scope } = scheduler
   return {
     ...{ version: 1, every: order.every, kind, scope, uid: more.uid, unit: scheduler.unit(order.name) },
+    root: order.layout.root,
     files: files.map(({ path, content }) => ({ path, sha256: sha256(content) })),
-    ...{ command: [...order.command], store: more.store, since: more.since },
+    ...{ command: [...order.command], tool: order.tool, trusted: trustedPaths(order) },
+    ...{ store: more.store, since: more.since },
   }
 }
 

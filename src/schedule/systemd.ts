@@ -7,34 +7,28 @@ import type { Finished, ProcessRunner } from '../docker/process.ts'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import {
   firstLine,
+  harmless,
+  isElsewhere,
   type Order,
   type PlannedFile,
   type ScheduleNote,
   type Scheduler,
   type Seen,
   sha256,
-  unwritable,
 } from './port.ts'
+import { rootIn, valuesOf } from './unit.ts'
 
 /** What a unit of ours is called, before the deployment's name. */
 const UNIT = 'create-openclaw-secure-rotate-'
 
-/** What the units hide by an empty folder in its place (templates/rotate.service.hbs). */
-const HIDDEN = ['/root', '/home', '/run/user', '/tmp', '/var/tmp', '/dev/shm']
+/** The drop-in of a user's service with what needs namespaces. */
+const SANDBOX = '50-namespaces.conf'
 
-const USUAL_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+/** Where logind keeps who lingers. */
+const LINGER = '/var/lib/systemd/linger'
 
-/** Milliseconds. Starting a unit that has nothing to do takes one. */
-const DEADLINE = { ask: 15_000, start: 60_000 }
-
-/**
- * All addresses of IPv4 and IPv6 but the link-local ones, where clouds hand out credentials to whoever asks, and those
- * that are nobody's. systemd.resource-control(5): what is allowed wins over what is denied, so the gap has to be cut out.
- */
-const ANYWHERE =
-  '1.0.0.0/8 2.0.0.0/7 4.0.0.0/6 8.0.0.0/5 16.0.0.0/4 32.0.0.0/3 64.0.0.0/2 128.0.0.0/3 160.0.0.0/5 168.0.0.0/8 ' +
-  '169.0.0.0/9 169.128.0.0/10 169.192.0.0/11 169.224.0.0/12 169.240.0.0/13 169.248.0.0/14 169.252.0.0/15 169.255.0.0/16 ' +
-  '170.0.0.0/7 172.0.0.0/6 176.0.0.0/4 192.0.0.0/3 ::1/128 2000::/3 fc00::/7'
+/** Milliseconds. Starting a unit that has nothing to do takes some seconds, on a slow machine. */
+const DEADLINE = { ask: 15_000, start: 180_000 }
 
 /** Folders of systemd. */
 export interface Places {
@@ -44,6 +38,8 @@ export interface Places {
   runtime: string
   /** When timers ran last (systemd.timer(5), "Persistent="). */
   stamps: string
+  /** A file for each user whose manager stays (loginctl(1), "enable-linger"). */
+  linger: string
 }
 
 export interface SystemdSources {
@@ -84,10 +80,13 @@ export class Systemd implements Scheduler {
   /** Whether this user's manager goes on when he logs out (loginctl(1)); undefined when nobody says. */
   async lingers(): Promise<boolean | undefined> {
     if (this.scope === 'system') return true
+    if (isThere(resolve(this.#places.linger, userInfo().username))) return true
     try {
       const args = ['show-user', String(this.#uid), '--property=Linger', '--value']
-      const { code, stdout } = await this.#run('loginctl', args, { deadline: DEADLINE.ask })
-      return code === 0 ? stdout.trim() === 'yes' : undefined
+      const { code, stdout, stderr } = await this.#run('loginctl', args, { deadline: DEADLINE.ask })
+      if (code === 0) return stdout.trim() === 'yes'
+      // "User ID 1000 is not logged in or lingering"
+      return /not logged in or lingering/.test(stderr) ? false : undefined
     } catch (error) {
       if (error instanceof ToolError) return undefined
       throw error
@@ -99,21 +98,22 @@ export class Systemd implements Scheduler {
   }
 
   plan(order: Order): PlannedFile[] {
+    return this.#files(order, [])
+  }
+
+  /** `more`: what is run behind it. */
+  #files(order: Order, more: readonly (readonly string[])[]): PlannedFile[] {
     const unit = resolve(this.#places.units, `${UNIT}${order.name}`)
-    const values = valuesOf(order)
-    const service = render(
-      this.scope === 'system' ? 'rotate.service.hbs' : 'rotate-user.service.hbs',
-      values,
-      'text',
-    )
+    const values = valuesOf(order, more)
+    const service = this.scope === 'system' ? 'rotate.service.hbs' : 'rotate-user.service.hbs'
     return [
-      { path: `${unit}.service`, content: service },
+      { path: `${unit}.service`, content: render(service, values, 'text') },
       { path: `${unit}.timer`, content: render('rotate.timer.hbs', values, 'text') },
       ...(this.scope === 'system'
         ? []
         : [
             {
-              path: `${unit}.service.d/50-namespaces.conf`,
+              path: `${unit}.service.d/${SANDBOX}`,
               content: render('rotate-user-namespaces.conf.hbs', values, 'text'),
               optional: true as const,
             },
@@ -125,11 +125,14 @@ export class Systemd implements Scheduler {
     const files = this.plan(order)
     this.#expectOurs(order, files)
     const certain = files.filter(file => file.optional !== true)
-    const [node, bin] = order.command
-    // The same units, and the program says its version instead of rotating.
-    const harmless = this.plan({ ...order, command: [node, bin, '--version'] })
+    const [, bin] = order.command
+    // The same units: the program opens the store, and rotates nothing; and the engine answers.
+    const probe = this.#files(
+      harmless(order),
+      order.docker === undefined ? [] : [[order.docker, 'version', '--format', '{{.Server.Version}}']],
+    )
     const text = (all: boolean) =>
-      harmless
+      probe
         .filter(({ path, optional }) => !path.endsWith('.timer') && (all || optional !== true))
         .map(({ content }) => content)
         .join('\n')
@@ -139,8 +142,8 @@ export class Systemd implements Scheduler {
     if (result === 'success') return certain
     throw new ToolError(
       'schedule_failed',
-      `systemd cannot start ${node} ${bin} on this machine (${result})`,
-      `journalctl ${this.scope === 'user' ? '--user ' : ''}--unit ${this.#probe(order.name)} says why. Nothing was scheduled.`,
+      `${bin} does not come to a good end under systemd on this machine (${result})`,
+      `journalctl ${this.scope === 'user' ? '--user ' : ''}--unit ${probeOf(this.unit(order.name))} says why: the store cannot be opened, the engine cannot be reached, or the unit cannot be started. Nothing was scheduled.`,
       Exit.unknown,
     )
   }
@@ -152,9 +155,7 @@ export class Systemd implements Scheduler {
         if (readIfPresent(path) !== content) writeAtomic(path, content, 0o644)
       }
       if (!files.some(file => file.optional === true))
-        rmSync(resolve(this.#places.units, `${UNIT}${order.name}.service.d/50-namespaces.conf`), {
-          force: true,
-        })
+        rmSync(resolve(this.#places.units, `${UNIT}${order.name}.service.d/${SANDBOX}`), { force: true })
     } catch (error) {
       throw explainWriteError(error, this.#places.units)
     }
@@ -166,37 +167,46 @@ export class Systemd implements Scheduler {
   }
 
   #expectOurs({ name, layout }: Order, files: readonly PlannedFile[]): void {
-    const mark = markOf(layout.root)
     for (const { path } of files) {
-      const present = readIfPresent(path)
-      if (present === undefined || present.includes(mark)) continue
+      const owner = ownerOf(path, layout.root)
+      if (owner === 'nobody' || owner === 'us') continue
       throw new ToolError(
         'schedule_taken',
-        `${path} belongs to another deployment of the name ${name}`,
-        'Turn that one off first, in its folder: create-openclaw-secure rotate --schedule off. Or remove the file.',
+        `${path} ${owner === 'somebody' ? 'was not made by this program' : `belongs to the deployment in ${owner.folder}, of the same name`}`,
+        `Give this deployment another --name than ${name}, or turn that one off first, in its folder: create-openclaw-secure rotate --schedule off.`,
         Exit.usage,
       )
     }
   }
 
-  async has(name: string, root: string): Promise<boolean> {
-    const traces = this.#traces(name)
-    const texts = traces.slice(0, 2).map(path => readIfPresent(path))
-    if (texts.some(text => text !== undefined)) return texts.some(text => text?.includes(markOf(root)))
+  async has(unit: string, root: string): Promise<boolean> {
     // A removal that was killed may have left nothing but a drop-in, or a link to nothing.
-    return traces.some(path => lookAt(path) !== undefined)
+    return this.#isOurs(unit, root) && this.#traces(unit).some(path => lookAt(path) !== undefined)
   }
 
-  async remove(name: string, root: string): Promise<boolean> {
-    if (!(await this.has(name, root))) return false
-    const unit = `${UNIT}${name}`
+  async remove(unit: string, root: string): Promise<boolean> {
+    if (!(await this.answers()))
+      throw new ToolError(
+        'schedule_unknown',
+        `${this.#systemctl.join(' ')} does not answer: ${unit} may go on`,
+        'Run the command again where it does (in a session of this user). Nothing was removed.',
+        Exit.unknown,
+      )
+    if (!this.#isOurs(unit, root)) return false
+    const present = this.#traces(unit).filter(path => lookAt(path) !== undefined)
+    const service = serviceOf(unit)
     // Each of these fails where there is nothing to do; what counts is that the files go.
-    await this.#ask(['disable', '--now', `${unit}.timer`])
-    for (const path of this.#traces(name)) rmSync(path, { recursive: true, force: true })
+    await this.#ask(['disable', '--now', unit])
+    for (const path of present) rmSync(path, { recursive: true, force: true })
     sweep([this.#places.units])
     await this.#must(['daemon-reload'])
-    await this.#ask(['reset-failed', `${unit}.timer`, `${unit}.service`])
-    return true
+    await this.#ask(['reset-failed', unit, service])
+    return present.length > 0
+  }
+
+  #isOurs(unit: string, root: string): boolean {
+    const owners = [unit, serviceOf(unit)].map(file => ownerOf(resolve(this.#places.units, file), root))
+    return owners.every(owner => owner === 'us' || owner === 'nobody')
   }
 
   async missing({ files }: ScheduleNote): Promise<string[]> {
@@ -205,31 +215,44 @@ export class Systemd implements Scheduler {
       .map(({ path }) => path)
   }
 
-  async look({ unit }: ScheduleNote): Promise<Seen> {
-    const service = unit.replace(/\.timer$/, '.service')
-    const [ofTimer, ofService] = await Promise.all([this.#show(unit), this.#show(service)])
-    return seenOf(ofTimer, ofService)
+  async look({ unit, files }: ScheduleNote): Promise<Seen> {
+    const [ofTimer, ofService, lingers] = await Promise.all([
+      this.#show(unit),
+      this.#show(serviceOf(unit)),
+      this.lingers(),
+    ])
+    const dropIns = [ofTimer, ofService]
+      .flatMap(({ DropInPaths = '' }) => DropInPaths.split(' '))
+      .filter(path => path !== '' && !files.some(file => file.path === path))
+      // Those of all services of the machine (systemd.unit(5)) are for this one as well.
+      .filter(path => !/\/(service|timer)\.d\/[^/]+$/.test(path))
+    const remedy = `loginctl enable-linger ${userInfo().username}`
+    return {
+      ...seenOf(ofTimer, ofService),
+      wrong: [
+        ...(dropIns.length === 0 ? [] : [`changed by ${dropIns.join(', ')}`]),
+        ...(lingers === false ? [`it stops when you log out: ${remedy}`] : []),
+      ],
+      unsure: lingers === undefined ? [`whether it goes on when you log out: ${remedy}`] : [],
+    }
   }
 
   /** All there can be of a deployment, drop-ins of the person's own too: without the units they are about nothing. */
-  #traces(name: string): string[] {
-    const unit = `${UNIT}${name}`
+  #traces(timer: string): string[] {
+    const unit = timer.replace(/\.timer$/, '')
     return (
       ['.timer', '.service', '.timer.d', '.service.d']
         .map(end => resolve(this.#places.units, `${unit}${end}`))
-        .concat(resolve(this.#places.units, `timers.target.wants/${unit}.timer`))
+        .concat(resolve(this.#places.units, `timers.target.wants/${timer}`))
+        .concat(resolve(this.#places.runtime, probeOf(timer)))
         // When it ran last, for `Persistent=`. (`systemctl clean` would do it too, where there is a D-Bus.)
-        .concat(resolve(this.#places.stamps, `stamp-${unit}.timer`))
+        .concat(resolve(this.#places.stamps, `stamp-${timer}`))
     )
-  }
-
-  #probe(name: string): string {
-    return `${UNIT}${name}-probe.service`
   }
 
   /** Starts a unit that is gone afterwards, and returns systemd's name for how it ended. */
   async #start(name: string, text: string): Promise<string> {
-    const unit = this.#probe(name)
+    const unit = probeOf(this.unit(name))
     const path = resolve(this.#places.runtime, unit)
     try {
       mkdirSync(this.#places.runtime, { recursive: true })
@@ -285,6 +308,7 @@ function placesOf(uid: number): Places {
       units: '/etc/systemd/system',
       runtime: '/run/systemd/system',
       stamps: '/var/lib/systemd/timers',
+      linger: LINGER,
     }
   // Where a manager looks whom nobody has told of other folders (XDG_CONFIG_HOME): ours may not be what it was told.
   const home = userInfo().homedir
@@ -292,12 +316,39 @@ function placesOf(uid: number): Places {
     units: resolve(home, '.config/systemd/user'),
     runtime: `/run/user/${uid}/systemd/user`,
     stamps: resolve(home, '.local/share/systemd/timers'),
+    linger: LINGER,
+  }
+}
+
+function serviceOf(timer: string): string {
+  return timer.replace(/\.timer$/, '.service')
+}
+
+function probeOf(timer: string): string {
+  return timer.replace(/\.timer$/, '-probe.service')
+}
+
+/** Whose a file is: nobody's where there is none; ours too where it was made for a folder in which no deployment is any more. */
+function ownerOf(path: string, root: string): 'us' | 'nobody' | 'somebody' | { folder: string } {
+  const text = readIfPresent(path)
+  if (text === undefined) return 'nobody'
+  const folder = rootIn(text)
+  if (folder === undefined) return 'somebody'
+  return folder === root || !isElsewhere(folder, root) ? 'us' : { folder }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lookAt(path) !== undefined
+  } catch (error) {
+    if (error instanceof ToolError) return false
+    throw error
   }
 }
 
 const PROPERTIES = [
-  ...['LoadState', 'UnitFileState', 'ActiveState', 'Result', 'LastTriggerUSec', 'NextElapseUSecRealtime'],
-  ...['ExecMainStartTimestamp', 'ExecMainExitTimestamp', 'ExecMainStatus'],
+  ...['LoadState', 'UnitFileState', 'ActiveState', 'Result', 'NextElapseUSecRealtime', 'DropInPaths'],
+  ...['ExecMainStartTimestamp', 'ExecMainStatus'],
 ] as const
 
 /** What `systemctl show` prints, by name. */
@@ -313,22 +364,16 @@ export function seenOf(
   timer: Partial<Record<string, string>>,
   service: Partial<Record<string, string>>,
 ): Seen {
-  // A service that has not run since the machine was started says "success" too.
-  const ended = timeOf(service.ExecMainExitTimestamp)
-  const lastRun = timeOf(service.ExecMainStartTimestamp) ?? timeOf(timer.LastTriggerUSec)
+  // Since this boot. (The timer's LastTriggerUSec is, at first, when it was installed.)
+  const started = timeOf(service.ExecMainStartTimestamp)
   const nextRun = timeOf(timer.NextElapseUSecRealtime)
-  const failed = service.Result !== undefined && service.Result !== 'success'
   const status = service.ExecMainStatus ?? '0'
-  const lastResult = failed
-    ? `${service.Result}${status === '0' ? '' : ` (${status})`}`
-    : ended === undefined
-      ? undefined
-      : 'success'
+  const failed = service.Result !== undefined && service.Result !== 'success'
   return {
     isEnabled: timer.LoadState === 'loaded' && timer.UnitFileState === 'enabled',
     isActive: timer.ActiveState === 'active',
-    ...(lastRun === undefined ? {} : { lastRun }),
-    ...(lastResult === undefined ? {} : { lastResult }),
+    ...(failed ? { failure: `${service.Result}${status === '0' ? '' : ` (${status})`}` } : {}),
+    ...(started === undefined ? {} : { started }),
     ...(nextRun === undefined ? {} : { nextRun }),
   }
 }
@@ -337,55 +382,4 @@ export function seenOf(
 function timeOf(text: string | undefined): Date | undefined {
   const match = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? UTC/.exec(text ?? '')
   return match === null ? undefined : new Date(`${match[1]}T${match[2]}Z`)
-}
-
-/** What tells a unit of this deployment from one of another deployment of the same name. */
-function markOf(root: string): string {
-  return `X-Deployment=${sha256(root).slice(0, 32)}`
-}
-
-function valuesOf(order: Order): Record<string, unknown> {
-  const { layout, command, credential, docker } = order
-  const [node, bin, ...args] = command
-  const isHidden = (path: string) => HIDDEN.some(folder => path.startsWith(`${folder}/`))
-  const hidden = [node, ...(docker === undefined ? [] : [docker]), ...order.reads].filter(isHidden)
-  const folders = docker === undefined ? USUAL_PATH : [...new Set([dirname(docker), ...USUAL_PATH])]
-  const environment = { ...order.environment, PATH: folders.join(':') }
-  const assigned = (all: Record<string, string>) =>
-    Object.entries(all).map(([name, value]) => word(`${name}=${value}`))
-  return {
-    name: order.name,
-    monthly: order.every === 'monthly',
-    mark: markOf(layout.root),
-    // The program itself is no place for variables, and so has no `$` to be doubled (systemd.service(5)).
-    command: [word(node), ...[bin, ...args].map(part => word(part).replaceAll('$', '$$$$'))].join(' '),
-    environment: assigned(environment),
-    home: word(`HOME=${order.home}`),
-    root: word(layout.root),
-    hidden: hidden.map(path => word(path)),
-    programs: hidden.filter(path => path === node || path === docker).map(path => word(path)),
-    dockerConfig: word(`-${order.dockerConfig}`),
-    credential: credential === undefined ? '' : `${credential.id}:${rest(credential.path)}`,
-    addresses: order.isLocal ? 'localhost' : ANYWHERE,
-    isLocal: order.isLocal,
-  }
-}
-
-/**
- * One word of a list in a unit file (systemd.syntax(7), "Quoting"): what has a meaning there is escaped. Errors:
- * `schedule_path`, for what no unit file can hold.
- */
-export function word(text: string): string {
-  return `"${withoutControls(text).replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')}"`
-}
-
-/** A setting that is taken as it stands to the end of the line; only specifiers have a meaning. Errors: `schedule_path`. */
-export function rest(text: string): string {
-  if (/^\s|\s$|\\$/.test(text)) throw unwritable(text, 'systemd')
-  return withoutControls(text).replaceAll('%', '%%')
-}
-
-function withoutControls(text: string): string {
-  if (/\p{Cc}|\ufffd/u.test(text)) throw unwritable(text, 'systemd')
-  return text
 }

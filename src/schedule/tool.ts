@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
-import { lookAt, temporaryFolder } from '../deployment/files.ts'
+import { ensureDirectory, lookAt, syncDirectory, temporaryFolder } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { packageFile } from '../deployment/package.ts'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
+import type { ToolCopy } from './port.ts'
 
 /** A library that is not in the bundle, with what it needs. */
 const LIBRARIES = ['@1password/sdk', '@1password/sdk-core']
@@ -47,39 +48,74 @@ function incomplete(path: string): ToolError {
   )
 }
 
-/** Whether the copy is there, whole, and the same as these files. */
-export function isToolCurrent({ tool }: Pick<Layout, 'tool'>, files: ReadonlyMap<string, string>): boolean {
-  if (lookAt(tool)?.isDirectory() !== true) return false
-  const present = new Map<string, string>()
-  for (const entry of readdirSync(tool, { recursive: true, withFileTypes: true })) {
-    const path = resolve(entry.parentPath, entry.name)
-    if (!entry.isDirectory()) present.set(relative(tool, path), path)
-  }
-  return hashOf(present) === hashOf(files)
+/** What this copy would be called: the version, and the hash of all files. */
+export function toolCopy(files: ReadonlyMap<string, string>): ToolCopy {
+  return { version: toolVersion(), hash: hashOf(files) }
 }
 
-/** Puts a copy in the place of the one before, as a whole. Errors: those of writing. */
-export function copyTool(
-  { own, tool }: Pick<Layout, 'own' | 'tool'>,
-  files: ReadonlyMap<string, string>,
-): void {
-  // Names that the next run sweeps, should this one be killed.
+/** The version of the program that runs now. */
+export function toolVersion(): string {
+  return String(JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version)
+}
+
+/** The folder of one copy. It is named for what is in it: one that is in use is never changed. */
+export function toolFolder({ tool }: Pick<Layout, 'tool'>, { hash }: Pick<ToolCopy, 'hash'>): string {
+  return resolve(tool, hash.slice(0, 16))
+}
+
+/** Whether a copy is there, whole, and unchanged. */
+export function isToolWhole(layout: Pick<Layout, 'tool'>, copy: Pick<ToolCopy, 'hash'>): boolean {
+  const present = toolEntries(layout, copy)
+  return present !== undefined && hashOf(present) === copy.hash
+}
+
+/** All files of a copy, by their place in it; undefined when there is none. */
+export function toolEntries(
+  layout: Pick<Layout, 'tool'>,
+  copy: Pick<ToolCopy, 'hash'>,
+): Map<string, string> | undefined {
+  const folder = toolFolder(layout, copy)
+  if (lookAt(folder)?.isDirectory() !== true) return undefined
+  const present = new Map<string, string>()
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = resolve(entry.parentPath, entry.name)
+    if (!entry.isDirectory()) present.set(relative(folder, path), path)
+  }
+  return present
+}
+
+/** Puts a copy beside the ones that are there; one of the same name that was changed is replaced. Errors: those of writing. */
+export function copyTool(layout: Pick<Layout, 'own' | 'tool'>, files: ReadonlyMap<string, string>): void {
+  const { own, tool } = layout
+  const folder = toolFolder(layout, { hash: hashOf(files) })
+  // A name that the next run sweeps, should this one be killed.
   const next = temporaryFolder(resolve(own, '.ocs-tool-'))
-  const last = temporaryFolder(resolve(own, '.ocs-tool-'))
   try {
+    const folders = new Set([next])
     for (const [place, path] of files) {
       const target = resolve(next, place)
       mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
-      copyFileSync(path, target)
-      chmodSync(target, 0o600)
+      folders.add(dirname(target))
+      writeFileSync(target, readFileSync(path), { mode: 0o600, flush: true })
     }
-    chmodSync(next, 0o700)
-    if (lookAt(tool) !== undefined) renameSync(tool, resolve(last, 'tool'))
-    renameSync(next, tool)
+    for (const path of folders) syncDirectory(path)
+    ensureDirectory(tool, 0o700)
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(next, folder)
+    syncDirectory(tool)
   } catch (error) {
-    throw explainWriteError(error, tool)
+    throw explainWriteError(error, folder)
   } finally {
-    for (const path of [next, last]) rmSync(path, { recursive: true, force: true })
+    rmSync(next, { recursive: true, force: true })
+  }
+}
+
+/** Removes every copy but one. */
+export function removeOtherTools(layout: Pick<Layout, 'tool'>, copy: Pick<ToolCopy, 'hash'>): void {
+  const kept = toolFolder(layout, copy)
+  for (const name of readdirSync(layout.tool)) {
+    const path = resolve(layout.tool, name)
+    if (path !== kept) rmSync(path, { recursive: true, force: true })
   }
 }
 

@@ -1,4 +1,9 @@
-import { ours, passIf, skip, type VerifyCheck } from './check.ts'
+import { ToolError } from '../../src/errors.ts'
+import { judgeSchedule } from '../../src/schedule/judge.ts'
+import { bornAt } from '../../src/stores/store.ts'
+import { secretIdAge } from '../rotate/secret-id.ts'
+import { ours, skip, type VerifyCheck } from './check.ts'
+import type { World } from './world.ts'
 
 /** Nobody remembers a date every month. A timer does, if it is there and what it starts works. */
 export const rotateScheduled: VerifyCheck = {
@@ -9,7 +14,7 @@ export const rotateScheduled: VerifyCheck = {
   severity: 'medium',
   kind: 'static',
   remedy:
-    'Schedule it again, which repairs it: create-openclaw-secure rotate --schedule monthly. See why a run failed: journalctl --unit create-openclaw-secure-rotate-NAME, or .secure/schedule.log.',
+    'Schedule it again, which repairs it: create-openclaw-secure rotate --schedule monthly. See why a run failed: journalctl --unit create-openclaw-secure-rotate-NAME (with --user, where it is a user’s), or .secure/schedule.log.',
   refs: { seed: '1. Gateway Authentication' },
   later: true,
   async run(world) {
@@ -17,24 +22,22 @@ export const rotateScheduled: VerifyCheck = {
     const state = await world.schedule()
     if (state === undefined)
       return skip('none was asked for: secrets are rotated by hand, and token.age says when it is due')
-    const { unit, every, isInstalled, isEnabled, isActive, lastResult, lastRun, nextRun } = state
-    const wrong = [
-      ...(isInstalled ? [] : [`not there as it was written: ${state.missing.join(', ')}`]),
-      ...(isEnabled || !isInstalled ? [] : ['not enabled']),
-      ...(isActive || !isInstalled ? [] : ['not active']),
-      ...(state.store === store
-        ? []
-        : [`made for the store ${state.store}, and the secrets are in ${store}`]),
-      ...(lastResult === undefined || lastResult === 'success'
-        ? []
-        : [`the last run${lastRun === undefined ? '' : ` (${lastRun.toISOString()})`}: ${lastResult}`]),
-    ]
+    const { unit, every, lastRun, nextRun } = state
+    const { born, unseen } = await agesOf(world, state.secrets ?? [])
+    const { wrong, unsure, notes } = judgeSchedule(state, { now: world.now, store, born })
+    const unknown = [...unseen, ...unsure]
     const last = lastRun === undefined ? 'has not run yet' : `ran ${lastRun.toISOString()}`
     const next = nextRun === undefined ? '' : `, next ${nextRun.toISOString()}`
-    return passIf(
-      wrong.length === 0,
-      `${unit}, ${every}: ${wrong.length === 0 ? `enabled, active, ${last}${next}` : wrong.join('; ')}`,
-    )
+    const seen =
+      wrong.length > 0
+        ? wrong.join('; ')
+        : unknown.length > 0
+          ? `not known: ${unknown.join('; ')}`
+          : `enabled, active, ${last}${next}`
+    return {
+      verdict: wrong.length > 0 ? 'fail' : unknown.length > 0 ? 'unknown' : 'pass',
+      evidence: `${unit}, ${every}: ${[seen, ...notes].join('; ')}`,
+    }
   },
   sabotage: {
     weaken: twin =>
@@ -45,11 +48,35 @@ export const rotateScheduled: VerifyCheck = {
           ...{
             uid: process.getuid?.() ?? 0,
             unit: `create-openclaw-secure-rotate-${twin.answers.name}.timer`,
+            root: twin.root,
           },
           files: [{ path: '/etc/systemd/system/nobody-has-written-this.timer', sha256: '0'.repeat(64) }],
-          ...{ command: [], store: twin.answers.store, since: '2020-01-01T00:00:00.000Z' },
+          ...{ command: [], tool: { version: '0.0.0', hash: '0'.repeat(64) }, trusted: [] },
+          ...{ store: twin.answers.store, since: '2020-01-01T00:00:00.000Z' },
         }),
         0o600,
       ),
   },
+}
+
+/** When each secret was made, and of which that cannot be seen. */
+async function agesOf(
+  { layout, stored }: Pick<World, 'layout' | 'stored'>,
+  names: readonly string[],
+): Promise<{ born: Record<string, Date | undefined>; unseen: string[] }> {
+  const born: Record<string, Date | undefined> = {}
+  const unseen: string[] = []
+  for (const name of names) {
+    try {
+      if (name === 'store_credential') born[name] = secretIdAge(layout)
+      else {
+        const id = (await stored(name))?.current?.rotationId
+        born[name] = id === undefined ? undefined : bornAt(id)
+      }
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error
+      unseen.push(`how old ${name} is: ${error.message}`)
+    }
+  }
+  return { born, unseen }
 }

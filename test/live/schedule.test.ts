@@ -2,6 +2,7 @@
  * A rotation that happens by itself: the program as a person runs it, under a real systemd (test/live/systemd) as root and
  * as a user, and under Debian's own cron. Timers fire, sandboxes hold, tokens are rotated.
  */
+import { type ChildProcess, spawn } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -40,6 +41,14 @@ import {
 
 const SYSTEMD = resolve(BIN, '../../test/live/systemd')
 const UID = 12345
+
+/** Sets a deployment up whose gateway does not run. */
+async function unlaunched(folder: string, name: string, ...more: string[]): Promise<void> {
+  const args = ['--yes', '--no-launch', '--build', '--base-image', BASE_IMAGE, '--quiet', '--contact', 'x, 1']
+  const own = ['--name', name, '--port', String(await freePort()), ...more]
+  const { code, stderr } = await sh(process.execPath, [BIN, folder, ...args, ...own])
+  expect(code, stderr).toBe(0)
+}
 
 /** A systemd of its own, and what is run in there. */
 class Manager {
@@ -102,11 +111,15 @@ class Manager {
     writeFileSync(resolve(folder, 'soon.conf'), `[Timer]\n${times}`)
     await this.systemctl('daemon-reload')
     await this.systemctl('restart', `${unit}.timer`)
-    for (let tries = 0; tries < 120 && !(await until()); tries++) await sleep(500)
+    const status = async () => (await this.systemctl('status', '--no-pager', `${unit}.*`)).stdout
+    const done = await within(60, until)
+    const said = done ? '' : await status()
     rmSync(folder, { recursive: true })
     await this.systemctl('daemon-reload')
     await this.systemctl('restart', `${unit}.timer`)
-    while ((await this.shown(`${unit}.service`, 'ActiveState')) === 'activating') await sleep(300)
+    expect(done, said).toBe(true)
+    const ended = async () => (await this.shown(`${unit}.service`, 'ActiveState')) !== 'activating'
+    expect(await within(60, ended), await status()).toBe(true)
   }
 
   /** How much systemd thinks a unit could do (0: nothing, 10: anything). */
@@ -123,6 +136,13 @@ class Manager {
       cwd: '/',
     })
   }
+}
+
+/** Waits until something is so; false when it is not after that many seconds. */
+async function within(seconds: number, until: () => boolean | Promise<boolean>): Promise<boolean> {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(300))
+    if (await until()) return true
+  return until()
 }
 
 let made = 0
@@ -217,12 +237,13 @@ describe('a rotation by systemd, of root', () => {
   })
 
   it('runs a copy of the program, which no cache and no registry is needed for', async () => {
-    const tool = resolve(folder, '.secure/tool')
+    const [copy = ''] = readdirSync(resolve(folder, '.secure/tool'))
+    const tool = resolve(folder, '.secure/tool', copy)
     const bin = resolve(tool, 'bin/create-openclaw-secure.js')
     expect(statSync(tool).mode & 0o777).toBe(0o700)
     expect((await sh(process.execPath, [bin, '--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
     expect(await manager.shown(`${unit}.service`, 'ExecStart')).toContain(
-      `argv[]=${process.execPath} ${bin} rotate gateway_token --dir ${folder} --resume --if-older-than 28d --yes ;`,
+      `argv[]=${process.execPath} ${bin} rotate gateway_token --dir ${folder} --resume --if-older-than 28d --yes --scheduled ;`,
     )
   })
 
@@ -231,6 +252,45 @@ describe('a rotation by systemd, of root', () => {
     const again = await manager.cli('rotate', '--dir', folder, '--schedule', 'monthly', '--json')
     expect(JSON.parse(again.stdout).changed).toEqual([])
     expect({ ...fingerprints(folder), ...manager.unitTexts() }).toEqual(before)
+  })
+
+  it('is missed when it has not run for two days, and of one that was killed nobody knows the result', async () => {
+    const paths = ['schedule.json', 'schedule-run.json'].map(name => resolve(folder, '.secure', name))
+    const [note = '', record = ''] = paths
+    const before = readFileSync(note, 'utf8')
+    const ago = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString()
+    writeFileSync(note, JSON.stringify({ ...JSON.parse(before), since: ago(9) }))
+    writeFileSync(record, JSON.stringify({ version: 1, start: ago(3), end: ago(3), exit: 0 }))
+    const overdue = expect.stringContaining('has not run since')
+    expect(await judged(manager, folder)).toEqual({ verdict: 'fail', evidence: overdue })
+    expect((await statusOf(manager, folder)).due).toContainEqual(overdue)
+    writeFileSync(record, JSON.stringify({ version: 1, start: ago(1) }))
+    const unknown = expect.stringContaining('what became of the run')
+    expect(await judged(manager, folder)).toEqual({ verdict: 'unknown', evidence: unknown })
+    expect((await manager.cli('status', '--dir', folder)).code).toBe(3)
+    writeFileSync(note, before)
+    rmSync(record)
+  })
+
+  it('is refused below a folder of somebody else, and red (privilege escalation)', async () => {
+    const above = resolve(folder, '..')
+    chownSync(above, UID, UID)
+    const refused = await manager.cli('rotate', '--dir', folder, '--schedule', 'weekly')
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('schedule_unsafe') })
+    expect(refused.stderr).toContain(`${above} belongs to the user ${UID}`)
+    expect(await judged(manager, folder)).toEqual({
+      verdict: 'fail',
+      evidence: expect.stringContaining(`${above} belongs to the user ${UID}`),
+    })
+    chownSync(above, 0, 0)
+    expect(await judged(manager, folder)).toMatchObject({ verdict: 'pass' })
+  })
+
+  it('stays where systemd does not answer, and is not said to be off', async () => {
+    const off = [BIN, 'rotate', '--dir', folder, '--schedule', 'off']
+    const { code, stderr } = await manager.run('env', 'PATH=/nonexistent', process.execPath, ...off)
+    expect({ code, stderr }).toEqual({ code: 3, stderr: expect.stringContaining('schedule_unknown') })
+    expect(await judged(manager, folder)).toMatchObject({ verdict: 'pass' })
   })
 
   it('finds nothing to do while the token is young, and that is a success', async () => {
@@ -270,7 +330,7 @@ describe('a rotation by systemd, of root', () => {
       evidence: expect.stringMatching(/the last run \(.*\): exit-code \(3\)/),
     })
     expect((await statusOf(manager, folder)).due).toContainEqual(
-      expect.stringMatching(/scheduled rotation: its last run ended with exit-code \(3\)/),
+      expect.stringMatching(/scheduled rotation: the last run \(.*\): exit-code \(3\)/),
     )
     const { stdout } = await manager.run('journalctl', '--unit', unit, '--output', 'cat', '--no-pager')
     expect(stdout).toContain('gateway_stopped')
@@ -290,12 +350,33 @@ describe('a rotation by systemd, of root', () => {
         writeFileSync(`${path}.service`, '[Service]\nExecStart=/bin/true\n# X', { flag: 'a' }),
     ],
     ['the copy of the program', () => rmSync(resolve(folder, '.secure/tool'), { recursive: true })],
+    [
+      'a changed file of the program',
+      () => {
+        const [copy = ''] = readdirSync(resolve(folder, '.secure/tool'))
+        writeFileSync(resolve(folder, '.secure/tool', copy, 'bin/create-openclaw-secure.js'), '', {
+          flag: 'a',
+        })
+        writeFileSync(resolve(folder, '.secure/tool', copy, 'bin/x.js'), '')
+      },
+    ],
   ])('without %s is red, and the same command repairs it', async (_, spoil) => {
     spoil(resolve(manager.units, unit))
     expect(await judged(manager, folder)).toMatchObject({ verdict: 'fail' })
     const repaired = await manager.cli('rotate', '--dir', folder, '--schedule', 'monthly', '--quiet')
     expect(repaired.code, repaired.stderr).toBe(0)
     expect(await judged(manager, folder)).toMatchObject({ verdict: 'pass' })
+  })
+
+  it('that somebody has added to is red', async () => {
+    const added = resolve(manager.units, `${unit}.service.d`)
+    mkdirSync(added)
+    writeFileSync(resolve(added, 'x.conf'), '[Service]\nExecStartPre=/bin/true\n')
+    await manager.systemctl('daemon-reload')
+    const evidence = expect.stringContaining(`changed by /etc/systemd/system/${unit}.service.d/x.conf`)
+    expect(await judged(manager, folder)).toEqual({ verdict: 'fail', evidence })
+    rmSync(added, { recursive: true })
+    await manager.systemctl('daemon-reload')
   })
 
   it('that somebody has switched off is red', async () => {
@@ -314,6 +395,10 @@ describe('a rotation by systemd, of root', () => {
   it('is not mistaken for that of a copy of the folder, which has the same name', async () => {
     const copy = resolve(folder, '../copy')
     await sh('cp', ['--archive', folder, copy])
+    expect(await judged(manager, copy)).toEqual({
+      verdict: 'fail',
+      evidence: expect.stringContaining(`made for ${folder}`),
+    })
     const taken = await manager.cli('rotate', '--dir', copy, '--schedule', 'monthly')
     expect(taken).toMatchObject({ code: 2, stderr: expect.stringContaining('schedule_taken') })
     expect((await manager.cli('rotate', '--dir', copy, '--schedule', 'off')).code).toBe(0)
@@ -328,7 +413,7 @@ describe('a rotation by systemd, of root', () => {
     expect(
       (await manager.systemctl('list-units', '--all', '--plain', '--no-legend', `${unit}*`)).stdout,
     ).toBe('')
-    for (const name of ['tool', 'schedule.json', 'schedule.log'])
+    for (const name of ['tool', 'schedule.json', 'schedule-run.json', 'schedule.log'])
       expect(existsSync(resolve(folder, '.secure', name)), name).toBe(false)
     expect(await judged(manager, folder)).toMatchObject({ verdict: 'skip' })
     const again = await manager.cli('rotate', '--dir', folder, '--schedule', 'off', '--json')
@@ -344,19 +429,7 @@ describe('a folder with a name that means something to systemd and to a shell (c
   beforeAll(async () => {
     await manager.start()
     mkdirSync(above, { recursive: true })
-    const args = [
-      '--yes',
-      '--no-launch',
-      '--build',
-      '--base-image',
-      BASE_IMAGE,
-      '--quiet',
-      '--contact',
-      'x, 1',
-    ]
-    const own = ['--name', basename(above), '--port', String(await freePort())]
-    const { code, stderr } = await sh(process.execPath, [BIN, folder, ...args, ...own])
-    expect(code, stderr).toBe(0)
+    await unlaunched(folder, basename(above))
   })
   afterAll(async () => {
     await manager.stop()
@@ -406,6 +479,13 @@ describe('a rotation by systemd, of a user', () => {
     expect(stderr).toContain('loginctl enable-linger ocs-live')
     expect(await manager.shown(`${unit}.timer`, 'ActiveState')).toBe('active')
     expect(statSync(resolve(manager.units, `${unit}.service`)).uid).toBe(UID)
+    // There is no logind in there that could be asked.
+    expect(await judged(manager, folder)).toEqual({
+      verdict: 'unknown',
+      evidence: expect.stringContaining('loginctl enable-linger ocs-live'),
+    })
+    mkdirSync(resolve(manager.place, 'varlib/linger'))
+    writeFileSync(resolve(manager.place, 'varlib/linger/ocs-live'), '')
     expect(await judged(manager, folder)).toMatchObject({ verdict: 'pass' })
   })
 
@@ -467,20 +547,8 @@ describe.runIf(hasBao())('a rotation by systemd, of a gateway whose secrets are 
       named: ['--vault-auth', 'token', '--credential-file', token],
     }
     for (const which of ['kept', 'named'] as const) {
-      const args = [
-        '--yes',
-        '--no-launch',
-        '--build',
-        '--base-image',
-        BASE_IMAGE,
-        '--quiet',
-        '--contact',
-        'x, 1',
-      ]
-      const own = ['--port', String(await freePort()), '--store', 'vault', '--vault-address', bao.address]
-      const all = [BIN, folders[which], ...args, ...own, ...openers[which]]
-      const { code, stderr } = await sh(process.execPath, all)
-      expect(code, stderr).toBe(0)
+      const where = ['--store', 'vault', '--vault-address', bao.address, ...openers[which]]
+      await unlaunched(folders[which], basename(folders[which]), ...where)
     }
   })
   afterAll(async () => {
@@ -518,84 +586,203 @@ describe.runIf(hasBao())('a rotation by systemd, of a gateway whose secrets are 
     expect(readFileSync(kept, 'utf8')).not.toBe(before)
     expect(stdout).not.toContain(before)
   })
+
+  it('leaves a secret id alone where somebody else has one of the same role, and says so', async () => {
+    const { body } = await bao.ask('LIST', 'auth/approle/role')
+    const { keys } = (body as { data: { keys: string[] } }).data
+    const role = keys.find(name => name.includes('schedule-id'))
+    await bao.ask('POST', `auth/approle/role/${role}/secret-id`, {})
+    const { code, stdout, stderr } = await manager.cli(
+      ...['rotate', '--dir', folders.kept, '--schedule', 'monthly', '--json'],
+    )
+    expect(code, stderr).toBe(0)
+    expect(stderr).toContain('The role has 2 secret ids')
+    expect(JSON.parse(stdout)).toMatchObject({ state: { secrets: ['gateway_token'] } })
+    expect(await judged(manager, folders.kept)).toMatchObject({ verdict: 'pass' })
+  })
 })
+
+/** A machine with a cron of its own and without systemd: the crontabs are in `spool`, Docker is this machine's. */
+class CronMachine {
+  readonly #scratch: string
+  readonly spool: string
+  #outer: ChildProcess | undefined
+  #first = ''
+
+  constructor(scratch: string) {
+    this.#scratch = scratch
+    this.spool = resolve(scratch, 'spool')
+  }
+
+  async start(): Promise<void> {
+    for (const name of ['spool/crontabs', 'run', 'none'])
+      mkdirSync(resolve(this.#scratch, name), { recursive: true })
+    const script = `set -e; cd "$0"
+      mount -n --bind spool /var/spool/cron; mount -n --bind none /etc/cron.d; mount -n --bind /dev/null /etc/crontab
+      mount -n -t tmpfs -o mode=755 none run; touch run/docker.sock; mount -n --bind /run/docker.sock run/docker.sock
+      mount -n --move run /run; touch /run/ready; sleep 1800 & wait`
+    const namespaces = [
+      '--mount',
+      '--propagation',
+      'private',
+      '--pid',
+      '--fork',
+      '--mount-proc',
+      '--kill-child',
+    ]
+    const args = [...namespaces, 'bash', '-c', script, this.#scratch]
+    this.#outer = spawn('unshare', args, { stdio: 'inherit' })
+    const isUp = async () => {
+      this.#first = (await sh('pgrep', ['-P', String(this.#outer?.pid)])).stdout.trim()
+      return this.#first !== '' && (await this.run('test', '-e', '/run/ready')).code === 0
+    }
+    expect(await within(30, isUp)).toBe(true)
+    await this.switchOn()
+  }
+
+  run(...command: string[]): Promise<Ran> {
+    const args = ['-t', this.#first, '--mount', '--pid', '--wdns=/', '--', ...command]
+    return sh('nsenter', args, { env: { PATH: process.env.PATH, TZ: 'UTC' } })
+  }
+
+  cli(...args: string[]): Promise<Ran> {
+    return this.run(process.execPath, BIN, ...args)
+  }
+
+  async crontab(): Promise<string> {
+    return (await this.run('crontab', '-l')).stdout
+  }
+
+  async replace(crontab: string): Promise<void> {
+    await this.run('bash', '-c', 'printf %s "$0" | crontab -', crontab)
+  }
+
+  async switchOn(): Promise<void> {
+    await this.run('bash', '-c', 'cron </dev/null >/dev/null 2>&1')
+  }
+
+  async switchOff(): Promise<void> {
+    await this.run('bash', '-c', 'p=$(cat /run/crond.pid); kill "$p"; while kill -0 "$p"; do sleep 0.1; done')
+  }
+
+  /** With the first process all others end. */
+  stop(): void {
+    if (this.#first !== '') process.kill(Number(this.#first), 'SIGKILL')
+    this.#outer?.kill('SIGKILL')
+  }
+}
 
 describe('a rotation by cron', () => {
   const above = freshFolder('schedule-cron')
   const folder = resolve(above, `50% "off", it's`)
-  const spool = resolve(above, '../spool')
   const others = '# mine\nMAILTO=me\n5 5 * * 1 true %with input\n\n'
-
-  /** Runs something where there is no systemd, and where crontabs are in a folder of ours. */
-  function run(...command: string[]): Promise<Ran> {
-    const script =
-      'mount --bind "$0" /var/spool/cron && mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && exec "$@"'
-    const namespace = ['--mount', '--propagation', 'private', 'bash', '-c', script, spool]
-    return sh('unshare', [...namespace, ...command], { env: { PATH: process.env.PATH, TZ: 'UTC' } })
-  }
-  const cli = (...args: string[]) => run(process.execPath, BIN, ...args)
-  const crontab = async () => (await run('crontab', '-l')).stdout
+  const machine = new CronMachine(resolve(above, '..'))
+  let port = 0
 
   beforeAll(async () => {
-    mkdirSync(resolve(spool, 'crontabs'), { recursive: true })
+    port = await freePort()
     mkdirSync(above, { recursive: true })
-    const args = [
-      '--yes',
-      '--no-launch',
-      '--build',
-      '--base-image',
-      BASE_IMAGE,
-      '--quiet',
-      '--contact',
-      'x, 1',
-    ]
-    const own = ['--name', basename(above), '--port', String(await freePort())]
-    const { code, stderr } = await sh(process.execPath, [BIN, folder, ...args, ...own])
+    await machine.start()
+    const args = [BIN, ...(await usual(folder, port)), '--name', basename(above), '--quiet']
+    const { code, stderr } = await sh(process.execPath, args)
     expect(code, stderr).toBe(0)
-    await run('bash', '-c', `printf %s "$0" | crontab -`, others)
-    expect(await crontab()).toBe(others)
+    await machine.replace(others)
+    expect(await machine.crontab()).toBe(others)
   })
-  afterAll(() => remove(above))
+  afterAll(async () => {
+    machine.stop()
+    await remove(above)
+  })
+
+  const verdict = async () => {
+    const { stdout } = await machine.cli('verify', folder, '--only', 'rotate.scheduled', '--json')
+    const [{ verdict, evidence }] = JSON.parse(stdout).findings
+    return { verdict, evidence }
+  }
 
   it('is one line more in the crontab, however often it is asked for', async () => {
     for (const changed of [['schedule.tool', 'schedule.install'], []]) {
-      const { code, stdout, stderr } = await cli('rotate', '--dir', folder, '--schedule', 'monthly', '--json')
+      const schedule = ['rotate', '--dir', folder, '--schedule', 'monthly', '--json']
+      const { code, stdout, stderr } = await machine.cli(...schedule)
       expect(code, stderr).toBe(0)
-      expect(JSON.parse(stdout)).toMatchObject({ changed, state: { kind: 'cron', isEnabled: true } })
-      const text = await crontab()
+      expect(JSON.parse(stdout)).toMatchObject({ changed, state: { kind: 'cron', isActive: true } })
+      const text = await machine.crontab()
       expect(text.startsWith(others)).toBe(true)
-      expect(text.slice(others.length)).toMatch(
-        /^\d+ [0-5] \* \* \* umask 077; .* --if-older-than 28d --yes; .*\n$/,
-      )
+      expect(text.slice(others.length)).toMatch(/^\d+ [0-5] \* \* \* \/bin\/sh '.*schedule\.sh' # .*\n$/)
+      expect(await verdict()).toMatchObject({ verdict: 'pass' })
     }
   })
 
-  it('is run by cron as it is written, and what became of it is known', async () => {
-    // The same line, every minute; and cron beside the one that this machine may have.
-    const soon = `crontab -l | sed -E 's/^[0-9]+ [0-9]+ ([*] [*] [*] umask)/* * \\1/' | crontab -`
-    const before = await crontab()
-    await run('bash', '-c', soon)
-    const daemon = 'mkdir -p "$0/run" && mount --bind "$0/run" /run && timeout 65 cron -f -L 0 || true'
-    await run('bash', '-c', daemon, resolve(above, '..'))
-    await run('bash', '-c', 'printf %s "$0" | crontab -', before)
+  it('rotates an old token when its time comes, and what became of it is known', async () => {
+    makeOld(folder)
+    const value = tokenOf(folder)
+    const before = await machine.crontab()
+    // The same line, every minute.
+    await machine.replace(before.replace(/^\d+ \d+ (\* \* \* \/bin\/sh)/m, '* * $1'))
     const log = resolve(folder, '.secure/schedule.log')
+    const isOver = () => existsSync(log) && /ended with \d+\n$/.test(readFileSync(log, 'utf8'))
+    const isDone = await within(180, isOver)
+    await machine.replace(before)
+    expect(isDone).toBe(true)
     expect(readFileSync(log, 'utf8')).toMatch(/gateway_token[\s\S]*\nended with 0\n$/)
     expect(statSync(log).mode & 0o777).toBe(0o600)
-    const { stdout } = await cli('status', '--dir', folder, '--json')
+    expect(await authStatus(port, value)).toBe(401)
+    expect(await authStatus(port, tokenOf(folder))).toBe(404)
+    const { stdout } = await machine.cli('status', '--dir', folder, '--json')
     expect(JSON.parse(stdout).rotation.schedule).toMatchObject({ kind: 'cron', lastResult: 'success' })
   })
 
+  it('is red when no cron is running, and is not said to be installed', async () => {
+    await machine.switchOff()
+    expect(await verdict()).toEqual({
+      verdict: 'fail',
+      evidence: expect.stringContaining('no cron daemon is running'),
+    })
+    expect(await machine.cli('rotate', '--dir', folder, '--schedule', 'weekly')).toMatchObject({
+      ...{ code: 3, stderr: expect.stringContaining('schedule_failed') },
+    })
+    await machine.switchOn()
+    expect((await machine.cli('rotate', '--dir', folder, '--schedule', 'monthly')).code).toBe(0)
+    expect(await verdict()).toMatchObject({ verdict: 'pass' })
+  })
+
   it('is red when somebody has taken the line away', async () => {
-    const before = await crontab()
-    await run('bash', '-c', 'printf %s "$0" | crontab -', others)
-    const { stdout } = await cli('verify', folder, '--only', 'rotate.scheduled', '--json')
-    expect(JSON.parse(stdout).findings).toMatchObject([{ verdict: 'fail' }])
-    await run('bash', '-c', 'printf %s "$0" | crontab -', before)
+    const before = await machine.crontab()
+    await machine.replace(others)
+    expect(await verdict()).toMatchObject({ verdict: 'fail' })
+    await machine.replace(before)
+  })
+
+  it('keeps what is no UTF-8 in a crontab as it is, and says so', async () => {
+    const before = await machine.crontab()
+    await machine.run('bash', '-c', `printf '# caf\\xe9\\n' | crontab -`)
+    const { code, stderr } = await machine.cli('rotate', '--dir', folder, '--schedule', 'weekly')
+    expect({ code, stderr }).toEqual({ code: 3, stderr: expect.stringContaining('schedule_unknown') })
+    expect((await machine.run('bash', '-c', 'crontab -l | od -An -c')).stdout).toContain('351')
+    await machine.replace(before)
+  })
+
+  it('of several deployments at once is a line for each, and all of them go again', async () => {
+    const names = ['a', 'b', 'c']
+    const fleet = resolve(above, '../fleet')
+    for (const name of names) await unlaunched(resolve(fleet, name), `${basename(above)}-${name}`)
+    const before = await machine.crontab()
+    const schedule = (how: string) => machine.cli('rotate', '--dir', `${fleet}/*`, '--schedule', how)
+    const on = await schedule('monthly')
+    expect(on.code, on.stderr).toBe(0)
+    expect(on.stdout.match(/ scheduled /g)).toHaveLength(names.length)
+    const lines = (await machine.crontab()).split('\n')
+    for (const name of names)
+      expect(lines.filter(line => line.includes(`${fleet}/${name}/.secure/schedule.sh`))).toHaveLength(1)
+    const off = await schedule('off')
+    expect(off.stdout.match(/ unscheduled /g), off.stderr).toHaveLength(names.length)
+    expect(await machine.crontab()).toBe(before)
   })
 
   it('is taken away, and every other line stays as it was', async () => {
-    expect((await cli('rotate', '--dir', folder, '--schedule', 'off')).code).toBe(0)
-    expect(await crontab()).toBe(others)
-    expect(existsSync(resolve(folder, '.secure/tool'))).toBe(false)
+    expect((await machine.cli('rotate', '--dir', folder, '--schedule', 'off')).code).toBe(0)
+    expect(await machine.crontab()).toBe(others)
+    for (const name of ['tool', 'schedule.sh', 'schedule-run.json', 'schedule.json'])
+      expect(existsSync(resolve(folder, '.secure', name)), name).toBe(false)
   })
 })
