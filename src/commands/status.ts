@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { unfinishedMove } from '../../steps/move/context.ts'
+import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
 import { placeOf } from '../deployment/answers.ts'
 import { addressOf } from '../deployment/plan.ts'
@@ -98,6 +99,10 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ...(move === undefined
       ? []
       : [`the move to another store begun at ${move.since}: create-openclaw-secure store move --resume`]),
+    ...unfinishedRotations(journal).map(
+      ({ name, since }) =>
+        `the rotation of ${name} begun at ${since}: create-openclaw-secure rotate --resume`,
+    ),
     ...(chain.intact ? [] : [`a look at .secure/journal.jsonl: line ${chain.broken} is ${chain.why}`]),
   ]
   const fingerprint = current?.value.fingerprint(GATEWAY_TOKEN)

@@ -359,6 +359,7 @@ describe('the gateway, the clock, and others at the same time', () => {
         expect(refused.stderr).toContain('rotate --resume')
       }
       expectFailed(await rotate(at), 4, /^rotation_unfinished: /m)
+      expect((await cli(['status', '--dir', at.folder])).stdout, 'what is due').toContain('rotate --resume')
       expect(fingerprints(at.folder)).toEqual(before)
       await expectResumed(at, 'its lock is taken over')
     })
