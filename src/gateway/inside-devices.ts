@@ -107,7 +107,11 @@ export async function attendDevices(): Promise<void> {
       '--eval',
       "import { clearDeviceBootstrapTokens as clear } from 'openclaw/plugin-sdk/device-bootstrap'; await clear(); process.exit()",
     )
-  const command = node('openclaw.mjs', ...order.command)
+  // What the database has none of, OpenClaw cannot list either: that is all it lists. Starting it takes longer than looking.
+  const isNone = order.tries === 0 && before.paired === 0 && count('device_pairing_pending') === 0
+  const command = isNone
+    ? { code: 0, stdout: '{"pending":[],"paired":[]}', stderr: '' }
+    : node('openclaw.mjs', ...order.command)
   const after = rows()
   const answers: number[] = []
   for (const token of open) answers.push(await ask(token))
