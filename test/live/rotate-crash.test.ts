@@ -35,9 +35,10 @@ const MOMENTS = rotateSteps(GATEWAY_TOKEN)
 /** Where the store keeps the very file that the gateway reads, there is nothing to hand over. */
 const NOT_IN_DOCKER = ['rotate.deliver']
 
-/** Sixty kills at random moments altogether. */
-const STORES = hasBao() ? (['docker', 'vault'] as const) : (['docker'] as const)
-const KILLS = 60 / STORES.length
+type Store = 'docker' | 'vault'
+const STORES: readonly Store[] = hasBao() ? ['docker', 'vault'] : ['docker']
+/** At random moments, altogether. `npm run crash` kills sixty; with everything else there is time for fewer. */
+const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 20) / STORES.length)
 /** Between "done" and the next "begun" nothing happens: the one store is killed at these, the other at those. */
 const LANES = STORES.map(store => ({
   store,
@@ -46,7 +47,7 @@ const LANES = STORES.map(store => ({
       moment.includes('step-begun') === (store === 'docker') &&
       (store !== 'docker' || !NOT_IN_DOCKER.some(step => moment.includes(step))),
   ),
-  back: store === 'docker' ? 'rotate.back.apply' : 'rotate.back.store',
+  back: store === 'docker' ? 'rotate.back.store' : undefined,
 }))
 
 describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, moments, back }) => {
@@ -140,26 +141,27 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
     },
   )
 
-  it.sequential('killed on its way back comes to the old token, and the next rotation succeeds', async () => {
-    const config = resolve(at.folder, 'config/openclaw.json')
-    const good = readFileSync(config, 'utf8')
-    const mistake = '{ "nobodyKnowsThis": true,'
-    // Somebody's mistake: a key that OpenClaw does not know. It goes on by the configuration before.
-    writeFileSync(config, good.replace('{', mistake))
-    const running = startRotation(at)
-    expect(await running.until(begun(back)), 'it came to it').toBe(true)
-    expect(await running.kill(), 'it was killed').toBe(true)
-    await learn(at)
-    await expectNobodyLockedOut(at, back)
-    const taken = await resume(at)
-    expect(taken.code, taken.stderr).toBe(3)
-    expect(taken.stderr).toMatch(/^rotation_rolled_back: /m)
-    writeFileSync(config, readFileSync(config, 'utf8').replace(mistake, '{'))
-    expect(readFileSync(config, 'utf8'), 'as it was').toBe(good)
-    await expectSettled(at, back)
-    const after = await rotate(at)
-    expect(after.code, after.stderr).toBe(0)
-    await learn(at)
-    await expectSettled(at, 'after it', { all: true })
-  })
+  if (back !== undefined)
+    it.sequential('killed on its way back comes to the old token, and the next rotation succeeds', async () => {
+      const config = resolve(at.folder, 'config/openclaw.json')
+      const good = readFileSync(config, 'utf8')
+      const mistake = '{ "nobodyKnowsThis": true,'
+      // Somebody's mistake: a key that OpenClaw does not know. It goes on by the configuration before.
+      writeFileSync(config, good.replace('{', mistake))
+      const running = startRotation(at)
+      expect(await running.until(begun(back)), 'it came to it').toBe(true)
+      expect(await running.kill(), 'it was killed').toBe(true)
+      await learn(at)
+      await expectNobodyLockedOut(at, back)
+      const taken = await resume(at)
+      expect(taken.code, taken.stderr).toBe(3)
+      expect(taken.stderr).toMatch(/^rotation_rolled_back: /m)
+      writeFileSync(config, readFileSync(config, 'utf8').replace(mistake, '{'))
+      expect(readFileSync(config, 'utf8'), 'as it was').toBe(good)
+      await expectSettled(at, back)
+      const after = await rotate(at)
+      expect(after.code, after.stderr).toBe(0)
+      await learn(at)
+      await expectSettled(at, 'after it', { all: true })
+    })
 })
