@@ -47,7 +47,7 @@ const LANES = STORES.map(store => ({
       moment.includes('step-begun') === (store === 'docker') &&
       (store !== 'docker' || !NOT_IN_DOCKER.some(step => moment.includes(step))),
   ),
-  back: store === 'docker' ? 'rotate.back.store' : undefined,
+  back: store === 'docker' ? 'rotate.back.apply' : undefined,
 }))
 
 describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, moments, back }) => {
