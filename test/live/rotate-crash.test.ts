@@ -38,7 +38,7 @@ const NOT_IN_DOCKER = ['rotate.deliver']
 type Store = 'docker' | 'vault'
 const STORES: readonly Store[] = hasBao() ? ['docker', 'vault'] : ['docker']
 /** At random moments, altogether. `npm run crash` kills sixty; with everything else there is time for fewer. */
-const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 20) / STORES.length)
+const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 10) / STORES.length)
 /** Between "done" and the next "begun" nothing happens: the one store is killed at these, the other at those. */
 const LANES = STORES.map(store => ({
   store,
@@ -47,7 +47,12 @@ const LANES = STORES.map(store => ({
       moment.includes('step-begun') === (store === 'docker') &&
       (store !== 'docker' || !NOT_IN_DOCKER.some(step => moment.includes(step))),
   ),
-  back: store === 'docker' ? 'rotate.back.apply' : undefined,
+  back:
+    process.env.ROTATE_KILLS === undefined
+      ? undefined
+      : store === 'docker'
+        ? 'rotate.back.apply'
+        : 'rotate.back.store',
 }))
 
 describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, moments, back }) => {

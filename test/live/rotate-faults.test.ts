@@ -139,7 +139,9 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
       ['killed', id => ['kill', id]],
       ['removed', id => ['rm', '--force', id]],
     ]
-    it.sequential.each(ways)(
+    // Both ways at both moments where there is time for it.
+    const isThorough = process.env.ROTATE_KILLS !== undefined
+    it.sequential.each(isThorough ? ways : ways.slice(0, 1))(
       '%s while it is watched: the rotation ends with a clear error, and --resume starts it again',
       async (_, how) => {
         const running = startRotation(at)
@@ -161,7 +163,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
       },
     )
 
-    it.sequential.each(ways)(
+    it.sequential.each(isThorough ? ways : ways.slice(1))(
       '%s before it hears of the new token: it is made anew, and the rotation is proven',
       async (_, how) => {
         const running = await heldInApply(at)
