@@ -101,6 +101,9 @@ export function askOpenClaw(): void {
       // It would start itself anew otherwise, with the token among the arguments.
       process.env.OPENCLAW_NO_RESPAWN = '1'
       process.argv = [process.argv[0] ?? '', `${process.cwd()}/openclaw.mjs`, ...command, '--token', token]
-      import(`${process.cwd()}/openclaw.mjs`)
+      Reflect.get(globalThis, 'load')(`${process.cwd()}/openclaw.mjs`)
     })
 }
+
+/** Goes before {@link askOpenClaw}, which has nothing of this kind in it: compilers rewrite what loads a module. */
+export const LOADER = 'globalThis.load = path => import(path);'

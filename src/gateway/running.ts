@@ -8,7 +8,7 @@ import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { listed, type Secret } from '../secret.ts'
 import { asScript } from './inside.ts'
-import { askOpenClaw, readsSecret, type WatchOrder, watchTokens } from './inside-token.ts'
+import { askOpenClaw, LOADER, readsSecret, type WatchOrder, watchTokens } from './inside-token.ts'
 import { validateConfig } from './judges.ts'
 import { AUTH_PATH, askFromHost, reasonInLog, type Status } from './probe.ts'
 
@@ -217,7 +217,7 @@ export class RunningGateway implements Gateway {
     const all = [...command, '--url', `ws://127.0.0.1:${INSIDE.port}`]
     return this.#docker.exec(
       await this.container(),
-      ['node', '-e', asScript(askOpenClaw), JSON.stringify(all)],
+      ['node', '-e', LOADER + asScript(askOpenClaw), JSON.stringify(all)],
       { input: token, deadline: CLI_DEADLINE },
     )
   }
