@@ -103,7 +103,7 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
       if (await running.kill()) {
         kills += 1
         const where = running.lastStep()
-        isBegun = where !== 'before any'
+        isBegun = where !== 'before any' && where !== 'after rotate.retire'
         killedIn.set(where, (killedIn.get(where) ?? 0) + 1)
       }
       await learn(at)
@@ -139,7 +139,8 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
       await goingOn.until('"event":"step-begun"')
       await goingOn.kill()
       await learn(at)
-      await expectResumed(moment)
+      // Behind the last of them there is no more to be done: one that is killed there may leave its lock, and nothing else.
+      await expectResumed(moment, moment !== done('rotate.retire'))
     },
   )
 
