@@ -17,13 +17,12 @@ import {
   chooseScheduler,
   engineEndpoint,
   orderOf,
-  rotatesCredential,
   type ScheduleState,
   scheduleState,
 } from '../schedule/schedule.ts'
 import { Systemd } from '../schedule/systemd.ts'
 import { toolCopy, toolFiles } from '../schedule/tool.ts'
-import { keptCredential } from '../stores/credential.ts'
+import { keptCredential, ownsSecretId } from '../stores/credential.ts'
 import { vaultPlace } from '../stores/open.ts'
 import { readDeployment } from '../wizard/saved.ts'
 import { type GlobalOptions, openSession, type Program, runtimeOf, type Session } from './program.ts'
@@ -165,7 +164,7 @@ async function contextOf(
     ...{ answers, layout, every, env, cwd, node: process.execPath, home: userInfo().homedir },
     tool: toolCopy(files),
     endpoint: await engineEndpoint(session.run, env),
-    withCredential: rotatesCredential(answers) && left === undefined,
+    withCredential: ownsSecretId(answers) && left === undefined,
   })
   // Before anything is written; and once more when the copy is there.
   expectSafe(trustedPaths(order), person)
@@ -179,7 +178,7 @@ async function withoutCredential(
   { layout, redactor }: Session,
   answers: Answers,
 ): Promise<string | undefined> {
-  const kept = rotatesCredential(answers) ? keptCredential(layout, answers) : undefined
+  const kept = ownsSecretId(answers) ? keptCredential(layout, answers) : undefined
   if (kept === undefined) return undefined
   const { VaultSecretIds } = await import('../stores/vault-secret-id.ts')
   const ids = new VaultSecretIds({ place: vaultPlace(answers), credential: () => kept, redactor })

@@ -7,10 +7,10 @@ import { errorCode, readIfPresent, writeAtomic } from '../deployment/files.ts'
 import { layoutOf } from '../deployment/layout.ts'
 import { takeLock } from '../deployment/lock.ts'
 import { render } from '../deployment/render.ts'
+import { firstLine } from '../docker/engine.ts'
 import type { ProcessRunner } from '../docker/process.ts'
 import { Exit, ToolError } from '../errors.ts'
 import {
-  firstLine,
   harmless,
   type Order,
   type PlannedFile,

@@ -195,8 +195,3 @@ export function unwritable(path: string, where: string): ToolError {
     Exit.usage,
   )
 }
-
-/** The first line of what a program has to say. */
-export function firstLine(text: string): string {
-  return text.trim().split('\n')[0] ?? ''
-}

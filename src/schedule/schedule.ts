@@ -5,6 +5,7 @@ import { errorCode, lookAt } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
 import type { ProcessRunner } from '../docker/process.ts'
 import { Exit, ToolError } from '../errors.ts'
+import { ownsSecretId } from '../stores/credential.ts'
 import {
   type Every,
   OLDEST,
@@ -222,11 +223,6 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Whether what opens the store is a secret id that is kept here, and so can be rotated as well. */
-export function rotatesCredential(answers: Pick<Answers, 'store' | 'vaultAuth' | 'credentialFile'>): boolean {
-  return answers.store === 'vault' && answers.vaultAuth === 'approle' && answers.credentialFile === ''
-}
-
 /**
  * Where the engine listens that the person's docker talks to: DOCKER_HOST, or the context in use. undefined when docker
  * does not say. Errors: those of the process runner, but for a docker that is missing.
@@ -286,9 +282,7 @@ export function orderOf(sources: {
     command: [node, bin, 'rotate', ...secrets, '--dir', layout.root, ...age],
     // A secret id that is replaced by the run itself must be read where it is replaced.
     credential:
-      store === 'docker' || rotatesCredential(answers)
-        ? undefined
-        : { id: `${store}_credential`, path: kept },
+      store === 'docker' || ownsSecretId(answers) ? undefined : { id: `${store}_credential`, path: kept },
     isLocal: store === 'docker' && (endpoint === undefined || socket !== undefined),
     docker: programPath('docker', env.PATH),
     dockerConfig: settings.DOCKER_CONFIG ?? resolve(home, '.docker'),

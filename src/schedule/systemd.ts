@@ -3,10 +3,10 @@ import { userInfo } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { lookAt, readIfPresent, sweep, writeAtomic } from '../deployment/files.ts'
 import { render } from '../deployment/render.ts'
+import { firstLine } from '../docker/engine.ts'
 import type { Finished, ProcessRunner } from '../docker/process.ts'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import {
-  firstLine,
   harmless,
   isElsewhere,
   type Order,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { lookAt } from '../deployment/files.ts'
+import { type FileOwner, lookAt } from '../deployment/files.ts'
 import { type Redactor, Secret } from '../secret.ts'
 import type { SecretStore, StoredSecret } from './store.ts'
 
@@ -27,4 +27,19 @@ export class DeliveredSecrets implements Pick<SecretStore, 'load'> {
     const value = this.#redactor.learn(new Secret(readFileSync(resolve(this.#folder, newest))))
     return { revision: 0, current: { rotationId: newest.slice(name.length + 1), value } }
   }
+}
+
+/**
+ * Whether the gateway finds this value at a path: a file of its own, 0400, with one link, and the owner's; nobody in particular
+ * where that is undefined. OpenClaw accepts nothing laxer (SecretRef file provider).
+ */
+export function isDelivered(path: string, value: Secret, owner: FileOwner | undefined): boolean {
+  const there = lookAt(path)
+  return (
+    there?.isFile() === true &&
+    there.nlink === 1 &&
+    (Number(there.mode) & 0o7777) === 0o400 &&
+    (owner === undefined || there.uid === owner.uid) &&
+    value.equals(new Secret(readFileSync(path)))
+  )
 }

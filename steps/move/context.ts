@@ -76,6 +76,23 @@ export function storedElsewhere(
 }
 
 /**
+ * Under the lock: a move may have begun or ended while something else was being talked about, and the store would be the wrong
+ * one. Errors: `store_moved`.
+ */
+export function expectUnmoved(
+  layout: Pick<Layout, 'base' | 'root' | 'move'>,
+  answers: Pick<Answers, 'store' | 'seal'>,
+): void {
+  if (storedElsewhere(layout, answers) === undefined && unfinishedMove(layout) === undefined) return
+  throw new ToolError(
+    'store_moved',
+    'the secrets are being moved to another store, or have been moved',
+    'Finish that (create-openclaw-secure store move --resume), then run this command again.',
+    Exit.unknown,
+  )
+}
+
+/**
  * Whether the new store has the truth already. What was rendered last says so, and not `deployment.yaml`, which a person
  * may have edited to name a store that nothing has been moved to.
  */

@@ -3,7 +3,7 @@ import { Exit, ToolError } from '../../src/errors.ts'
 import { pointerOf, repointed } from '../../src/gateway/pointer.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { storedElsewhere, unfinishedMove } from '../move/context.ts'
+import { expectUnmoved } from '../move/context.ts'
 import { must, type RotateContext } from './context.ts'
 
 type Needs = Pick<
@@ -22,7 +22,7 @@ export const lookAtSecret: Step<Needs> = {
   async run(ctx) {
     const { name, layout, answers, gateway, resume, mayStart, found } = ctx
     // Under the lock now: while this was talked about, the secrets may have gone elsewhere.
-    if (unfinishedMove(layout) !== undefined || storedElsewhere(layout, answers) !== undefined) throw moved()
+    expectUnmoved(layout, answers)
     await recall(ctx)
     expectNew(ctx)
     if (name === PROXY_PASSWORD) return { saw: 'it is stored; the gateway never sees it' }
@@ -119,15 +119,6 @@ function expectPointer({ name, layout, found }: Needs): void {
     'pointer_unknown',
     `openclaw.json names ${pointer ?? 'no file'} for ${name}, and not the value that is current in the store`,
     'Run create-openclaw-secure . first: it delivers what the store has.',
-    Exit.unknown,
-  )
-}
-
-function moved(): ToolError {
-  return new ToolError(
-    'store_moved',
-    'the secrets are being moved to another store, or have been moved meanwhile',
-    'Finish that (create-openclaw-secure store move --resume), then run this command again.',
     Exit.unknown,
   )
 }

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { lookAt, writeAtomic } from '../../src/deployment/files.ts'
+import { basename, resolve } from 'node:path'
+import { writeAtomic } from '../../src/deployment/files.ts'
 import { PROXY_PASSWORD, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { generateToken, Secret } from '../../src/secret.ts'
+import { generateToken } from '../../src/secret.ts'
+import { isDelivered } from '../../src/stores/delivered.ts'
 import { rotationId, type StoredValue } from '../../src/stores/store.ts'
 import { must, type RotateContext } from './context.ts'
 
@@ -36,7 +36,8 @@ export const deliverNew: Step<Needs> = {
   effect: 'writes',
   skip(ctx) {
     if (ctx.name === PROXY_PASSWORD) return 'it is not for the gateway'
-    return isDelivered(must(ctx.found, 'next'), ctx) ? 'it is there' : undefined
+    const next = must(ctx.found, 'next')
+    return isDelivered(placeOf(next, ctx), next.value, ctx.owner()) ? 'it is there' : undefined
   },
   async run(ctx) {
     return { saw: deliver(must(ctx.found, 'next'), ctx) }
@@ -45,21 +46,11 @@ export const deliverNew: Step<Needs> = {
 
 /** Writes a value where the gateway reads it, if it is not there. Returns the file's name. */
 export function deliver(value: StoredValue, ctx: Needs): string {
-  const file = secretFileName({ name: ctx.name, ...value })
-  if (!isDelivered(value, ctx))
-    writeAtomic(resolve(ctx.layout.secrets, file), value.value, 0o400, ctx.owner())
-  return file
+  const path = placeOf(value, ctx)
+  if (!isDelivered(path, value.value, ctx.owner())) writeAtomic(path, value.value, 0o400, ctx.owner())
+  return basename(path)
 }
 
-function isDelivered(value: StoredValue, { name, layout, owner }: Needs): boolean {
-  const path = resolve(layout.secrets, secretFileName({ name, ...value }))
-  const there = lookAt(path)
-  const uid = owner()?.uid
-  return (
-    there?.isFile() === true &&
-    there.nlink === 1 &&
-    (Number(there.mode) & 0o7777) === 0o400 &&
-    (uid === undefined || there.uid === uid) &&
-    value.value.equals(new Secret(readFileSync(path)))
-  )
+function placeOf(value: StoredValue, { name, layout }: Needs): string {
+  return resolve(layout.secrets, secretFileName({ name, ...value }))
 }

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
-import { lookAt, writeAtomic } from '../../src/deployment/files.ts'
+import { type FileOwner, lookAt, writeAtomic } from '../../src/deployment/files.ts'
 import { type DeliveredSecret, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { Secret } from '../../src/secret.ts'
+import { isDelivered } from '../../src/stores/delivered.ts'
 import { conflict } from '../../src/stores/store.ts'
 import { must, type SetupContext } from './context.ts'
 
@@ -18,32 +17,35 @@ export const deliverSecrets: Step<Needs> = {
   title: 'Hand the secrets to the gateway’s user',
   effect: 'writes',
   async skip(ctx) {
-    for (const secret of must(ctx.found, 'secrets')) if (!(await isDelivered(secret, ctx))) return undefined
+    for (const secret of must(ctx.found, 'secrets')) if (!(await isThere(secret, ctx))) return undefined
     return 'they are there, 0400 and owned by the gateway’s user'
   },
   async run(ctx) {
     const { layout, store, found } = ctx
-    const ownership = must(found, 'ownership')
     const delivered: string[] = []
     for (const secret of must(found, 'secrets')) {
-      if (await isDelivered(secret, ctx)) continue
+      if (await isThere(secret, ctx)) continue
       const path = resolve(layout.secrets, secretFileName(secret))
       const current = (await store.load(secret.name))?.current
       // Rotated since the files were planned: under the old name would be the new value.
       if (current?.rotationId !== secret.rotationId) throw conflict(secret.name)
-      writeAtomic(path, current.value, 0o400, ownership.by === 'chown' ? ownership.host : undefined)
+      writeAtomic(path, current.value, 0o400, gatewaysOwn(ctx))
       delivered.push(relative(layout.root, path))
     }
     return { saw: delivered.join(', ') }
   },
 }
 
-async function isDelivered(secret: DeliveredSecret, { layout, store, found }: Needs): Promise<boolean> {
-  const path = resolve(layout.secrets, secretFileName(secret))
+async function isThere(secret: DeliveredSecret, ctx: Needs): Promise<boolean> {
+  const path = resolve(ctx.layout.secrets, secretFileName(secret))
+  // A store may be far away: asked only where there is something to compare with.
+  if (lookAt(path) === undefined) return false
+  const value = (await ctx.store.load(secret.name))?.current?.value
+  return value !== undefined && isDelivered(path, value, gatewaysOwn(ctx))
+}
+
+/** Who must own what the gateway reads; undefined: whoever runs this. */
+function gatewaysOwn({ found }: Pick<Needs, 'found'>): FileOwner | undefined {
   const { by, host } = must(found, 'ownership')
-  const there = lookAt(path)
-  if (there?.isFile() !== true || there.nlink !== 1 || (Number(there.mode) & 0o7777) !== 0o400) return false
-  if (by === 'chown' && there.uid !== host.uid) return false
-  const value = (await store.load(secret.name))?.current?.value
-  return value?.equals(new Secret(readFileSync(path))) === true
+  return by === 'chown' ? host : undefined
 }

@@ -6,7 +6,7 @@ import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD, secretNamesOf } from '
 import type { Step } from '../../src/procedure/step.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import { rotationId, type SecretStore } from '../../src/stores/store.ts'
-import { storedElsewhere, unfinishedMove } from '../move/context.ts'
+import { expectUnmoved } from '../move/context.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'layout' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
@@ -27,9 +27,9 @@ export const storeSecrets: Step<Needs> = {
     return missing.length === 0 ? 'the store has them' : undefined
   },
   async run(ctx) {
-    const { brought, redactor, store, now } = ctx
+    const { answers, layout, brought, redactor, store, now } = ctx
     const facts: Record<string, string> = {}
-    refuseMoved(ctx)
+    expectUnmoved(layout, answers)
     const missing = await namesWithoutValue(ctx)
     refuseLost(ctx, missing)
     for (const name of missing) {
@@ -51,17 +51,6 @@ export const storeSecrets: Step<Needs> = {
       facts,
     }
   },
-}
-
-/** Under the lock now: a move may have begun or ended while this was being talked about, and the store would be empty. */
-function refuseMoved({ answers, layout }: Needs): void {
-  if (storedElsewhere(layout, answers) === undefined && unfinishedMove(layout) === undefined) return
-  throw new ToolError(
-    'store_moved',
-    'the secrets are being moved to another store, or have been moved',
-    'Finish that (create-openclaw-secure store move --resume), then run this command again.',
-    Exit.unknown,
-  )
 }
 
 /**

@@ -35,7 +35,6 @@ import {
   engineEndpoint,
   orderOf,
   programPath,
-  rotatesCredential,
   type ScheduleState,
   scheduleState,
 } from '../../src/schedule/schedule.ts'
@@ -43,7 +42,7 @@ import { propertiesOf, Systemd, seenOf } from '../../src/schedule/systemd.ts'
 import { copyTool, isToolWhole, removeOtherTools, toolCopy, toolFolder } from '../../src/schedule/tool.ts'
 import { rest, word } from '../../src/schedule/unit.ts'
 import { Redactor } from '../../src/secret.ts'
-import { findCredential } from '../../src/stores/credential.ts'
+import { findCredential, ownsSecretId } from '../../src/stores/credential.ts'
 import {
   type ScheduleContext,
   scheduleSteps,
@@ -64,7 +63,7 @@ function orderFor(
 ): Order {
   const answers = { ...ANSWERS, ...change }
   const sources = { every: 'monthly', node: NODE, env: {}, cwd: '/work', home: '/root', tool: TOOL } as const
-  const usual = { endpoint: undefined, withCredential: rotatesCredential(answers) }
+  const usual = { endpoint: undefined, withCredential: ownsSecretId(answers) }
   return orderOf({ answers, layout: layoutOf(root), ...sources, ...usual, ...more })
 }
 
