@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +17,8 @@ import { questions } from './wizard/questions.ts'
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   const stop = new AbortController()
   const abandon = new AbortController()
+  // Every child that runs listens for the end, and checks run many at once.
+  setMaxListeners(0, stop.signal, abandon.signal)
   let listening = false
   let interrupts = 0
   // Whatever this program learns, it does not say: what it prints goes through here, its last words too.

@@ -8,7 +8,7 @@ import { resolve } from 'node:path'
 import { Docker } from '../src/docker/engine.ts'
 import { processRunner } from '../src/docker/process.ts'
 import { Redactor } from '../src/secret.ts'
-import { judgeInSibling } from '../steps/verify/live.ts'
+import { judgeInSibling } from '../steps/verify/sibling.ts'
 import { BIN, cli, containerOf, freshFolder, IMAGE, remove, sh, usual } from './live/harness.ts'
 
 const ROUNDS = 15

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { unfinishedMove } from '../../steps/move/context.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
@@ -5,6 +6,7 @@ import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
 import { placeOf } from '../deployment/answers.ts'
 import { addressOf } from '../deployment/plan.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
+import { judgeDisk, lookAtDisk } from '../gateway/disk.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
@@ -75,6 +77,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   }
 
   const rotation = await rotationStatus(session, program.person.uid, { born, store: answers.store, now })
+  const disk = existsSync(session.layout.state)
+    ? judgeDisk(lookAtDisk(session.layout.state), answers.stateLimit)
+    : undefined
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
@@ -88,6 +93,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       ? [`a new gateway token (this one is ${tokenDays} days old)`]
       : []),
     ...rotation.due,
+    ...(disk?.problems ?? []).map(what => `room on the disk: ${what}`),
     ...(imageDays !== undefined && imageDays >= IMAGE_DAYS
       ? [`a look for a newer image (this one is ${imageDays} days old)`]
       : []),
@@ -119,6 +125,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
         : `fingerprint ${fingerprint}, ${tokenDays === undefined ? 'of unknown age' : `${tokenDays} days old`}`,
     ],
     ...rotation.rows,
+    ['state', disk?.saw ?? 'there is no state folder'],
     ['journal', chain.intact ? `${chain.events} events, chain intact` : `broken at line ${chain.broken}`],
     ['due', due.join('; ') || 'nothing'],
   ]
@@ -136,6 +143,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
           store: answers.store,
           token: { fingerprint, days: tokenDays },
           rotation: rotation.body,
+          state: disk ?? null,
           journal: chain,
           due,
         },

@@ -6,6 +6,7 @@ import { judge, unlessReplaced, withSuppressions } from '../../steps/verify/judg
 import { NotApplicable, type World } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent, writeAtomic } from '../deployment/files.ts'
+import { INGRESS } from '../docker/compose.ts'
 import { Cancelled, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
 import type { Finding } from '../procedure/step.ts'
 import { driftSince, recall, remember } from '../report/drift.ts'
@@ -219,7 +220,7 @@ function filesAlone(files: Awaited<ReturnType<typeof ownFiles>>): World {
 async function proveChecks(
   session: Session,
   program: Program,
-  { own, service }: World & { own: Answers },
+  { own, service, companions }: World & { own: Answers },
   findings: readonly Finding[],
   say: (line: string) => void,
 ): Promise<Control[]> {
@@ -232,6 +233,7 @@ async function proveChecks(
   return prove(chosen, {
     answers: own,
     image: (await service()).image ?? '',
+    border: (await companions()).find(one => one.name === INGRESS)?.image ?? '',
     ownership:
       recordedOwnership(journal.read(), (await docker.info()).ID, person.uid) ?? assumeOwnership(person),
     layout,

@@ -8,6 +8,8 @@ export interface Answers {
   version: string
   imageReference: string
   baseImage: string
+  /** The Debian image that the containers beside the gateway are built on. */
+  companionBase: string
   access: 'loopback' | 'ssh' | 'proxy'
   port: number
   firewall: boolean
@@ -15,6 +17,16 @@ export interface Answers {
   proxyHost: string
   proxyCertificate: string
   proxyKey: string
+  /** Whether the gateway reaches only named hosts, through the proxy, or everything. */
+  egress: 'closed' | 'open'
+  /** Hosts it may reach besides its providers; "*.example.org" is every name below. */
+  egressHosts: string[]
+  /** The name server the proxy asks; empty: Docker's. */
+  egressResolver: string
+  /** The kernel calls it may make: what OpenClaw needs, or what Docker allows everybody. */
+  seccomp: 'fitted' | 'docker-default'
+  /** Whether setup loads an AppArmor profile of the deployment's own. */
+  apparmor: boolean
   store: 'docker' | 'vault' | '1password'
   /** Whether the Docker store encrypts its values with this machine's key. */
   seal: 'none' | 'host'
@@ -34,6 +46,8 @@ export interface Answers {
   memory: number
   cpus: number
   pids: number
+  /** How much the state folder may take, and any one file in it. MiB. */
+  stateLimit: number
   timezone: string
   contact: string
 }

@@ -1,40 +1,53 @@
 import { createHash } from 'node:crypto'
-import { SERVICE } from '../docker/compose.ts'
+import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
+import { profileOption, profileText } from '../docker/confinement.ts'
 import { type DeliveredSecret, gatewayPolicy, secretNamesOf } from '../gateway/policy.ts'
 import type { Answers } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
-import { bridgeNetwork } from './network.ts'
+import { addressesOf, NETWORKS } from './network.ts'
+
+/** The images of a deployment, each as Compose is to name it. */
+export interface ImageNames {
+  gateway: string
+  /** Squid and HAProxy. */
+  border: string
+}
+
+/** What the containers are made with besides the answers: a change of it makes them anew. */
+export interface Profiles {
+  seccomp: string
+  squid: string
+  haproxy: string
+}
 
 /**
  * The Compose file's structure. Why each control is there stands beside it in `templates/docker-compose.yml.hbs`.
  * Compose reads `$` as the start of a variable, so every one is doubled.
  */
-export function composition(answers: Answers, image: string, user: FileOwner, seccompProfile: string) {
-  const network = bridgeNetwork(answers.name)
+export function composition(answers: Answers, images: ImageNames, user: FileOwner, profiles: Profiles) {
+  const addresses = addressesOf(answers.name)
+  const proxied = answers.access === 'proxy'
+  const closed = answers.egress === 'closed'
   const ids = `uid=${user.uid},gid=${user.gid}`
+  const common = hardened(answers, user)
+  const seccomp = { 'create-openclaw-secure.seccomp': hash(profiles.seccomp) }
   return doubleDollars({
     name: answers.name,
     services: {
       [SERVICE]: {
-        image,
-        pull_policy: 'never',
+        ...common,
+        security_opt: [...common.security_opt, ...(answers.apparmor ? [profileOption(answers.name)] : [])],
+        image: images.gateway,
         hostname: answers.name,
         command: ['node', 'openclaw.mjs', 'gateway', '--bind', 'lan', '--port', String(INSIDE.port)],
-        user: `${user.uid}:${user.gid}`,
-        init: true,
-        restart: 'unless-stopped',
         stop_grace_period: '60s',
-        read_only: true,
-        cap_drop: ['ALL'],
-        security_opt: ['no-new-privileges:true', 'seccomp:./seccomp-profile.json'],
-        ipc: 'private',
         pids_limit: answers.pids,
         mem_limit: `${answers.memory}m`,
         memswap_limit: `${answers.memory}m`,
         cpus: answers.cpus,
-        shm_size: '64m',
-        ulimits: { core: 0, nofile: { soft: FILE_LIMIT, hard: FILE_LIMIT } },
+        oom_score_adj: 500,
+        ulimits: { ...common.ulimits, fsize: answers.stateLimit * 1024 ** 2 },
         environment: {
           HOME: INSIDE.home,
           OPENCLAW_STATE_DIR: INSIDE.state,
@@ -50,11 +63,12 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
           bind('./state', INSIDE.state, false),
         ],
         tmpfs: [
-          '/tmp:rw,noexec,nosuid,nodev,size=512m,mode=1777',
-          `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,${ids},mode=0700`,
+          '/tmp:rw,noexec,nosuid,nodev,size=512m,nr_inodes=64k,mode=1777',
+          `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,${ids},mode=0700`,
+          '/dev/shm:rw,noexec,nosuid,nodev,size=64m,nr_inodes=1k,mode=1777',
         ],
-        ports: [`127.0.0.1:${answers.port}:${INSIDE.port}`],
-        networks: ['gateway'],
+        networks: closed ? [NETWORKS.inside] : [NETWORKS.inside, NETWORKS.outside],
+        ...(closed ? { dns: [NOWHERE] } : {}),
         healthcheck: {
           test: ['CMD', 'node', '-e', HEALTH_SCRIPT],
           interval: '30s',
@@ -62,35 +76,125 @@ export function composition(answers: Answers, image: string, user: FileOwner, se
           retries: 3,
           start_period: '120s',
         },
-        logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
         // Compose makes the container anew when a label changes: a new profile is loaded, and a new policy is in force for
         // certain. A running gateway would take most changes up, but goes on with the old policy when it dislikes one.
         labels: {
           'create-openclaw-secure.policy': hash(JSON.stringify(gatewayPolicy(answers, namesOnly(answers)))),
-          'create-openclaw-secure.seccomp': hash(seccompProfile),
+          // Loaded under its name: a new text has to be seen as a new container.
+          ...(answers.apparmor ? { 'create-openclaw-secure.apparmor': hash(profileText(answers.name)) } : {}),
+          ...seccomp,
         },
       },
+      [INGRESS]: {
+        ...common,
+        ...SMALL,
+        image: images.border,
+        command: ['haproxy', '-db', '-f', `${INSIDE.border}/haproxy.cfg`],
+        volumes: [bind('./border', INSIDE.border, true)],
+        tmpfs: ['/tmp:rw,noexec,nosuid,nodev,size=8m,nr_inodes=1k,mode=1777'],
+        ports: [`127.0.0.1:${answers.port}:${INSIDE.port}`],
+        networks: {
+          [NETWORKS.inside]: proxied ? { ipv4_address: addresses.inside.ingress } : {},
+          // A name that is its own on this network alone: it listens there and nowhere else.
+          [NETWORKS.front]: { aliases: [`${INGRESS}-${NETWORKS.front}`] },
+        },
+        healthcheck: knock(`${INGRESS}-${NETWORKS.front}`, INSIDE.port),
+        labels: { 'create-openclaw-secure.haproxy': hash(profiles.haproxy), ...seccomp },
+      },
+      ...(closed
+        ? {
+            [EGRESS]: {
+              ...common,
+              ...SMALL,
+              image: images.border,
+              command: ['squid', '-N', '-f', `${INSIDE.border}/squid.conf`],
+              volumes: [bind('./border', INSIDE.border, true)],
+              tmpfs: [
+                '/tmp:rw,noexec,nosuid,nodev,size=8m,nr_inodes=1k,mode=1777',
+                `/run:rw,noexec,nosuid,nodev,size=8m,nr_inodes=1k,${ids},mode=0700`,
+              ],
+              networks: {
+                [NETWORKS.inside]: { aliases: [`${EGRESS}-${NETWORKS.inside}`] },
+                [NETWORKS.outside]: {},
+              },
+              healthcheck: knock(`${EGRESS}-${NETWORKS.inside}`, INSIDE.proxyPort),
+              labels: { 'create-openclaw-secure.squid': hash(profiles.squid), ...seccomp },
+            },
+          }
+        : {}),
     },
     networks: {
-      gateway: {
+      [NETWORKS.inside]: sealed(proxied ? { subnet: addresses.inside.subnet } : undefined),
+      [NETWORKS.front]: {
         driver: 'bridge',
         driver_opts: {
-          'com.docker.network.bridge.name': network.bridge,
+          'com.docker.network.bridge.name': addresses.bridge,
           'com.docker.network.bridge.enable_icc': 'false',
+          'com.docker.network.bridge.enable_ip_masquerade': 'false',
         },
-        ...(answers.access === 'proxy'
-          ? { ipam: { config: [{ subnet: network.subnet, gateway: network.gateway }] } }
-          : {}),
+      },
+      [NETWORKS.outside]: {
+        driver: 'bridge',
+        driver_opts: { 'com.docker.network.bridge.enable_icc': 'false' },
       },
     },
   })
 }
 
+/** What every container of a deployment has in common. */
+function hardened(answers: Pick<Answers, 'seccomp'>, user: FileOwner) {
+  return {
+    pull_policy: 'never',
+    user: `${user.uid}:${user.gid}`,
+    init: true,
+    restart: 'unless-stopped',
+    read_only: true,
+    cap_drop: ['ALL'],
+    security_opt: [
+      'no-new-privileges:true',
+      ...(answers.seccomp === 'fitted' ? ['seccomp:./seccomp-profile.json'] : []),
+    ],
+    ipc: 'private',
+    ulimits: { core: 0, nofile: { soft: FILE_LIMIT, hard: FILE_LIMIT } },
+    logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
+  }
+}
+
+/** The limits of a program that hands on bytes. */
+const SMALL = { stop_grace_period: '5s', pids_limit: 64, mem_limit: '128m', memswap_limit: '128m', cpus: 1 }
+
 /** Open files of one process. The gateway has some 60 open at rest. */
 export const FILE_LIMIT = 8192
 
+/**
+ * The name server that Docker's own would ask about foreign names. Nobody listens there: without it some engines ask for an
+ * internal network too, with the machine's own address (CVE-2024-29018), and a question is a message.
+ */
+const NOWHERE = '127.0.0.1'
+
 /** Asks the liveness path, which needs no token. Node is the one program every OpenClaw image has. */
 const HEALTH_SCRIPT = `fetch('http://127.0.0.1:${INSIDE.port}/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`
+
+/** Whether something listens: it is asked nothing. */
+function knock(host: string, port: number) {
+  return {
+    test: ['CMD', 'bash', '-c', `</dev/tcp/${host}/${port}`],
+    interval: '30s',
+    timeout: '5s',
+    retries: 3,
+    start_period: '10s',
+  }
+}
+
+/** A network without a way out and without an address of this machine, whose own services are out of reach as well. */
+function sealed(subnet: { subnet: string } | undefined) {
+  return {
+    driver: 'bridge',
+    internal: true,
+    driver_opts: { 'com.docker.network.bridge.inhibit_ipv4': 'true' },
+    ...(subnet === undefined ? {} : { ipam: { config: [subnet] } }),
+  }
+}
 
 function bind(source: string, target: string, readOnly: boolean) {
   return { type: 'bind', source, target, read_only: readOnly, bind: { create_host_path: false } }

@@ -9,6 +9,8 @@ export interface Layout {
   configFile: string
   secrets: string
   state: string
+  /** What the two at the border are told: whom to let out, and where to hand on. */
+  border: string
   /** Our own: journal, lock, what was rendered last, and the pointers of the secret store. */
   own: string
   journal: string
@@ -40,6 +42,7 @@ export function layoutOf(directory: string): Layout {
     configFile: resolve(root, 'config/openclaw.json'),
     secrets: resolve(root, 'secrets'),
     state: resolve(root, 'state'),
+    border: resolve(root, 'border'),
     own,
     journal: resolve(own, 'journal.jsonl'),
     lock: resolve(own, 'lock'),
@@ -67,4 +70,6 @@ export const INSIDE = {
   configFile: '/etc/openclaw/openclaw.json',
   secrets: '/run/secrets',
   port: 18789,
+  border: '/etc/border',
+  proxyPort: 3128,
 } as const

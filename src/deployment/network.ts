@@ -1,20 +1,36 @@
 import { createServer } from 'node:net'
 
+/** The networks of a deployment, by their names in the Compose file. */
+export const NETWORKS = {
+  /** The gateway, and what stands before and behind it. Without an address of this machine, and without a way out. */
+  inside: 'inside',
+  /** The published port. Nothing leaves by it. */
+  front: 'front',
+  /** The way out: for the filter alone, unless the person wanted none. */
+  outside: 'outside',
+  /** The gateway and the sandbox of its agents. As closed as `inside`. */
+  sandbox: 'sandbox',
+} as const
+
 /**
- * The deployment's own bridge. Its name is fixed so that a firewall rule can name it; its addresses are used only when
- * a proxy has to be told apart from everybody else. Both follow from the deployment's name.
+ * The addresses of a deployment's own. The bridge's name is fixed so that a firewall rule can name it; the subnets are
+ * used only when somebody has to be told apart from everybody else. All follow from the deployment's name.
  */
-export function bridgeNetwork(name: string): { bridge: string; subnet: string; gateway: string } {
-  // FNV-1a, 32 bits: spreads names over bridges and over 10.200.0.0 to 10.249.255.248.
+export function addressesOf(name: string): {
+  bridge: string
+  front: { subnet: string; gateway: string }
+  inside: { subnet: string; ingress: string }
+} {
+  // FNV-1a, 32 bits: spreads names over bridges and, in blocks of 32, over 10.200.0.0 to 10.249.255.224.
   let hash = 0x811c9dc5
   for (const char of name) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0
-  const block = hash % (50 * 256 * 32)
+  const block = hash % (50 * 256 * 8)
   const address = (offset: number) =>
-    `10.${200 + Math.floor(block / 8192)}.${Math.floor(block / 32) % 256}.${(block % 32) * 8 + offset}`
+    `10.${200 + Math.floor(block / 2048)}.${Math.floor(block / 8) % 256}.${(block % 8) * 32 + offset}`
   return {
     bridge: `ocs-${hash.toString(16).padStart(8, '0')}`,
-    subnet: `${address(0)}/29`,
-    gateway: address(1),
+    front: { subnet: `${address(0)}/29`, gateway: address(1) },
+    inside: { subnet: `${address(16)}/28`, ingress: address(18) },
   }
 }
 
@@ -30,4 +46,10 @@ export function freePort(): Promise<number> {
       )
     })
   })
+}
+
+/** TEMPORARY for egress.ts. */
+export function bridgeNetwork(name: string) {
+  const { bridge, front } = addressesOf(name)
+  return { bridge, ...front }
 }

@@ -1,8 +1,11 @@
 import { relative } from 'node:path'
-import { dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
+import { SERVICE } from '../docker/compose.ts'
+import { profileText } from '../docker/confinement.ts'
+import { borderRecipe, dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
 import { type DeliveredSecret, gatewayPolicy } from '../gateway/policy.ts'
 import { type Answers, isApart, placeOf } from './answers.ts'
-import { composition } from './composition.ts'
+import { borderFiles } from './border.ts'
+import { composition, type Profiles } from './composition.ts'
 import type { Layout } from './layout.ts'
 import type { Ownership } from './owner.ts'
 import { render, verbatim } from './render.ts'
@@ -37,6 +40,8 @@ export interface PlanInput {
   written: string
   layout: Layout
   image: GatewayImage
+  /** The image of the two at the border. */
+  border: GatewayImage
   ownership: Ownership
   secrets: readonly DeliveredSecret[]
 }
@@ -46,12 +51,14 @@ export interface PlanInput {
  * computed here. Errors: `render_mismatch`.
  */
 export function makePlan(input: PlanInput): Plan {
-  const { answers, layout, image, ownership, secrets } = input
+  const { answers, layout, image, border, ownership, secrets } = input
   const { user } = ownership
-  const seccomp = verbatim('seccomp-profile.json')
-  const compose = composition(answers, image.pinned, user, seccomp)
+  const profiles = profilesOf(answers)
+  const images = { gateway: image.pinned, border: border.pinned }
+  const compose = composition(answers, images, user, profiles)
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
+  const closed = answers.egress === 'closed'
   const person = (path: string, content: string): PlannedFile => ({
     path,
     mode: 0o644,
@@ -67,13 +74,14 @@ export function makePlan(input: PlanInput): Plan {
     directories: directoriesOf(layout, proxied),
     files: [
       person('deployment.yaml', input.written),
-      person('seccomp-profile.json', seccomp),
+      ...(answers.apparmor ? [person('apparmor-profile', profileText(answers.name))] : []),
+      person('seccomp-profile.json', profiles.seccomp),
       ...(answers.image === 'build' ? [person('Dockerfile', dockerfile(answers))] : []),
       person(
         'docker-compose.yml',
         render(
           'docker-compose.yml.hbs',
-          { ...compose, gateway: compose.services['openclaw-gateway'] },
+          { ...compose, ...compose.services, gateway: compose.services[SERVICE], closed },
           'yaml',
           compose,
         ),
@@ -82,8 +90,16 @@ export function makePlan(input: PlanInput): Plan {
         path: 'config/openclaw.json',
         mode: 0o400,
         owner: 'gateway',
-        content: render('openclaw.json.hbs', { ...policy, proxied }, 'json', policy),
+        content: render('openclaw.json.hbs', { ...policy, proxied, closed }, 'json', policy),
       },
+      ...Object.entries(borderFiles(answers)).map(
+        ([name, content]): PlannedFile => ({
+          path: `border/${name}`,
+          mode: 0o400,
+          owner: 'gateway',
+          content,
+        }),
+      ),
       ...(proxied
         ? [
             person(
@@ -129,7 +145,7 @@ export function makePlan(input: PlanInput): Plan {
                 : markdownText(answers.contact),
             place: markdownText(placeOf(answers)),
             container: `${answers.name}-openclaw-gateway-1`,
-            network: `${answers.name}_gateway`,
+            network: `${answers.name}_inside`,
             pidFormat: '{{.State.Pid}}',
           },
           'text',
@@ -140,9 +156,21 @@ export function makePlan(input: PlanInput): Plan {
       answers.image === 'build'
         ? `docker build --tag ${imageLabel(answers)} -`
         : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
+      `docker build --tag ${borderRecipe(answers).label} -   (unless the engine has it)`,
       `docker run --network none --read-only --cap-drop ALL … ${image.label} config validate --json`,
       `docker compose --project-name ${answers.name} up --detach`,
     ],
+  }
+}
+
+/** What the containers load when they are made: a change of it makes them anew. */
+export function profilesOf(answers: Answers): Profiles {
+  // The hosts are read anew by the running proxy; whatever else changes makes a new one.
+  const anyone = borderFiles({ ...answers, providers: [], egressHosts: [] })
+  return {
+    seccomp: verbatim('seccomp-profile.json'),
+    haproxy: anyone['haproxy.cfg'],
+    squid: anyone['squid.conf'] ?? '',
   }
 }
 
@@ -157,6 +185,7 @@ export function directoriesOf(layout: Layout, proxied: boolean): PlannedDirector
     { path: at(layout.cases), mode: 0o700, owner: 'person' },
     { path: at(layout.runbooks), mode: 0o755, owner: 'person' },
     ...(proxied ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
+    { path: at(layout.border), mode: 0o700, owner: 'gateway' },
     { path: at(layout.config), mode: 0o700, owner: 'gateway' },
     { path: at(layout.secrets), mode: 0o700, owner: 'gateway' },
     { path: at(layout.state), mode: 0o700, owner: 'gateway' },

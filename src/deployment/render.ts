@@ -15,13 +15,10 @@ export type Syntax = 'yaml' | 'json' | 'text'
  * adds no key and changes none. Errors: `render_mismatch`, a defect of ours, before anything is written.
  */
 export function render(template: string, values: object, syntax: Syntax, structure?: object): string {
-  const compiled = engine().compile(readFileSync(packageFile(`templates/${template}`), 'utf8'), {
-    strict: true,
-    noEscape: true,
-    knownHelpersOnly: true,
-    knownHelpers: { json: true, each: true, if: true, unless: true, with: false, lookup: false, log: false },
+  const text = compiled(template)(values, {
+    allowProtoMethodsByDefault: false,
+    allowProtoPropertiesByDefault: false,
   })
-  const text = compiled(values, { allowProtoMethodsByDefault: false, allowProtoPropertiesByDefault: false })
   if (
     structure !== undefined &&
     !isDeepStrictEqual(readBack(text, syntax), JSON.parse(JSON.stringify(structure)))
@@ -55,6 +52,22 @@ function readBack(text: string, syntax: Syntax): unknown {
   } catch {
     return undefined
   }
+}
+
+/** Every file is read and compiled once: making a plan is nothing but filling in. */
+const COMPILED = new Map<string, HandlebarsTemplateDelegate>()
+
+function compiled(template: string): HandlebarsTemplateDelegate {
+  const known = COMPILED.get(template)
+  if (known !== undefined) return known
+  const made = engine().compile(readFileSync(packageFile(`templates/${template}`), 'utf8'), {
+    strict: true,
+    noEscape: true,
+    knownHelpersOnly: true,
+    knownHelpers: { json: true, each: true, if: true, unless: true, with: false, lookup: false, log: false },
+  })
+  COMPILED.set(template, made)
+  return made
 }
 
 /** An instance of our own: nobody else's helpers or partials are in it. */

@@ -1,9 +1,13 @@
 import { ToolError } from '../errors.ts'
-import { type Docker, firstLine } from './engine.ts'
+import { type ContainerFacts, type Docker, firstLine } from './engine.ts'
 import type { Finished } from './process.ts'
 
-/** The one service this tool runs. */
+/** The gateway. */
 export const SERVICE = 'openclaw-gateway'
+/** What publishes the port and hands every byte on to the gateway. */
+export const INGRESS = 'ingress'
+/** The proxy that lets named hosts through and nothing else. */
+export const EGRESS = 'egress'
 
 /**
  * One Compose project. The file and the project are always named: what lies beside it (an override file, a `.env`)
@@ -62,8 +66,8 @@ export class Compose {
     await this.call(['stop'], { deadline: 90_000 })
   }
 
-  /** Id of the gateway's container, running or not; undefined when there is none. */
-  async containerId(): Promise<string | undefined> {
+  /** Id of a service's container, running or not; undefined when there is none. */
+  async containerId(service = SERVICE): Promise<string | undefined> {
     const { code, stdout, stderr } = await this.#docker.call(
       [
         'ps',
@@ -73,7 +77,7 @@ export class Compose {
         '--filter',
         `label=com.docker.compose.project=${this.#project}`,
         '--filter',
-        `label=com.docker.compose.service=${SERVICE}`,
+        `label=com.docker.compose.service=${service}`,
       ],
       { deadline: 15_000 },
     )
@@ -86,10 +90,22 @@ export class Compose {
     return stdout.split('\n')[0]?.trim() || undefined
   }
 
+  /** What the engine says of a service's container, running or not; undefined when there is none. */
+  async container(service = SERVICE): Promise<ContainerFacts | undefined> {
+    const id = await this.containerId(service)
+    return id === undefined ? undefined : this.#docker.container(id)
+  }
+
   /** Compose's own hash of the service as the file has it now; equals the container's label when nothing changed. */
   async configHash(): Promise<string> {
-    const { stdout } = await this.call(['config', '--hash', SERVICE], { deadline: 20_000 })
-    return stdout.trim().split(/\s+/)[1] ?? ''
+    return (await this.configHashes()).get(SERVICE) ?? ''
+  }
+
+  /** The same of every service; none where Compose cannot read the file. */
+  async configHashes(): Promise<ReadonlyMap<string, string>> {
+    const { stdout } = await this.call(['config', '--hash', '*'], { deadline: 20_000 })
+    const lines = stdout.trim().split('\n')
+    return new Map(lines.map(line => line.split(/\s+/)).map(([name = '', hash = '']) => [name, hash]))
   }
 
   /** The last lines the gateway wrote. */

@@ -78,6 +78,7 @@ const ContainerInspect = z.object({
     SecurityOpt: z._default(z.nullable(z.array(z.string())), []),
     Devices: z._default(z.nullable(z.array(z.unknown())), []),
     GroupAdd: z._default(z.nullable(z.array(z.string())), []),
+    Dns: z._default(z.nullable(z.array(z.string())), []),
     Tmpfs: z._default(z.nullable(z.record(z.string(), z.string())), {}),
     Ulimits: z._default(
       z.nullable(z.array(z.object({ Name: z.string(), Soft: z.number(), Hard: z.number() }))),
@@ -112,10 +113,14 @@ export type ContainerFacts = z.infer<typeof ContainerInspect> & { raw: string }
 
 const NetworkInspect = z.object({
   Name: z.string(),
+  Labels: z._default(z.nullable(z.record(z.string(), z.string())), {}),
   Driver: z.string(),
   Internal: z.boolean(),
   Options: z._default(z.nullable(z.record(z.string(), z.string())), {}),
-  Containers: z._default(z.nullable(z.record(z.string(), z.unknown())), {}),
+  Containers: z._default(
+    z.nullable(z.record(z.string(), z.object({ Name: z._default(z.string(), '') }))),
+    {},
+  ),
 })
 /** `docker network inspect`, the fields we use. */
 export type NetworkFacts = z.infer<typeof NetworkInspect>

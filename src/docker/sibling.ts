@@ -38,7 +38,7 @@ export async function runSibling(
   try {
     const flags = [
       ...['run', '--rm', '--pull', 'never', '--name', name, '--label', THROWAWAY_LABEL, '--no-healthcheck'],
-      ...likeness(original, job.memory, scratch),
+      ...likeness(original, job.memory, job.network, scratch),
       ...['--cpu-shares', String(job.shares), '--network', job.network, '--entrypoint', entrypoint],
       ...job.mounts.flatMap(mount => ['--mount', mountFlag(mount)]),
       ...(job.tmpfs ?? []).flatMap(mount => ['--tmpfs', mount]),
@@ -60,6 +60,7 @@ export async function runSibling(
 function likeness(
   { Config, HostConfig: host }: ContainerFacts,
   memory: number | undefined,
+  network: string,
   scratch: string,
 ): string[] {
   const flag = (name: string, values: readonly (string | number)[]) =>
@@ -71,6 +72,8 @@ function likeness(
     ...flag('--cap-drop', host.CapDrop ?? []),
     ...flag('--cap-add', host.CapAdd ?? []),
     ...flag('--group-add', host.GroupAdd ?? []),
+    // A network that is another container's has that one's name server as well.
+    ...(network.startsWith('container:') ? [] : flag('--dns', host.Dns ?? [])),
     ...flag(
       '--security-opt',
       (host.SecurityOpt ?? []).map(option => asFile(option, scratch)),

@@ -24,15 +24,30 @@ export function imageLabel(
 ): string {
   if (answers.image === 'official') return `${OFFICIAL}:${answers.version}`
   if (answers.image === 'reference') return answers.imageReference
-  // The tag follows from what is built, so that an unchanged Dockerfile is not built again.
-  const recipe = createHash('sha256').update(dockerfile(answers)).digest('hex').slice(0, 12)
-  return `create-openclaw-secure/openclaw:${answers.version}-${recipe}`
+  return `create-openclaw-secure/openclaw:${answers.version}-${digest(dockerfile(answers))}`
 }
 
 /** The Dockerfile of `--build`. */
 export function dockerfile(answers: Pick<Answers, 'version' | 'baseImage'>): string {
   // No JSON here: a Dockerfile takes both as they are, and the grammar of both admits no white space or quote.
   return render('Dockerfile.hbs', { base: answers.baseImage, package: `openclaw@${answers.version}` }, 'text')
+}
+
+/** An image that is built here, from a Dockerfile of ours. */
+export interface Recipe {
+  label: string
+  dockerfile: string
+}
+
+/** The image of the two at the border: Squid, which lets named hosts through, and HAProxy, which publishes the port. */
+export function borderRecipe(answers: Pick<Answers, 'companionBase'>): Recipe {
+  const dockerfile = render('border/Dockerfile.hbs', { base: answers.companionBase }, 'text')
+  return { label: `create-openclaw-secure/border:${digest(dockerfile)}`, dockerfile }
+}
+
+/** The tag follows from what is built, so that an unchanged Dockerfile is not built again. */
+function digest(recipe: string): string {
+  return createHash('sha256').update(recipe).digest('hex').slice(0, 12)
 }
 
 /** The pinned name of an image the engine has. */
@@ -57,16 +72,32 @@ export async function obtainImage(
   const label = imageLabel(answers)
   const present = await localImage(docker, label)
   if (present !== undefined) return present
-  if (answers.image === 'build') await build(docker, answers, label, options)
-  else await docker.pull(label, options)
+  if (answers.image === 'build')
+    return obtainBuilt(docker, { label, dockerfile: dockerfile(answers) }, options)
+  await docker.pull(label, options)
+  return expectImage(docker, label)
+}
+
+/** Builds an image of ours where the engine does not have it, and pins it. Errors: `image_build_failed`. */
+export async function obtainBuilt(
+  docker: Docker,
+  recipe: Recipe,
+  options: { signal: AbortSignal; onLine: (line: string) => void },
+): Promise<GatewayImage> {
+  const present = await localImage(docker, recipe.label)
+  if (present !== undefined) return present
+  await build(docker, recipe, options)
+  return expectImage(docker, recipe.label)
+}
+
+async function expectImage(docker: Docker, label: string): Promise<GatewayImage> {
   const obtained = await localImage(docker, label)
-  if (obtained === undefined)
-    throw new ToolError(
-      'image_not_found',
-      `the engine has no image ${label}`,
-      'Check that nothing removes images on this machine, then run the command again.',
-    )
-  return obtained
+  if (obtained !== undefined) return obtained
+  throw new ToolError(
+    'image_not_found',
+    `the engine has no image ${label}`,
+    'Check that nothing removes images on this machine, then run the command again.',
+  )
 }
 
 /**
@@ -75,8 +106,7 @@ export async function obtainImage(
  */
 async function build(
   docker: Docker,
-  answers: Pick<Answers, 'version' | 'baseImage'>,
-  label: string,
+  { label, dockerfile }: Recipe,
   options: { signal: AbortSignal; onLine: (line: string) => void },
 ): Promise<void> {
   const npmrc = `${homedir()}/.npmrc`
@@ -88,16 +118,16 @@ async function build(
   const { code, stderr } = await docker.call(
     ['build', '--network', 'host', '--progress', 'plain', ...secrets, '--tag', label, '-'],
     // A CLI before 23 builds with BuildKit, and so with secrets, only when told to.
-    { input: dockerfile(answers), deadline: 20 * 60_000, environment: { DOCKER_BUILDKIT: '1' }, ...options },
+    { input: dockerfile, deadline: 20 * 60_000, environment: { DOCKER_BUILDKIT: '1' }, ...options },
   )
   if (code === 0) return
   const tail = stderr.trim().split('\n').slice(-12).join('\n')
   const hint = /SELF_SIGNED|UNABLE_TO_GET_ISSUER|certificate/i.test(stderr)
     ? 'npm inside the build does not trust your proxy: point NODE_EXTRA_CA_CERTS at its CA certificate and run again.'
     : /exit code: 124/.test(stderr)
-      ? 'npm did not finish within 15 minutes. Check the network, the proxy settings in ~/.npmrc, and NODE_EXTRA_CA_CERTS.'
+      ? 'A download did not finish within 15 minutes. Check the network, the proxy settings in ~/.npmrc, and NODE_EXTRA_CA_CERTS.'
       : /not found|pull access denied|failed to resolve/i.test(stderr)
-        ? 'Check --base-image and --openclaw-version.'
+        ? 'Check --base-image, --companion-base and --openclaw-version.'
         : 'Read the lines above, correct the cause and run the same command again.'
   throw new ToolError('image_build_failed', `the image could not be built:\n${tail}`, hint)
 }

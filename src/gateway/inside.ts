@@ -13,6 +13,8 @@ export function asScript(program: () => unknown): string {
 export interface Observed {
   /** Process id and /proc/PID/status of everything that was there three times within a second. */
   processes: [pid: string, status: string][]
+  /** What AppArmor has on each of them. */
+  labels: (string | null)[]
   cgroup: {
     v2: boolean
     memory: string | null
@@ -68,10 +70,14 @@ export function observe(): void {
   const denied = () => {
     const seen: Record<string, string> = {}
     const homes = ['/root', process.env.HOME ?? '/root']
-    try {
-      for (const name of fs.readdirSync('/home')) homes.push(`/home/${name}`)
-    } catch {}
-    for (const home of new Set(homes))
+    // Everybody whom the image knows, wherever they live, and whoever was mounted without being known.
+    for (const line of (first('/etc/passwd') ?? '').split('\n')) homes.push(line.split(':')[5] || '/root')
+    for (const folder of ['/home', '/Users'])
+      try {
+        for (const name of fs.readdirSync(folder)) homes.push(`${folder}/${name}`)
+      } catch {}
+    const places = homes.filter(home => !/^\/(nonexistent|proc|dev|sys|s?bin|run)?(\/|$)/.test(home))
+    for (const home of new Set(places))
       for (const folder of ['.ssh', '.gnupg', '.aws', '.config'])
         try {
           seen[`${home}/${folder}`] = `${fs.readdirSync(`${home}/${folder}`).length} entries`
@@ -105,8 +111,10 @@ export function observe(): void {
         const twice = statuses()
         setTimeout(() => {
           const group = '/sys/fs/cgroup/'
+          const processes = [...statuses()].filter(([pid]) => once.has(pid) && twice.has(pid))
           const observed: Observed = {
-            processes: [...statuses()].filter(([pid]) => once.has(pid) && twice.has(pid)),
+            processes,
+            labels: processes.map(([pid]) => first(`/proc/${pid}/attr/apparmor/current`)),
             cgroup: {
               v2: first(`${group}cgroup.controllers`) !== null,
               memory: first(`${group}memory.max`, `${group}memory/memory.limit_in_bytes`),

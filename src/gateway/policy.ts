@@ -1,6 +1,7 @@
 import { type Answers, keySecretOf, type Posture, type Provider } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
-import { bridgeNetwork } from '../deployment/network.ts'
+import { addressesOf } from '../deployment/network.ts'
+import { EGRESS } from '../docker/compose.ts'
 import { Exit, ToolError } from '../errors.ts'
 
 /** A secret as the gateway finds it: its name and the versioned file that holds its present value. */
@@ -94,7 +95,7 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
         allowTailscale: false,
         rateLimit: { maxAttempts: 10, windowMs: 60_000, lockoutMs: 300_000, exemptLoopback: true },
       },
-      ...(answers.access === 'proxy' ? { trustedProxies: [bridgeNetwork(answers.name).gateway] } : {}),
+      ...(answers.access === 'proxy' ? { trustedProxies: [addressesOf(answers.name).inside.ingress] } : {}),
       allowRealIpFallback: false,
       controlUi: {
         enabled: true,
@@ -157,6 +158,7 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
     cron: { enabled: false },
     plugins: { allow: ['memory-core', ...answers.providers.filter(p => p.url === undefined).map(p => p.id)] },
     skills: { install: { allowUploadedArchives: false } },
+    ...(answers.egress === 'closed' ? { proxy: { proxyUrl: `http://${EGRESS}:${INSIDE.proxyPort}` } } : {}),
     discovery: { mdns: { mode: 'off' } },
     logging: {
       level: 'info',

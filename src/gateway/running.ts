@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Answers } from '../deployment/answers.ts'
 import { INSIDE, type Layout } from '../deployment/layout.ts'
 import type { Compose } from '../docker/compose.ts'
-import { type Docker, firstLine, publishes } from '../docker/engine.ts'
+import { type Docker, firstLine } from '../docker/engine.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { listed, type Secret } from '../secret.ts'
@@ -98,8 +98,7 @@ export class RunningGateway implements Gateway {
 
   async state(): Promise<'running' | 'stopped'> {
     this.#container = undefined
-    const id = await this.#compose.containerId()
-    const container = id === undefined ? undefined : await this.#docker.container(id)
+    const container = await this.#compose.container()
     if (container?.State.Paused === true)
       throw new ToolError(
         'gateway_paused',
@@ -107,7 +106,7 @@ export class RunningGateway implements Gateway {
         'If an incident is being looked into, leave it so. If not: docker unpause it, then run the command again.',
         Exit.unknown,
       )
-    if (container === undefined || !publishes(container, this.#answers.port)) return 'stopped'
+    if (container?.State.Running !== true) return 'stopped'
     this.#container = container.Id
     return 'running'
   }
@@ -170,8 +169,7 @@ export class RunningGateway implements Gateway {
   }
 
   async objection(): Promise<string | undefined> {
-    const id = await this.#compose.containerId()
-    const present = id === undefined ? undefined : await this.#docker.container(id)
+    const present = await this.#compose.container()
     // Without a container there is nobody to ask, and nobody to lose.
     if (present === undefined) return undefined
     const { Image: image, Config: config } = present

@@ -14,7 +14,7 @@ export interface Question<K extends AnswerId = AnswerId> {
   flag: string
   path: readonly [string, ...string[]]
   /** The section of the conversation and of the documentation. */
-  group: 'Gateway' | 'Agent' | 'Image' | 'Access' | 'Secrets' | 'Limits' | 'People'
+  group: 'Gateway' | 'Agent' | 'Egress' | 'Image' | 'Access' | 'Secrets' | 'Limits' | 'People'
   prompt: string
   help: string
   kind: Kind<Answers[K]>

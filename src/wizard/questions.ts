@@ -1,4 +1,5 @@
 import type { Answers, Posture } from '../deployment/answers.ts'
+import { EGRESS_QUESTIONS } from './egress-questions.ts'
 import {
   choice,
   integer,
@@ -89,6 +90,7 @@ export const QUESTIONS = [
       return undefined
     },
   }),
+  ...EGRESS_QUESTIONS,
   define({
     id: 'image',
     flag: '--image-from',
@@ -147,6 +149,17 @@ export const QUESTIONS = [
     fallback: answers => (answers.image === 'build' ? 'node:24-bookworm-slim' : never()),
     when: answers => answers.image === 'build',
     needs: '--build',
+  }),
+  define({
+    id: 'companionBase',
+    flag: '--companion-base',
+    path: ['image', 'companions'],
+    group: 'Image',
+    prompt: 'On which Debian image are the proxy and the other containers beside the gateway built?',
+    help: 'Debian image that the containers beside the gateway are built on',
+    kind: text('an image reference such as debian:bookworm-slim', '<reference>', isImageReference),
+    fallback: answers => (answers.image === 'build' ? answers.baseImage : 'debian:bookworm-slim'),
+    advanced: always,
   }),
   define({
     id: 'access',
@@ -279,6 +292,46 @@ export const QUESTIONS = [
     help: 'limit of processes and threads',
     kind: integer(128, 32_768, '<number>'),
     fallback: () => 256,
+    advanced: always,
+  }),
+  define({
+    id: 'seccomp',
+    flag: '--seccomp',
+    path: ['limits', 'seccomp'],
+    group: 'Limits',
+    prompt: 'Which kernel calls may the containers make?',
+    help: 'kernel calls the containers may make; docker-default is a weakening',
+    kind: choice<Answers['seccomp']>('<profile>', [
+      { value: 'fitted', label: 'What OpenClaw needs', hint: 'derived from what it does' },
+      {
+        value: 'docker-default',
+        label: 'What Docker allows everybody',
+        hint: 'for kernels and engines it does not fit',
+      },
+    ]),
+    fallback: () => 'fitted',
+    advanced: always,
+  }),
+  define({
+    id: 'stateLimit',
+    flag: '--state-limit',
+    path: ['limits', 'stateMiB'],
+    group: 'Limits',
+    prompt: 'How much may its state take on the disk (MiB)?',
+    help: 'limit of the state folder in MiB: sessions, workspace, logs',
+    kind: integer(1024, 1_048_576, '<MiB>', 'MiB'),
+    fallback: () => 4096,
+    advanced: always,
+  }),
+  define({
+    id: 'apparmor',
+    flag: '--apparmor',
+    path: ['limits', 'apparmor'],
+    group: 'Limits',
+    prompt: 'Load an AppArmor profile of its own? (needs root, and a machine that has AppArmor)',
+    help: 'load an AppArmor profile for the gateway, on machines that have it',
+    kind: yesNo(),
+    fallback: () => false,
     advanced: always,
   }),
   define({

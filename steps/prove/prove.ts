@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { sweep } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { takeLock } from '../../src/deployment/lock.ts'
-import { bridgeNetwork, freePort } from '../../src/deployment/network.ts'
+import { addressesOf, freePort } from '../../src/deployment/network.ts'
 import type { Docker } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Control } from '../../src/report/report.ts'
@@ -174,5 +174,5 @@ function filesOf(copy: WeakCopy, { now, run }: ProveSources): FileWorld {
 
 /** The same for each run, so that what a killed run left is found and removed by the next. */
 function nameOf(layout: Layout, group: string): string {
-  return `prove-${bridgeNetwork(layout.root).bridge.replace('ocs-', '')}-${group}`
+  return `prove-${addressesOf(layout.root).bridge.replace('ocs-', '')}-${group}`
 }

@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { writeAtomic } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { addressesOf, NETWORKS } from '../../src/deployment/network.ts'
 import type { Ownership } from '../../src/deployment/owner.ts'
 import { Compose, SERVICE } from '../../src/docker/compose.ts'
 import type { Docker } from '../../src/docker/engine.ts'
@@ -37,6 +37,7 @@ export interface TwinSources {
   answers: Answers
   /** The pinned image, as docker-compose.yml names it. */
   image: string
+  border: string
   ownership: Ownership
   docker: Docker
   run: ProcessRunner
@@ -85,7 +86,7 @@ export class WeakCopy implements Twin {
     this.journal = new Journal(this.layout.journal, sources.now, sources.redactor)
     this.store = secretFiles(this.layout, () => this.#owner(), sources.redactor)
     this.compose = new Compose(sources.docker, root, answers.name)
-    this.bridgeAddress = bridgeNetwork(answers.name).gateway
+    this.bridgeAddress = addressesOf(answers.name).front.gateway
   }
 
   /** Makes the copy in an empty or missing folder. */
@@ -96,16 +97,22 @@ export class WeakCopy implements Twin {
       name,
       port,
       firewall: false,
+      // Its name is another one, under which no profile is loaded.
+      apparmor: false,
       store: 'docker',
       seal: 'none',
     }
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const twin = new WeakCopy(sources, root, answers)
     await twin.#setUp()
-    const { subnet, gateway } = bridgeNetwork(name)
-    twin.network({ ipam: { config: [{ subnet, gateway }] } })
+    const { subnet, gateway } = addressesOf(name).front
+    twin.network(NETWORKS.front, { ipam: { config: [{ subnet, gateway }] } })
     twin.service({ restart: 'no' })
     twin.startWith(`( sleep ${LIFETIME}; kill 1 ) &`)
+    for (const service of twin.#companions()) {
+      const command = at(parse(twin.read('docker-compose.yml')), 'services', service, 'command')
+      twin.service({ restart: 'no', command: ['timeout', String(LIFETIME), ...list(command)] }, service)
+    }
     writeAtomic(resolve(twin.layout.base, 'docker-compose.yml'), twin.read('docker-compose.yml'), 0o600)
     return twin
   }
@@ -118,7 +125,7 @@ export class WeakCopy implements Twin {
   }
 
   async #setUp(): Promise<void> {
-    const { image, ownership, docker, run, redactor, person, now, signal } = this.#sources
+    const { image, border, ownership, docker, run, redactor, person, now, signal } = this.#sources
     const context: SetupContext = {
       answers: this.answers,
       written: writeAnswers(this.answers),
@@ -136,7 +143,7 @@ export class WeakCopy implements Twin {
       startDeadline: START,
       now,
       say: () => {},
-      found: { image: { pinned: image, label: image }, ownership },
+      found: { image: pinned(image), border: pinned(border), ownership },
     }
     await runProcedure('setup', STEPS, context, {
       journal: this.journal,
@@ -161,21 +168,21 @@ export class WeakCopy implements Twin {
     return this.#token
   }
 
-  service(keys: Record<string, unknown>): void {
+  service(keys: Record<string, unknown>, service = SERVICE): void {
     this.#edit(composition =>
       Object.entries(keys).reduce(
-        (tree, [key, value]) => altered(tree, ['services', SERVICE, key], value),
+        (tree, [key, value]) => altered(tree, ['services', service, key], value),
         composition,
       ),
     )
   }
 
-  network(keys: Record<string, unknown>): void {
+  network(name: string, keys: Record<string, unknown>): void {
     this.#edit(composition =>
       Object.entries(keys).reduce((tree, [key, value]) => {
-        const before = at(composition, 'networks', 'gateway', key)
+        const before = at(composition, 'networks', name, key)
         const merged = Array.isArray(value) ? value : { ...record(before), ...record(value) }
-        return altered(tree, ['networks', 'gateway', key], merged)
+        return altered(tree, ['networks', name, key], merged)
       }, composition),
     )
   }
@@ -188,11 +195,7 @@ export class WeakCopy implements Twin {
     const volume = { type: 'bind', source, target, read_only: readOnly }
     this.#edit(composition => {
       const volumes = at(composition, 'services', SERVICE, 'volumes')
-      return altered(
-        composition,
-        ['services', SERVICE, 'volumes'],
-        [...(Array.isArray(volumes) ? volumes : []), volume],
-      )
+      return altered(composition, ['services', SERVICE, 'volumes'], [...list(volumes), volume])
     })
   }
 
@@ -215,7 +218,12 @@ export class WeakCopy implements Twin {
   write(path: string, content: string | Secret, mode = 0o644): void {
     const target = resolve(this.root, path)
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 })
-    writeAtomic(target, content, mode, /^(secrets|state|config)\//.test(path) ? this.#owner() : undefined)
+    writeAtomic(
+      target,
+      content,
+      mode,
+      /^(secrets|state|config|border)\//.test(path) ? this.#owner() : undefined,
+    )
   }
 
   read(path: string): string {
@@ -255,7 +263,7 @@ export class WeakCopy implements Twin {
     if (this.#starts.length > 0) {
       const command = at(parse(this.read('docker-compose.yml')), 'services', SERVICE, 'command')
       const script = `${this.#starts.join(' ')} exec "$@"`.replaceAll('$', '$$$$')
-      this.service({ command: ['sh', '-c', script, 'sh', ...(Array.isArray(command) ? command : [])] })
+      this.service({ command: ['sh', '-c', script, 'sh', ...list(command)] })
     }
     // Not every user may; without it a copy is as open to neighbours as any port of this engine.
     await this.#rule()
@@ -290,7 +298,7 @@ export class WeakCopy implements Twin {
   }
 
   #rule(): NeighbourRule {
-    return new NeighbourRule(this.#sources.run, bridgeNetwork(this.answers.name).bridge)
+    return new NeighbourRule(this.#sources.run, addressesOf(this.answers.name).bridge)
   }
 
   get #imageTag(): string {
@@ -319,6 +327,13 @@ export class WeakCopy implements Twin {
     return built.Id
   }
 
+  /** The services beside the gateway. */
+  #companions(): string[] {
+    return Object.keys(record(at(parse(this.read('docker-compose.yml')), 'services'))).filter(
+      name => name !== SERVICE,
+    )
+  }
+
   #edit(change: (composition: Record<string, unknown>) => Record<string, unknown>): void {
     // JSON is YAML. Comments go; nobody reads this copy but Compose and the checks.
     const changed = change(record(parse(this.read('docker-compose.yml'))))
@@ -329,4 +344,12 @@ export class WeakCopy implements Twin {
     const { by, host } = this.#sources.ownership
     return by === 'chown' ? host : undefined
   }
+}
+
+function pinned(image: string) {
+  return { pinned: image, label: image }
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
 }

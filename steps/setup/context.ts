@@ -43,6 +43,8 @@ export interface SetupContext {
 /** Filled in by the steps, in their order. */
 export interface Found {
   image?: GatewayImage
+  /** The image of the two at the border. */
+  border?: GatewayImage
   ownership?: Ownership
   secrets?: DeliveredSecret[]
   plan?: Plan

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { addressesOf } from '../../src/deployment/network.ts'
 import { firstLine } from '../../src/docker/engine.ts'
 import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
@@ -19,13 +19,13 @@ export const closeToNeighbours: Step<Needs> = {
     if (!launch) return 'nothing is launched'
     if (!answers.firewall) return 'not asked for'
     if (!publishesToNeighbours(await docker.info())) return 'this engine does it by itself'
-    const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
+    const rule = new NeighbourRule(run, addressesOf(answers.name).bridge)
     return (await rule.isInstalled()) && (await isPersistent(answers.name, rule, run))
       ? 'the rule is there'
       : undefined
   },
   async run({ answers, run }) {
-    const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
+    const rule = new NeighbourRule(run, addressesOf(answers.name).bridge)
     await rule.install()
     if (!existsSync('/run/systemd/system'))
       return { saw: `${rule.toString()}; no systemd here, so run setup again after a reboot` }

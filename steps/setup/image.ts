@@ -1,4 +1,4 @@
-import { imageLabel, localImage, obtainImage } from '../../src/gateway/image.ts'
+import { borderRecipe, imageLabel, localImage, obtainBuilt, obtainImage } from '../../src/gateway/image.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
 
@@ -10,8 +10,11 @@ export const lookForImage: Step<Needs> = {
   effect: 'reads',
   async run({ answers, docker, launch, found }) {
     const label = imageLabel(answers)
+    const border = borderRecipe(answers).label
     // Without an engine the name is all there is; the next run that launches pins it.
-    const image = launch ? await localImage(docker, label) : { pinned: label, label }
+    const look = async (name: string) => (launch ? localImage(docker, name) : { pinned: name, label: name })
+    const [image, beside] = await Promise.all([look(label), look(border)])
+    if (beside !== undefined) found.border = beside
     if (image === undefined) return { saw: `${label} is not on this machine yet` }
     found.image = image
     return { saw: launch ? `${label} = ${image.pinned}` : `${label}, not pinned: nothing is launched` }
@@ -28,5 +31,19 @@ export const obtainTheImage: Step<Needs> = {
     found.image = await obtainImage(docker, answers, { signal, onLine: say })
     const { label, pinned } = must(found, 'image')
     return { saw: `${label} = ${pinned}`, facts: { image: pinned } }
+  },
+}
+
+/** Squid and HAProxy come from the base's own distribution, which mends them. */
+export const obtainTheBorder: Step<Needs> = {
+  id: 'border.obtain',
+  title: 'Build the image of the proxy and of the published port',
+  effect: 'writes',
+  interruptible: true,
+  skip: ({ found }) => (found.border === undefined ? undefined : 'the engine has it'),
+  async run({ answers, docker, found, say }, signal) {
+    found.border = await obtainBuilt(docker, borderRecipe(answers), { signal, onLine: say })
+    const { label, pinned } = must(found, 'border')
+    return { saw: `${label} = ${pinned}` }
   },
 }

@@ -1,11 +1,12 @@
 import type { Step } from '../../src/procedure/step.ts'
+import { loadProfile } from './apparmor.ts'
 import { checkConfig } from './check.ts'
 import type { SetupContext } from './context.ts'
 import { deliverSecrets } from './deliver.ts'
 import { writeFiles, writePasswordFile } from './files.ts'
 import { closeToNeighbours } from './firewall.ts'
 import { createFolder } from './folder.ts'
-import { lookForImage, obtainTheImage } from './image.ts'
+import { lookForImage, obtainTheBorder, obtainTheImage } from './image.ts'
 import { launchGateway, proveToken } from './launch.ts'
 import { findOwner } from './owner.ts'
 import { planFiles } from './plan.ts'
@@ -19,6 +20,7 @@ import { openTheStore } from './store.ts'
 export const setupSteps: readonly Step<SetupContext>[] = [
   lookForImage,
   obtainTheImage,
+  obtainTheBorder,
   findOwner,
   createFolder,
   openTheStore,
@@ -30,6 +32,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   writeFiles,
   writePasswordFile,
   closeToNeighbours,
+  loadProfile,
   launchGateway,
   proveToken,
 ]

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { INGRESS } from '../../src/docker/compose.ts'
 import { publishes } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { checkedFacts } from './check.ts'
-import { must, type SetupContext } from './context.ts'
+import type { SetupContext } from './context.ts'
 
 type Needs = Pick<
   SetupContext,
@@ -61,11 +62,12 @@ export const proveToken: Step<Needs> = {
   title: 'Prove that the stored token is the one it accepts',
   effect: 'reads',
   skip: ({ launch }) => (launch ? undefined : 'nothing is launched'),
-  async run({ answers, docker, store, found }) {
+  async run({ answers, compose, store }) {
     const token = (await store.load(GATEWAY_TOKEN))?.current?.value
     if (token === undefined) throw new Error('the store lost the gateway token')
-    const container = await docker.container(must(found, 'container'))
-    if (container === undefined || !publishes(container, answers.port))
+    // Only what we started is handed the token.
+    const [gateway, ingress] = await Promise.all([compose.container(), compose.container(INGRESS)])
+    if (gateway?.State.Running !== true || ingress === undefined || !publishes(ingress, answers.port))
       throw new ToolError(
         'gateway_died',
         'the gateway ended right after it had started',

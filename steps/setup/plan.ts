@@ -19,6 +19,7 @@ export const planFiles: Step<Needs> = {
       written,
       layout,
       image: must(found, 'image'),
+      border: must(found, 'border'),
       ownership: must(found, 'ownership'),
       secrets: must(found, 'secrets'),
     })

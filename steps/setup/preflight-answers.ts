@@ -1,7 +1,12 @@
+import { realpathSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { resolve } from 'node:path'
+import { homedir } from 'node:os'
+import { dirname, relative, resolve } from 'node:path'
 import type { Answers } from '../../src/deployment/answers.ts'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { lookAt } from '../../src/deployment/files.ts'
+import { deniedPlace } from '../../src/deployment/mounts.ts'
+import { addressesOf } from '../../src/deployment/network.ts'
+import { confinementOf } from '../../src/docker/confinement.ts'
 import type { Docker, EngineInfo } from '../../src/docker/engine.ts'
 import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
@@ -14,9 +19,10 @@ export async function inspectAnswers(
   answers: Answers,
   engine: EngineInfo | undefined,
 ): Promise<Notice[]> {
-  if (engine === undefined) return []
+  const where = folderNotices(machine)
+  if (engine === undefined) return where
   const { docker, run, layout } = machine
-  const notices: Notice[] = []
+  const notices: Notice[] = [...where]
   const owner = await projectOwner(docker, answers.name)
   const ours = owner !== undefined && resolve(owner.folder) === layout.root
   if (owner !== undefined && !ours)
@@ -64,12 +70,35 @@ export async function inspectAnswers(
         'Lower --memory (1536 at least).',
       ),
     )
+  if (answers.apparmor) notices.push(apparmorNotice(engine, machine.isRoot))
   if (publishesToNeighbours(engine)) notices.push(await neighbourNotice(run, answers, machine.isRoot))
   return notices
 }
 
+/** A deployment in a forbidden place would have it mounted, if only in part. Links on the way are followed. */
+function folderNotices({ layout: { root, own } }: Machine): Notice[] {
+  let above = root
+  while (lookAt(above) === undefined) above = dirname(above)
+  const denied = deniedPlace(resolve(realpathSync(above), relative(above, root)), [homedir()])
+  if (denied === undefined) return []
+  const saw = `${root} ${denied.how} ${denied.how === 'is' ? 'a place' : denied.place}, which the gateway must not see`
+  const fix = 'Name a folder of its own, such as /srv/NAME or ~/NAME.'
+  // Root's home is where root works, and a deployment that is there already has to be kept up.
+  const isTolerable = denied.how === 'is in' && (denied.place === '/root' || lookAt(own) !== undefined)
+  return isTolerable ? [{ id: 'folder', verdict: 'warn', saw, fix }] : [usage('folder', saw, fix)]
+}
+
+function apparmorNotice(engine: EngineInfo, isRoot: boolean): Notice {
+  const without = 'Leave --apparmor out: seccomp and the other limits apply without it.'
+  if (confinementOf(engine) !== 'apparmor')
+    return usage('apparmor', 'this engine applies no AppArmor profile (docker info)', without)
+  return isRoot
+    ? pass('apparmor', 'the engine applies AppArmor; a profile of the deployment’s own will be loaded')
+    : usage('apparmor', 'only root can load an AppArmor profile', without)
+}
+
 async function neighbourNotice(run: ProcessRunner, answers: Answers, isRoot: boolean): Promise<Notice> {
-  const rule = new NeighbourRule(run, bridgeNetwork(answers.name).bridge)
+  const rule = new NeighbourRule(run, addressesOf(answers.name).bridge)
   if (answers.firewall && !isRoot)
     return usage(
       'firewall',

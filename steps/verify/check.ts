@@ -20,10 +20,10 @@ export interface Twin {
   readonly token: Secret
   /** Whom its container runs as. */
   readonly user: { uid: number; gid: number }
-  /** Sets keys of the gateway's service in docker-compose.yml; `undefined` removes one. */
-  service(keys: Record<string, unknown>): void
-  /** Sets keys of its network in docker-compose.yml. */
-  network(keys: Record<string, unknown>): void
+  /** Sets keys of a service in docker-compose.yml, the gateway's unless another is named; `undefined` removes one. */
+  service(keys: Record<string, unknown>, service?: string): void
+  /** Sets keys of a network in docker-compose.yml. */
+  network(name: string, keys: Record<string, unknown>): void
   /** Adds a variable to the service's environment. */
   environment(name: string, value: string): void
   /** Adds a volume to the service. */

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { companionMounts, gatewayMounts, mountProblems } from '../../src/deployment/mounts.ts'
 import { passIf, type VerifyCheck } from './check.ts'
 
 /** OpenClaw has no list of forbidden paths. What is not mounted is not there: that is the list. */
@@ -12,15 +12,33 @@ export const composeMounts: VerifyCheck = {
   remedy: 'Remove the volume from docker-compose.yml: what is not mounted cannot be read.',
   refs: { seed: '4. Filesystem Scoping', cis: '5.6' },
   async run(world) {
+    const { layout } = world
     const { mounts } = await world.service()
-    const { config, secrets, state, root } = world.layout
-    const allowed = [config, secrets, state]
-    const foreign = mounts.filter(mount => !allowed.includes(resolve(root, mount.source)))
-    const writable = mounts.filter(mount => !mount.readOnly && resolve(root, mount.source) !== state)
+    const gateway = gatewayMounts(layout)
+    const beside = world.own === undefined ? [] : await world.companions()
+    const problems = [
+      ...mounts.flatMap(mount => mountProblems(mount, gateway)),
+      ...beside.flatMap(({ name, mounts: theirs }) =>
+        theirs
+          .flatMap(mount => mountProblems(mount, companionMounts(layout)))
+          .map(what => `${name}: ${what}`),
+      ),
+      ...ledAway(world, [layout.config, layout.secrets, layout.state]),
+    ]
     return passIf(
-      mounts.length > 0 && foreign.length + writable.length === 0,
-      `docker-compose.yml: ${mounts.map(mount => `${mount.source}${mount.readOnly ? ' (read-only)' : ''}`).join(', ') || 'no volume'}`,
+      mounts.length > 0 && problems.length === 0,
+      `docker-compose.yml: ${problems.join('; ') || mounts.map(mount => `${mount.source}${mount.readOnly ? ' (read-only)' : ''}`).join(', ') || 'no volume'}`,
     )
   },
   sabotage: { weaken: twin => twin.mount('/etc', '/host/etc', true) },
+}
+
+/** A link in the place of a folder is followed by the engine: its name is ours, and what is mounted is something else. */
+export function ledAway(
+  world: Pick<Parameters<VerifyCheck['run']>[0], 'file'>,
+  folders: readonly string[],
+): string[] {
+  return folders
+    .filter(path => ![undefined, 'folder'].includes(world.file(path)?.kind))
+    .map(path => `${path} is no folder but leads elsewhere`)
 }

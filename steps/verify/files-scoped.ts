@@ -1,5 +1,6 @@
-import { INSIDE } from '../../src/deployment/layout.ts'
+import { gatewayMounts, mountProblems } from '../../src/deployment/mounts.ts'
 import { passIf, type VerifyCheck } from './check.ts'
+import { ledAway } from './compose-mounts.ts'
 
 /** Of the running container: a mount that was there at its start stays, whatever the file says now. */
 export const filesScoped: VerifyCheck = {
@@ -12,19 +13,20 @@ export const filesScoped: VerifyCheck = {
   remedy: 'Remove the mount from docker-compose.yml: what is not mounted cannot be read.',
   refs: { seed: '4. Filesystem Scoping', cis: '5.6' },
   async run(world) {
-    const { Mounts } = await world.container()
-    const foreign = Mounts.filter(
-      mount =>
-        mount.Type !== 'tmpfs' &&
-        ![world.layout.config, world.layout.secrets, world.layout.state].includes(mount.Source),
-    )
-    const writable = Mounts.filter(mount => mount.RW && mount.Type !== 'tmpfs').map(
-      mount => mount.Destination,
-    )
-    const good = Mounts.length > 0 && foreign.length === 0 && writable.join() === INSIDE.state
+    const { config, secrets, state } = world.layout
+    const mounts = (await world.container()).Mounts.filter(mount => mount.Type !== 'tmpfs').map(mount => ({
+      source: mount.Source,
+      target: mount.Destination,
+      readOnly: !mount.RW,
+    }))
+    const problems = [
+      ...mounts.flatMap(mount => mountProblems(mount, gatewayMounts(world.layout))),
+      ...ledAway(world, [config, secrets, state]),
+    ]
+    const writable = mounts.filter(mount => !mount.readOnly).map(mount => mount.target)
     return passIf(
-      good,
-      `docker inspect: ${foreign.length === 0 ? 'no foreign mount' : `foreign: ${foreign.map(mount => mount.Source || mount.Destination).join(', ')}`}; writable: ${writable.join(', ') || 'none'}`,
+      problems.length === 0 && writable.length === 1,
+      `docker inspect: ${problems.join('; ') || 'no foreign mount'}; writable: ${writable.join(', ') || 'none'}`,
     )
   },
   sabotage: { weaken: twin => twin.mount('/etc/hosts', '/host/hosts', true) },

@@ -5,8 +5,10 @@ import type { Answers } from '../../src/deployment/answers.ts'
 import { lookAt, repositoryAbove } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
+import { SERVICE } from '../../src/docker/compose.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
+import { lookAtDisk } from '../../src/gateway/disk.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
@@ -15,9 +17,9 @@ import { scheduleState } from '../../src/schedule/schedule.ts'
 import type { Secret } from '../../src/secret.ts'
 import { keptCredential } from '../../src/stores/credential.ts'
 import type { SecretStore, StoredSecret } from '../../src/stores/store.ts'
-import { gatewayService } from './service.ts'
+import { gatewayService, otherServices } from './service.ts'
 import { record } from './tree.ts'
-import { type FileWorld, once } from './world.ts'
+import { type FileWorld, NotApplicable, once } from './world.ts'
 
 export interface FileSources {
   layout: Layout
@@ -50,8 +52,11 @@ export function ownFiles(sources: FileSources): FileWorld {
     const opener = keptCredential(layout, answers)
     return opener === undefined ? found : found.set('store_credential', opener)
   })
+  const composition = once(async () =>
+    record(parse(readFileSync(layout.compose, 'utf8'), { prettyErrors: false })),
+  )
   const service = once(async () => {
-    const found = gatewayService(record(parse(readFileSync(layout.compose, 'utf8'), { prettyErrors: false })))
+    const found = gatewayService(await composition())
     if (found === undefined) throw new Error('docker-compose.yml has no gateway service')
     return found
   })
@@ -69,6 +74,7 @@ export function ownFiles(sources: FileSources): FileWorld {
     stored: sources.stored ?? load,
     policy: once(async () => record(parseCommentedJson(readFileSync(layout.configFile, 'utf8')))),
     service,
+    companions: once(async () => otherServices(await composition(), SERVICE)),
     profile: once(async () => profileOf((await service()).securityOpt, layout)),
     // Whoever looks is whose scheduler can be asked.
     schedule: once(() => scheduleState(layout, { run, uid: process.getuid?.() ?? 0 }, now)),
@@ -82,7 +88,7 @@ export function anyFiles(
   layout: Layout,
   run: ProcessRunner,
   secrets: () => Promise<ReadonlyMap<string, Secret>>,
-): Pick<FileWorld, 'layout' | 'file' | 'text' | 'names' | 'leaksInState' | 'tracked' | 'addable'> {
+): Pick<FileWorld, 'layout' | 'file' | 'text' | 'names' | 'leaksInState' | 'disk' | 'tracked' | 'addable'> {
   const git = (args: readonly string[], input?: string) =>
     run('git', ['-C', layout.root, ...args], { deadline: 15_000, ...(input === undefined ? {} : { input }) })
   // Looked for here first: a machine without git has no repository either.
@@ -99,6 +105,10 @@ export function anyFiles(
     text: async path => readFileSync(path, 'utf8'),
     names: folder => readdirSync(folder),
     leaksInState: once(async () => searchFolder(layout.state, [...(await secrets()).values()])),
+    disk: once(async () => {
+      if (lookAt(layout.state) === undefined) throw new NotApplicable('there is no state folder')
+      return lookAtDisk(layout.state)
+    }),
     tracked: once(async () => {
       if (!inRepository()) return 'no repository'
       const { code, stdout, stderr } = await git(['ls-files', '-z'])

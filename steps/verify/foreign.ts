@@ -129,6 +129,7 @@ export function foreignFiles(
     stored: async () => undefined,
     policy,
     service,
+    companions: async () => [],
     profile: once(async () => profileOf((await service()).securityOpt, layout)),
     schedule: async () => undefined,
     journal: () => [],

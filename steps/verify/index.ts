@@ -1,6 +1,7 @@
 import { agentsAutomation } from './agents-automation.ts'
 import { agentsContained } from './agents-contained.ts'
 import { agentsElevated } from './agents-elevated.ts'
+import { apparmorEnforced } from './apparmor-enforced.ts'
 import { auditConfig } from './audit-config.ts'
 import { auditLedger } from './audit-ledger.ts'
 import { auditLevel } from './audit-level.ts'
@@ -10,6 +11,7 @@ import { auditRedaction } from './audit-redaction.ts'
 import { auditUnmuted } from './audit-unmuted.ts'
 import { backupRestored } from './backup-restored.ts'
 import type { VerifyCheck } from './check.ts'
+import { companionsHardened } from './companions-hardened.ts'
 import { composeCapabilities } from './compose-capabilities.ts'
 import { composeEnvironment } from './compose-environment.ts'
 import { composeHost } from './compose-host.ts'
@@ -26,6 +28,7 @@ import { containerHealth } from './container-health.ts'
 import { containerStable } from './container-stable.ts'
 import { debuggerClosed } from './debugger-closed.ts'
 import { egressDenied } from './egress-denied.ts'
+import { egressFiltered } from './egress-filtered.ts'
 import { filesAsRendered } from './files-as-rendered.ts'
 import { filesDenied } from './files-denied.ts'
 import { filesPrivate } from './files-private.ts'
@@ -46,6 +49,7 @@ import { incidentContact } from './incident-contact.ts'
 import { incidentDocumented } from './incident-documented.ts'
 import { journalIntact } from './journal-intact.ts'
 import { limitsCore } from './limits-core.ts'
+import { limitsDisk } from './limits-disk.ts'
 import { limitsEnforced } from './limits-enforced.ts'
 import { limitsFiles } from './limits-files.ts'
 import { limitsFork } from './limits-fork.ts'
@@ -80,6 +84,7 @@ import { secretsReferences } from './secrets-references.ts'
 import { secretsState } from './secrets-state.ts'
 import { secretsStray } from './secrets-stray.ts'
 import { secretsUntracked } from './secrets-untracked.ts'
+import { stateBounded } from './state-bounded.ts'
 import { storeCurrent } from './store-current.ts'
 import { storePrivate } from './store-private.ts'
 import { suppressionsCurrent } from './suppressions-current.ts'
@@ -136,12 +141,15 @@ export const checks: readonly VerifyCheck[] = [
   seccompCalls,
   hostClosed,
   hostProtections,
+  apparmorEnforced,
   containerAsFile,
   containerHealth,
   containerStable,
   debuggerClosed,
   policyLoaded,
   egressDenied,
+  egressFiltered,
+  companionsHardened,
   tokenFile,
   secretsReferences,
   secretsEnvClosed,
@@ -172,6 +180,8 @@ export const checks: readonly VerifyCheck[] = [
   limitsFork,
   limitsHog,
   limitsFiles,
+  limitsDisk,
+  stateBounded,
   limitsCore,
   composeLogs,
   limitsLogs,

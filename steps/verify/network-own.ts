@@ -1,29 +1,59 @@
+import type { NetworkFacts } from '../../src/docker/engine.ts'
 import { passIf, type VerifyCheck } from './check.ts'
 
-/** On Docker’s default bridge every container of the machine can knock. */
+/** On Docker’s default bridge every container of the machine can knock, and an address of the machine is next door. */
 export const networkOwn: VerifyCheck = {
   id: 'network.own',
-  title: 'The gateway has a network of its own, without neighbours',
+  title: 'The gateway’s networks hold this deployment’s own containers and no address of this machine',
   line: 2,
   threat: 'network exfiltration',
-  severity: 'medium',
+  severity: 'high',
   kind: 'live',
-  remedy: 'Give it a network of its own with com.docker.network.bridge.enable_icc: "false".',
+  remedy: 'Run create-openclaw-secure . again, and connect nothing else to its networks.',
   refs: { seed: '2. Network Isolation', cis: '5.30' },
   async run(world) {
     const { HostConfig, NetworkSettings } = await world.container()
-    const names = Object.keys(NetworkSettings.Networks ?? {})
-    if (names.length === 0 || ['host', 'bridge', 'default'].includes(HostConfig.NetworkMode))
+    if (
+      Object.keys(NetworkSettings.Networks ?? {}).length === 0 ||
+      ['host', 'bridge', 'default'].includes(HostConfig.NetworkMode)
+    )
       return passIf(false, `docker inspect: network mode ${HostConfig.NetworkMode}`)
-    const { Name, Options, Containers } = await world.network()
-    const separate = Options?.['com.docker.network.bridge.enable_icc'] === 'false'
-    const inhabitants = Object.keys(Containers ?? {}).length
+    const seen = (await world.networks()).map(network => ({
+      network,
+      flaws: flawsOf(network, world.own?.name),
+    }))
     return passIf(
-      names.length === 1 && separate,
-      `docker inspect: networks ${names.join(', ')}; ${Name} has ${inhabitants} containers, which ${separate ? 'cannot' : 'can'} reach each other`,
+      seen.every(one => one.flaws.length === 0),
+      `docker network inspect: ${seen
+        .map(
+          ({ network: { Name, Containers }, flaws }) =>
+            `${Name} (${Object.keys(Containers ?? {}).length} containers${flaws.map(flaw => `; ${flaw}`).join('')})`,
+        )
+        .join(', ')}`,
     )
   },
   sabotage: {
-    weaken: twin => twin.network({ driver_opts: { 'com.docker.network.bridge.enable_icc': 'true' } }),
+    weaken: twin =>
+      twin.network('inside', { driver_opts: { 'com.docker.network.bridge.inhibit_ipv4': 'false' } }),
   },
+}
+
+/** What is wrong with a network, in words. A way out that was asked for is another check’s business. */
+function flawsOf(
+  { Name, Internal, Options, Containers }: NetworkFacts,
+  project: string | undefined,
+): string[] {
+  const option = (name: string) => Options?.[`com.docker.network.bridge.${name}`]
+  const strangers =
+    project === undefined
+      ? []
+      : Object.values(Containers ?? {}).filter(
+          ({ Name: name }) => !name.startsWith(`${project}-`) && !name.startsWith('ocs-sibling-'),
+        )
+  const apart = option('enable_icc') === 'false' || (Internal && project !== undefined)
+  return [
+    ...(apart ? [] : [`${Name} lets whoever joins it reach the gateway`]),
+    ...(Internal && option('inhibit_ipv4') !== 'true' ? ['this machine has an address on it'] : []),
+    ...strangers.map(({ Name: name }) => `${name} is not of this deployment`),
+  ]
 }

@@ -14,7 +14,7 @@ export const portsNeighbours: VerifyCheck = {
   async run(world) {
     const engine = await world.engine()
     const { ServerVersion } = engine
-    const { Options } = await world.network()
+    const { Options } = await world.front()
     const mode = Options?.['com.docker.network.bridge.gateway_mode_ipv4']
     if (mode === 'nat-unprotected' || mode === 'routed')
       return passIf(false, `docker network inspect: gateway_mode_ipv4 ${mode} lets them in on every Docker`)
@@ -31,7 +31,7 @@ export const portsNeighbours: VerifyCheck = {
   },
   sabotage: {
     weaken: twin =>
-      twin.network({
+      twin.network('front', {
         driver_opts: { 'com.docker.network.bridge.gateway_mode_ipv4': 'nat-unprotected' },
       }),
   },

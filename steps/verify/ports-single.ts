@@ -1,5 +1,6 @@
+import { INGRESS } from '../../src/docker/compose.ts'
 import { passIf, unknown, type VerifyCheck } from './check.ts'
-import { bindingsOf } from './ports-published.ts'
+import { bindingsIn } from './ports-published.ts'
 
 /** Each port more is a door more; a port below 1024 is one that only root could open. */
 export const portsSingle: VerifyCheck = {
@@ -13,7 +14,7 @@ export const portsSingle: VerifyCheck = {
   refs: { seed: '2. Network Isolation', cis: '5.8, 5.9' },
   async run(world) {
     const inside = `${await world.insidePort()}/tcp`
-    const bindings = bindingsOf(await world.container())
+    const bindings = await bindingsIn(world)
     if (bindings.length === 0) return unknown('docker inspect: nothing is published')
     const others = bindings.filter(binding => binding.inside !== inside)
     const low = bindings.filter(binding => Number(binding.HostPort) < 1024)
@@ -24,11 +25,14 @@ export const portsSingle: VerifyCheck = {
   },
   sabotage: {
     weaken: twin =>
-      twin.service({
-        ports: [
-          ...['127.0.0.1', twin.bridgeAddress].map(address => `${address}:${twin.answers.port}:18789`),
-          '127.0.0.1::2222',
-        ],
-      }),
+      twin.service(
+        {
+          ports: [
+            ...['127.0.0.1', twin.bridgeAddress].map(address => `${address}:${twin.answers.port}:18789`),
+            '127.0.0.1::2222',
+          ],
+        },
+        INGRESS,
+      ),
   },
 }

@@ -1,3 +1,4 @@
+import { INGRESS } from '../../src/docker/compose.ts'
 import { passIf, unknown, type VerifyCheck } from './check.ts'
 
 /** Tried, not read: whatever the configuration says, a connection either comes about or does not. */
@@ -28,11 +29,14 @@ export const portsUnreachable: VerifyCheck = {
   },
   sabotage: {
     weaken: twin =>
-      twin.service({
-        ports: [
-          ...['127.0.0.1', twin.bridgeAddress].map(address => `${address}:${twin.answers.port}:18789`),
-          '127.0.0.1::2222',
-        ],
-      }),
+      twin.service(
+        {
+          ports: [
+            ...['127.0.0.1', twin.bridgeAddress].map(address => `${address}:${twin.answers.port}:18789`),
+            '127.0.0.1::2222',
+          ],
+        },
+        INGRESS,
+      ),
   },
 }

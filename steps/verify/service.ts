@@ -30,6 +30,13 @@ export interface Service {
   health: 'checked' | 'disabled' | 'left to the image'
 }
 
+/** Every service but one, by name. */
+export function otherServices(composition: Record<string, unknown>, name: string): Service[] {
+  return Object.entries(record(composition.services))
+    .filter(([other]) => other !== name)
+    .map(([other, service]) => readService(other, record(service)))
+}
+
 /** The gateway's service: the one of that name, else the one whose image is OpenClaw's, else the only one. */
 export function gatewayService(composition: Record<string, unknown>): Service | undefined {
   const services = Object.entries(record(composition.services))

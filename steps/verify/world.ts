@@ -1,7 +1,9 @@
 import type { Answers } from '../../src/deployment/answers.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import type { ContainerFacts, EngineInfo, NetworkFacts } from '../../src/docker/engine.ts'
+import type { Disk } from '../../src/gateway/disk.ts'
 import type { Attempted } from '../../src/gateway/inside.ts'
+import type { ProxyAnswers } from '../../src/gateway/inside-proxy.ts'
 import type { Judges } from '../../src/gateway/judges.ts'
 import type { Status } from '../../src/gateway/probe.ts'
 import type { ChainState, JournalEvent } from '../../src/procedure/journal.ts'
@@ -35,10 +37,14 @@ export interface FileWorld {
   names(folder: string): string[]
   /** Files anywhere below `state/` that hold a secret's value. `left`: so many could not be searched. */
   leaksInState(): Promise<{ searched: number; left: number; found: string[] }>
+  /** What the state takes, and what the disk has left. */
+  disk(): Promise<Disk>
   /** openclaw.json. */
   policy(): Promise<Record<string, unknown>>
   /** The gateway's service in the Compose file. */
   service(): Promise<Service>
+  /** The services beside it. */
+  companions(): Promise<Service[]>
   /** The seccomp profile that the Compose file names; undefined when it names none. */
   profile(): Promise<string | undefined>
   /** The rotation that was scheduled, as it is now; undefined when none was asked for. */
@@ -56,12 +62,22 @@ export interface LiveWorld {
   container(): Promise<ContainerFacts>
   /** Whether the container is still the one that {@link container} told of. */
   replaced(): Promise<boolean>
-  network(): Promise<NetworkFacts>
+  /** Ours: what publishes the port, and the proxy. Errors: as of {@link container}; `NotApplicable` where they are not ours. */
+  ingress(): Promise<ContainerFacts>
+  egress(): Promise<ContainerFacts>
+  /** The container that publishes the port: the ingress, or the gateway itself where somebody else made it. */
+  published(): Promise<ContainerFacts>
+  /** The gateway's networks. */
+  networks(): Promise<NetworkFacts[]>
+  /** The network of the published port. */
+  front(): Promise<NetworkFacts>
   /** Everything the engine tells of the image, as text to be searched. */
   imageText(): Promise<string>
-  /** Compose's hash of the service as the file has it now. */
-  plannedHash(): Promise<string>
+  /** Compose's hash of each service as the file has it now. */
+  plannedHashes(): Promise<ReadonlyMap<string, string>>
   processes(): Promise<ProcessFacts[]>
+  /** What AppArmor has on each process: "NAME (enforce)"; undefined where the kernel does not say. */
+  labels(): Promise<(string | undefined)[]>
   cgroup(): Promise<CgroupLimits>
   mounts(): Promise<MountFacts[]>
   /** Soft and hard limit of the container's first process, by the kernel's name ("Max open files"). */
@@ -71,6 +87,8 @@ export interface LiveWorld {
   searchProc(): Promise<{ environ: number; cmdline: number; searched: number }>
   denied(): Promise<Record<string, string>>
   attempted(): Promise<Attempts>
+  /** What the proxy answered to what it has to refuse, asked from the gateway's container. */
+  proxied(): Promise<ProxyAnswers>
   /** What another user than the gateway's can read of the secrets, by file. */
   stranger(): Promise<{ uid: number; seen: Record<string, string> }>
   judges(): Promise<Judges>

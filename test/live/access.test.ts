@@ -4,7 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { addressesOf } from '../../src/deployment/network.ts'
 import {
   cli,
   containerOf,
@@ -32,10 +32,16 @@ setTimeout(() => { clearInterval(timer); console.log(JSON.stringify({ tries, ope
 describe('a neighbour on the network (network exfiltration)', () => {
   const folder = freshFolder('neighbour')
   const space = `ocs-${process.pid}`
-  const { bridge } = bridgeNetwork(basename(folder))
+  const { bridge } = addressesOf(basename(folder))
   let target = ''
 
   const ip = (...args: string[]) => sh('ip', args)
+  const addressIn = async (network: string, service?: string) => {
+    const format = `{{(index .NetworkSettings.Networks "${basename(folder)}_${network}").IPAddress}}`
+    return (
+      await sh('docker', ['inspect', '--format', format, await containerOf(folder, service)])
+    ).stdout.trim()
+  }
   /** curl from the neighbour's own network namespace: it has one route, through this machine. */
   const fromNeighbour = () =>
     sh('ip', [
@@ -57,13 +63,7 @@ describe('a neighbour on the network (network exfiltration)', () => {
     const setup = await cli((await usual(folder)).filter(argument => argument !== '--firewall'))
     expect(setup.stderr).toMatch(/^note +neighbours: .*moby#41872/m)
     expect(setup.code, 'the open door is a failed check').toBe(1)
-    const { stdout } = await sh('docker', [
-      'inspect',
-      '--format',
-      '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}',
-      await containerOf(folder),
-    ])
-    target = stdout.trim()
+    target = await addressIn('front', 'ingress')
     await ip('netns', 'add', space)
     await ip('link', 'add', `${space}h`, 'type', 'veth', 'peer', 'name', `${space}n`)
     await ip('link', 'set', `${space}n`, 'netns', space)
@@ -85,6 +85,15 @@ describe('a neighbour on the network (network exfiltration)', () => {
     await expect
       .poll(async () => (await fromNeighbour()).stdout, { timeout: 20_000, interval: 500 })
       .toBe('200')
+  })
+
+  it('never gets to the gateway itself, which not even this machine has an address beside', async () => {
+    const [front, gateway] = [target, await addressIn('inside')]
+    target = gateway
+    expect((await fromNeighbour()).stdout).toBe('000')
+    const here = await sh('curl', ['-s', '-m', '4', '-w', '%{http_code}', `http://${gateway}:18789/healthz`])
+    expect(here.stdout).toBe('000')
+    target = front
   })
 
   it('is kept out by the rule that --firewall installs, while this machine still gets in', async () => {
@@ -255,7 +264,7 @@ describe('nginx in front (--access proxy)', () => {
   })
 
   it('leaves the port on 127.0.0.1 to the proxy alone', async () => {
-    const { stdout } = await sh('docker', ['port', await containerOf(folder)])
+    const { stdout } = await sh('docker', ['port', await containerOf(folder, 'ingress')])
     const port = /127\.0\.0\.1:(\d+)/.exec(stdout)?.[1]
     const direct = await fetch(`http://127.0.0.1:${port}/api/channels/x`, {
       headers: { authorization: `Bearer ${token}` },

@@ -130,7 +130,7 @@ async function expectNothing(folder: string): Promise<void> {
 async function expectNoTraceInEngine(folder: string): Promise<void> {
   expect(await containerOf(folder)).toBe('')
   const networks = await sh('docker', ['network', 'ls', '--format', '{{.Name}}'])
-  expect(networks.stdout.split('\n')).not.toContain(`${basename(folder)}_gateway`)
+  expect(networks.stdout.split('\n')).not.toContain(`${basename(folder)}_inside`)
 }
 
 /** What Docker says of a deployment's container: running, exited, or nothing at all. */

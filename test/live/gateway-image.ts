@@ -1,7 +1,7 @@
-/** Builds the live environment's gateway image with the product's own Dockerfile. Prints its name. */
+/** Builds the live environment's images with the product's own Dockerfiles. Prints their names. */
 import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
-import { imageLabel, obtainImage } from '../../src/gateway/image.ts'
+import { borderRecipe, imageLabel, obtainBuilt, obtainImage } from '../../src/gateway/image.ts'
 import { Redactor } from '../../src/secret.ts'
 import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
 
@@ -9,12 +9,17 @@ const baseImage = process.argv[process.argv.indexOf('--base') + 1]
 if (baseImage === undefined || !process.argv.includes('--base'))
   throw new Error('usage: gateway-image --base IMAGE')
 const answers = { image: 'build', version: OPENCLAW_VERSION, imageReference: '', baseImage } as const
-if (process.argv.includes('--print')) process.stdout.write(`${imageLabel(answers)}\n`)
+const border = borderRecipe({ companionBase: baseImage })
+if (process.argv.includes('--print')) process.stdout.write(`${imageLabel(answers)}\n${border.label}\n`)
 else {
   const docker = new Docker(processRunner(new Redactor(), process.env))
-  const image = await obtainImage(docker, answers, {
+  const options = {
     signal: AbortSignal.timeout(900_000),
-    onLine: line => process.stderr.write(`${line}\n`),
-  })
-  process.stdout.write(`${image.label}\n`)
+    onLine: (line: string) => process.stderr.write(`${line}\n`),
+  }
+  for (const image of [
+    await obtainImage(docker, answers, options),
+    await obtainBuilt(docker, border, options),
+  ])
+    process.stdout.write(`${image.label}\n`)
 }

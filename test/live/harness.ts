@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { bridgeNetwork, freePort } from '../../src/deployment/network.ts'
+import { addressesOf, freePort } from '../../src/deployment/network.ts'
 import { imageLabel } from '../../src/gateway/image.ts'
 import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
 
@@ -105,8 +105,8 @@ export function tokenOf(folder: string): string {
   return readFileSync(resolve(folder, 'secrets', name), 'utf8')
 }
 
-/** The gateway's container id. */
-export async function containerOf(folder: string): Promise<string> {
+/** The container id of a deployment's service, the gateway's unless another is named. */
+export async function containerOf(folder: string, service = 'openclaw-gateway'): Promise<string> {
   const { stdout } = await sh('docker', [
     'ps',
     '--all',
@@ -114,6 +114,8 @@ export async function containerOf(folder: string): Promise<string> {
     '--no-trunc',
     '--filter',
     `label=com.docker.compose.project=${basename(folder)}`,
+    '--filter',
+    `label=com.docker.compose.service=${service}`,
   ])
   return stdout.trim()
 }
@@ -142,7 +144,7 @@ export function fingerprints(folder: string, below = ''): Record<string, string>
   return found
 }
 
-/** Removes container, network, firewall rule and folder of a deployment. */
+/** Removes containers, networks, firewall rule and folder of a deployment. */
 export async function remove(folder: string): Promise<void> {
   const name = basename(folder)
   const { stdout } = await sh('docker', [
@@ -154,14 +156,19 @@ export async function remove(folder: string): Promise<void> {
   ])
   for (const id of stdout.split('\n').filter(line => line !== ''))
     await sh('docker', ['rm', '--force', '--volumes', id])
-  await sh('docker', ['network', 'rm', `${name}_gateway`])
+  await sh('docker', ['network', 'rm', ...networksOf(name)])
   await openToNeighbours(name)
   rmSync(resolve(folder, '..'), { recursive: true, force: true })
 }
 
+/** The names of a deployment's networks. */
+export function networksOf(name: string): string[] {
+  return ['inside', 'front', 'outside', 'sandbox'].map(network => `${name}_${network}`)
+}
+
 /** Takes the neighbours' rule of a deployment away, as somebody who flushes the firewall would. */
 export async function openToNeighbours(name: string): Promise<void> {
-  const { bridge } = bridgeNetwork(name)
+  const { bridge } = addressesOf(name)
   const match = ['-o', bridge, '!', '-i', bridge, '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']
   await sh('iptables', ['--wait', '5', '-t', 'mangle', '-D', 'FORWARD', ...match])
 }

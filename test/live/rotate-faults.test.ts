@@ -9,7 +9,18 @@ import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasBao, type Sealable, startSealable, until } from './bao.ts'
-import { authStatus, cli, containerOf, fingerprints, IMAGE, type Ran, remove, sh, usual } from './harness.ts'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  fingerprints,
+  IMAGE,
+  networksOf,
+  type Ran,
+  remove,
+  sh,
+  usual,
+} from './harness.ts'
 import {
   begun,
   deployed,
@@ -487,7 +498,7 @@ describe.runIf(isThorough)('an engine that is killed in the middle of a rotation
       const { stdout } = await sh('docker', ['ps', '--all', '--quiet'], { env })
       for (const id of stdout.split('\n').filter(line => line !== ''))
         await sh('docker', ['rm', '--force', id], { env })
-      await sh('docker', ['network', 'rm', `${basename(at.folder)}_gateway`], { env })
+      await sh('docker', ['network', 'rm', ...networksOf(basename(at.folder))], { env })
     }
     const ended = new Promise(ending => engine?.once('close', ending))
     if (engine?.exitCode === null && engine.kill('SIGTERM')) await ended

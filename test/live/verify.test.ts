@@ -413,7 +413,7 @@ async function engine(): Promise<string> {
       '--format',
       '{{.Names}} {{.ID}}',
     ]),
-    sh('docker', ['ps', '--all', '--filter', `network=${project}_gateway`, '--format', '{{.Names}}']),
+    sh('docker', ['ps', '--all', '--filter', `network=${project}_inside`, '--format', '{{.Names}}']),
     sh('docker', ['network', 'ls', '--filter', `name=${project}`, '--format', '{{.Name}}']),
     sh('docker', ['volume', 'ls', '--filter', 'name=ocs', '--format', '{{.Name}}']),
   ])

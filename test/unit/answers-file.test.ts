@@ -39,15 +39,18 @@ describe('answers that are written and read again', () => {
     for (const word of ['proxy', 'ssh', 'base', 'reference', 'model'])
       expect(parse(text)).not.toHaveProperty(`access.${word}`)
     expect(Object.keys(parse(text).access)).toEqual(['mode', 'port', 'firewall'])
-    expect(Object.keys(parse(text).image)).toEqual(['from', 'version'])
+    expect(Object.keys(parse(text).image)).toEqual(['from', 'version', 'companions'])
   })
 
   it('have the question’s own words beside every key', () => {
     const text = writeAnswers(ANSWERS)
     for (const question of questions.filter(one => one.when?.(ANSWERS) !== false)) {
       const lines = text.split('\n')
+      // Several sections have a "mode".
+      const section = lines.findIndex(line => line.startsWith(`${question.path[0]}:`))
       const at = lines.findIndex(
-        line =>
+        (line, index) =>
+          index >= section &&
           line.startsWith(`${'  '.repeat(question.path.length - 1)}${question.path.at(-1)}:`) &&
           line !== 'version: 1',
       )

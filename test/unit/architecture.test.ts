@@ -150,6 +150,7 @@ describe('the files', () => {
       'bin/create-openclaw-secure.js',
       'src/cli.ts',
       'src/gateway/inside-devices.ts',
+      'src/gateway/inside-proxy.ts',
       'src/gateway/inside-token.ts',
       'src/gateway/inside.ts',
       'src/stores/onepassword-child.ts',

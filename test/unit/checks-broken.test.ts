@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { INSIDE } from '../../src/deployment/layout.ts'
+import type { ContainerFacts } from '../../src/docker/engine.ts'
 import { Secret } from '../../src/secret.ts'
 import { checks } from '../../steps/verify/index.ts'
 import type { World } from '../../steps/verify/world.ts'
-import { container, layout } from './container.ts'
+import { companion, container, layout } from './container.ts'
 import { some } from './support.ts'
 import {
   attempts,
   check,
   event,
   healthy,
+  inside,
+  SPACE,
   service,
   token,
   tokenFile,
@@ -28,6 +31,11 @@ import {
 type Row = [id: string, what: string, change: Partial<World>]
 
 const HOME_MOUNT = { Type: 'bind', Source: '/home/me', Destination: '/h', RW: false }
+
+/** The ingress with its host side changed. */
+function hostOf(change: Partial<ContainerFacts['HostConfig']>): Partial<ContainerFacts> {
+  return { HostConfig: { ...companion('ingress').HostConfig, ...change } }
+}
 
 /** Rows in which something is wrong, and nothing else: each has to fail. */
 const wrong: Row[] = [
@@ -73,7 +81,7 @@ const wrong: Row[] = [
     'a port without an address',
     withService({ ports: [{ address: undefined, outside: '1', inside: '1' }] }),
   ],
-  ['compose.ports', 'no port', withService({ ports: [] })],
+  ['compose.ports', 'no port', { companions: async () => [] }],
   [
     'compose.ports',
     'a second port for all',
@@ -147,8 +155,8 @@ const wrong: Row[] = [
       'ports.neighbours',
       `a network that lets them in (${mode}), with the rule`,
       {
-        network: async () => ({
-          ...(await healthy().network()),
+        front: async () => ({
+          ...(await healthy().front()),
           Options: { 'com.docker.network.bridge.gateway_mode_ipv4': mode },
         }),
       },
@@ -170,12 +178,21 @@ const wrong: Row[] = [
   [
     'network.own',
     'a network whose inhabitants reach each other',
-    { network: async () => ({ ...(await healthy().network()), Options: null }) },
+    { networks: async () => [{ ...inside(), Internal: false, Options: null }] },
   ],
   [
     'network.own',
-    'a second network',
-    withContainer({ NetworkSettings: { Networks: { one: {}, two: {} }, Ports: null } }),
+    'a stranger on the network',
+    {
+      networks: async () => [
+        { ...inside(), Containers: { ...inside().Containers, x: { Name: 'somebody-elses-1' } } },
+      ],
+    },
+  ],
+  [
+    'network.own',
+    'a network on which this machine has an address',
+    { networks: async () => [{ ...inside(), Options: null }] },
   ],
   ['network.origins', 'any page', withPolicy(['gateway', 'controlUi', 'allowedOrigins'], ['*'])],
   [
@@ -327,7 +344,54 @@ const wrong: Row[] = [
     'systempaths=unconfined',
     'no-new-privileges=false',
   ].map((option): Row => ['host.protections', option, withHost({ SecurityOpt: [option] })]),
-  ['container.as-file', 'a container of another file', { plannedHash: async () => 'e'.repeat(64) }],
+  [
+    'container.as-file',
+    'a container of another file',
+    { plannedHashes: async () => new Map([['openclaw-gateway', 'e'.repeat(64)]]) },
+  ],
+  ...[
+    ['another profile', ['docker-default (enforce)', 'docker-default (complain)']],
+    ['no profile on one process', ['docker-default (enforce)', 'unconfined']],
+  ].map(
+    ([what, labels]): Row => ['apparmor.enforced', String(what), { labels: async () => [labels].flat() }],
+  ),
+  [
+    'apparmor.enforced',
+    'a profile that is not the one asked for',
+    withHost({ SecurityOpt: ['apparmor=create-openclaw-secure-x'] }),
+  ],
+  ['limits.disk', 'files of any size', { ulimit: async () => 'unlimited unlimited' }],
+  [
+    'state.bounded',
+    'a state over its limit',
+    {
+      disk: async () => ({
+        use: { bytes: 5 * 1024 ** 3, files: 9, unread: 0, more: false },
+        state: SPACE,
+        machine: SPACE,
+      }),
+    },
+  ],
+  [
+    'host.protections',
+    'nothing of /proc hidden',
+    withContainer({ raw: '[{"HostConfig":{"MaskedPaths":[],"ReadonlyPaths":[]}}]' }),
+  ],
+  [
+    'compose.mounts',
+    'the secrets in the workspace',
+    withService({ mounts: [{ source: './secrets', target: `${INSIDE.workspace}/x`, readOnly: true }] }),
+  ],
+  [
+    'files.denied',
+    'the machine’s /etc under another name',
+    {
+      ...withContainer({
+        Mounts: [...container().Mounts, { Type: 'bind', Source: '/etc', Destination: '/mnt/x', RW: false }],
+      }),
+      mounts: async () => [{ type: 'ext4', target: '/mnt/x', options: ['ro'] }],
+    },
+  ],
   ['container.as-file', 'a container that Compose did not make', withConfig({ Labels: null })],
   ['container.health', 'no health check', withState({ Health: undefined })],
   ['container.health', 'a health check that was switched off', withState({ Health: { Status: 'none' } })],
@@ -353,6 +417,38 @@ const wrong: Row[] = [
           .map((message, index) => JSON.stringify({ time: `2026-11-23T03:0${index}:00.000Z`, message }))
           .join('\n'),
     },
+  ],
+  [
+    'egress.filtered',
+    'a proxy that opens a tunnel to what nobody named',
+    { proxied: async () => ({ 'nobody-named-this.invalid:443': 200, '127.0.0.1:443': 403 }) },
+  ],
+  [
+    'egress.filtered',
+    'a proxy that tries, and finds nothing there',
+    { proxied: async () => ({ 'nobody-named-this.invalid:443': 503 }) },
+  ],
+  ...(
+    [
+      ['as root', { Config: { ...companion('ingress').Config, User: '' } }],
+      ['with a capability', hostOf({ CapAdd: ['NET_ADMIN'] })],
+      ['with its image open to changes', hostOf({ ReadonlyRootfs: false })],
+      ['without a memory limit', hostOf({ Memory: 0, MemorySwap: 0 })],
+      ['without a limit of processes', hostOf({ PidsLimit: 0 })],
+      ['under another profile', hostOf({ SecurityOpt: ['no-new-privileges:true'] })],
+      ['with the secrets before it', { Mounts: container().Mounts }],
+    ] as const
+  ).map(
+    ([how, change]): Row => [
+      'companions.hardened',
+      `an ingress ${how}`,
+      { ingress: async () => ({ ...companion('ingress'), ...change }) },
+    ],
+  ),
+  [
+    'companions.hardened',
+    'a proxy that is privileged',
+    { egress: async () => ({ ...companion('egress'), ...hostOf({ Privileged: true }) }) },
   ],
   ['egress.denied', 'a host that answers', withAttempts({ connect: { '192.0.2.10:40001': 'connected' } })],
   [

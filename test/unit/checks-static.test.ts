@@ -37,6 +37,7 @@ const answers: Answers = {
 const sources: TwinSources = {
   answers,
   image: `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`,
+  border: `sha256:${'d'.repeat(64)}`,
   ownership: assumeOwnership(person),
   docker: new Docker(async () => {
     throw new Error('nobody asks an engine here')
@@ -258,7 +259,7 @@ describe('a copy of a deployment', () => {
     copy.service({ read_only: false, cap_drop: undefined })
     copy.environment('X', '1')
     copy.mount('/a', '/b', true)
-    copy.network({ driver_opts: { x: 'y' } })
+    copy.network('front', { driver_opts: { x: 'y' } })
     copy.policy(['gateway', 'port'], 1)
     copy.chmod('deployment.yaml', 0o600)
     const changed = JSON.parse(copy.read('docker-compose.yml'))
@@ -266,7 +267,7 @@ describe('a copy of a deployment', () => {
     expect(gateway).toMatchObject({ read_only: false, environment: { X: '1' } })
     expect(gateway).not.toHaveProperty('cap_drop')
     expect(gateway.volumes.at(-1)).toEqual({ type: 'bind', source: '/a', target: '/b', read_only: true })
-    expect(changed.networks.gateway.driver_opts).toMatchObject({
+    expect(changed.networks.front.driver_opts).toMatchObject({
       x: 'y',
       'com.docker.network.bridge.enable_icc': 'false',
     })

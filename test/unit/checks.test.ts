@@ -20,6 +20,7 @@ import {
   event,
   foreign,
   healthy,
+  inside,
   judges,
   key,
   NOBODY_STOPS,
@@ -69,11 +70,7 @@ describe('the checks', () => {
 
   it('can be broken, unless another command sets up what they look at', () => {
     const unbreakable = checks.filter(({ sabotage }) => (sabotage.weaken ?? sabotage.spoil) === undefined)
-    expect(unbreakable.map(({ id }) => id)).toEqual([
-      'egress.denied',
-      'monitor.configured',
-      'backup.restored',
-    ])
+    expect(unbreakable.map(({ id }) => id)).toEqual(['monitor.configured', 'backup.restored'])
     expect(unbreakable.every(({ later }) => later === true)).toBe(true)
   })
 
@@ -225,11 +222,13 @@ function leaking(value: string): World {
       Mounts: [{ Type: 'bind', Source: value, Destination: value, RW: true }],
       NetworkSettings: { Networks: { [value]: {} }, Ports: null },
     }),
-    network: async () => ({
-      ...(await world.network()),
+    networks: async () => [{ ...inside(), Name: value, Containers: { x: { Name: value } } }],
+    front: async () => ({
+      ...(await world.front()),
       Name: value,
       Options: { 'com.docker.network.bridge.gateway_mode_ipv4': value },
     }),
+    proxied: async () => ({ [value]: 200 }),
     imageText: async () => `${value} MY_TOKEN=${value}`,
     processes: async () => [
       { pid: 1, name: value, uid: 0, caps: [value, value, value, value, value], noNewPrivs: 0, seccomp: 0 },
@@ -281,7 +280,9 @@ describe('a deployment that this tool did not make', () => {
     const findings = await judge(checks, foreign(), text => text, NOBODY_STOPS)
     const skipped = findings.filter(one => one.verdict === 'skip')
     expect(skipped.map(one => one.check).sort()).toEqual([
+      'companions.hardened',
       'container.as-file',
+      'egress.filtered',
       'files.as-rendered',
       'files.private',
       'journal.intact',
@@ -301,7 +302,8 @@ describe('a deployment that this tool did not make', () => {
   it('is judged like ours in everything else', async () => {
     const of = await verdictsIn(foreign())
     expect(of('unknown')).toEqual([])
-    expect(of('fail')).toEqual(['monitor.configured', 'backup.restored', 'incident.contact'])
+    // Nobody who made it by hand has thought of the way out.
+    expect(of('fail')).toEqual(['egress.denied', 'monitor.configured', 'backup.restored', 'incident.contact'])
   })
 
   it('without a Compose file is judged by its container', async () => {
@@ -357,7 +359,12 @@ const nothing: Row[] = [
   ['limits.hog', 'a hog that did not begin', withAttempts({ hog: '', hogEnd: 'ENOENT' })],
   ['limits.hog', 'a hog that ended by itself', withAttempts({ hog: 'touched 64\n', hogEnd: '1' })],
   ['egress.denied', 'no address', withAttempts({ connect: {} })],
-  ['egress.denied', 'a refusal that may be this machine’s own', withAttempts({ route: true })],
+  [
+    'egress.denied',
+    'a refusal that may be this machine’s own',
+    { ...withAttempts({ route: true }), networks: async () => [{ ...inside(), Internal: false }] },
+  ],
+  ['egress.filtered', 'a proxy that is silent', { proxied: async () => ({ 'x.invalid:443': 0 }) }],
   ['ports.unreachable', 'no other address', { addresses: () => [] }],
   ['ports.unreachable', 'no gateway', { reach: async () => 'refused' }],
   ['ports.listening', 'no socket', { listening: async () => [] }],
@@ -365,10 +372,7 @@ const nothing: Row[] = [
     'ports.single',
     'no port',
     {
-      ...withContainer({
-        HostConfig: { ...container().HostConfig, PortBindings: null },
-        NetworkSettings: { Networks: {}, Ports: null },
-      }),
+      published: async () => container(),
     },
   ],
   ['files.denied', 'no folder', { denied: async () => ({}) }],
@@ -393,7 +397,7 @@ const nothing: Row[] = [
     'one that starts, and does not answer',
     { ...withState({ Health: { Status: 'starting' } }), health: async () => undefined },
   ],
-  ['container.as-file', 'a file that Compose cannot read', { plannedHash: async () => '' }],
+  ['container.as-file', 'a file that Compose cannot read', { plannedHashes: async () => new Map() }],
   ...['gateway.api', 'gateway.tools'].flatMap((id): Row[] =>
     [undefined, 401, 403, 429].map(status => [
       id,
@@ -425,14 +429,7 @@ describe('a check that saw nothing is unknown', () => {
     ['compose.mounts', 'no volume', withService({ mounts: [] })],
     ['token.file', 'no secret', { policy: async () => ({}) }],
     ['journal.intact', 'an empty journal', { chain: () => ({ intact: true, events: 0 }) }],
-    [
-      'ports.published',
-      'no port',
-      withContainer({
-        HostConfig: { ...container().HostConfig, PortBindings: null },
-        NetworkSettings: { Networks: {}, Ports: null },
-      }),
-    ],
+    ['ports.published', 'no port', { published: async () => container() }],
   ])('or fails, where there has to be something: %s, %s', async (id, _, change) => {
     expect(await verdictOf(byId(id), { ...healthy(), ...change })).toMatchObject({ verdict: 'fail' })
   })

@@ -7,6 +7,7 @@ import type { ContainerFacts } from '../../src/docker/engine.ts'
 import { ANSWERS } from './support.ts'
 
 export const PINNED = `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`
+export const BORDER = `sha256:${'d'.repeat(64)}`
 export const answers: Answers = { ...ANSWERS, contact: 'Zoë, +49 30 1234' }
 export const layout = layoutOf('/srv/gateways/gw')
 export const seccomp = readFileSync(
@@ -15,7 +16,6 @@ export const seccomp = readFileSync(
 )
 
 export function container(): ContainerFacts {
-  const bindings = { '18789/tcp': [{ HostIp: '127.0.0.1', HostPort: String(answers.port) }] }
   const mount = (Source: string, Destination: string, RW: boolean) => ({
     Type: 'bind',
     Source,
@@ -42,11 +42,14 @@ export function container(): ContainerFacts {
       User: '1000:1000',
       Hostname: 'my-gateway',
       Env: [`HOME=${INSIDE.home}`, 'NODE_OPTIONS=--disable-sigusr1'],
-      Labels: { 'com.docker.compose.config-hash': 'f'.repeat(64) },
+      Labels: {
+        'com.docker.compose.config-hash': 'f'.repeat(64),
+        'com.docker.compose.service': 'openclaw-gateway',
+      },
       WorkingDir: '/app',
     },
     HostConfig: {
-      NetworkMode: 'my-gateway_gateway',
+      NetworkMode: 'my-gateway_inside',
       PidMode: '',
       IpcMode: 'private',
       UTSMode: '',
@@ -58,6 +61,7 @@ export function container(): ContainerFacts {
       SecurityOpt: ['no-new-privileges:true', `seccomp=${JSON.stringify(JSON.parse(seccomp))}`],
       Devices: null,
       GroupAdd: null,
+      Dns: ['127.0.0.1'],
       Tmpfs: {
         '/tmp': 'rw,noexec,nosuid,nodev,size=512m,mode=1777',
         [INSIDE.cache]: 'rw,noexec,nosuid,nodev,size=64m,uid=1000,gid=1000,mode=0700',
@@ -71,7 +75,7 @@ export function container(): ContainerFacts {
       MemorySwap: 2048 * 1024 ** 2,
       NanoCpus: 2e9,
       PidsLimit: 256,
-      PortBindings: bindings,
+      PortBindings: {},
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '5' } },
     },
     Mounts: [
@@ -79,7 +83,39 @@ export function container(): ContainerFacts {
       mount(layout.secrets, INSIDE.secrets, false),
       mount(layout.state, INSIDE.state, true),
     ],
-    NetworkSettings: { Networks: { 'my-gateway_gateway': {} }, Ports: bindings },
+    NetworkSettings: { Networks: { 'my-gateway_inside': {} }, Ports: {} },
     raw: '[{"Id":"c0ffee"}]',
+  }
+}
+
+/** A container beside it. The ingress publishes the port. */
+export function companion(service: 'ingress' | 'egress'): ContainerFacts {
+  const gateway = container()
+  const bindings =
+    service === 'ingress' ? { '18789/tcp': [{ HostIp: '127.0.0.1', HostPort: String(answers.port) }] } : {}
+  return {
+    ...gateway,
+    Id: service,
+    Name: `/my-gateway-${service}-1`,
+    Config: {
+      ...gateway.Config,
+      Labels: { ...gateway.Config.Labels, 'com.docker.compose.service': service },
+    },
+    HostConfig: {
+      ...gateway.HostConfig,
+      Memory: 128 * 1024 ** 2,
+      MemorySwap: 128 * 1024 ** 2,
+      PidsLimit: 64,
+      NanoCpus: 1e9,
+      PortBindings: bindings,
+    },
+    Mounts: [{ Type: 'bind', Source: layout.border, Destination: INSIDE.border, RW: false }],
+    NetworkSettings: {
+      Networks: {
+        'my-gateway_inside': {},
+        [`my-gateway_${service === 'ingress' ? 'front' : 'outside'}`]: {},
+      },
+      Ports: bindings,
+    },
   }
 }

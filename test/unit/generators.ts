@@ -20,6 +20,7 @@ export function anyText(maxLength = 20): fc.Arbitrary<string> {
 
 const zones = ['UTC', ...Intl.supportedValuesOf('timeZone')]
 const host = fc.stringMatching(/^[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,5})?\.(example|internal)$/)
+const publicHost = fc.stringMatching(/^[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,5})?\.example$/)
 const reference = fc.stringMatching(
   /^([a-z]{1,8}\.example(:[1-9]\d{2})?\/)?[a-z0-9]{1,8}([._-][a-z0-9]{1,4})?(:[a-z0-9][a-z0-9.-]{0,8})?(@sha256:[0-9a-f]{64})?$/,
 )
@@ -27,7 +28,7 @@ const path = fc.stringMatching(/^(\/[A-Za-z0-9_-]{1,8}(\.[a-z]{1,3})?){1,3}$/)
 const custom: fc.Arbitrary<Provider> = fc.record({
   id: fc.stringMatching(/^[b-n][a-z0-9-]{0,20}$/),
   url: fc
-    .tuple(host, fc.stringMatching(/^(\/[a-z0-9=]{1,6}){0,3}$/))
+    .tuple(publicHost, fc.stringMatching(/^(\/[a-z0-9=]{1,6}){0,3}$/))
     .map(([name, rest]) => `https://${name}${rest}`),
 })
 const modelName = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,20}$/)
@@ -46,6 +47,14 @@ const choices = fc.record({
   version: fc.stringMatching(/^202[7-9]\.([1-9]|1[0-2])\.\d{1,2}(-beta\.\d)?$/),
   imageReference: reference,
   baseImage: reference,
+  companionBase: reference,
+  egress: fc.constantFrom<Answers['egress']>('closed', 'open'),
+  egressHosts: fc.uniqueArray(
+    fc.tuple(fc.constantFrom('', '*.'), publicHost).map(parts => parts.join('')),
+    { maxLength: 3 },
+  ),
+  egressResolver: fc.constantFrom('', '9.9.9.9', '2620:fe::fe'),
+  seccomp: fc.constantFrom<Answers['seccomp']>('fitted', 'docker-default'),
   access: fc.constantFrom<Answers['access']>('loopback', 'ssh', 'proxy'),
   port: fc.integer({ min: 1024, max: 65_535 }),
   firewall: fc.boolean(),
@@ -70,6 +79,8 @@ const choices = fc.record({
   memory: fc.integer({ min: 1536, max: 1_048_576 }),
   cpus: fc.integer({ min: 1, max: 1024 }),
   pids: fc.integer({ min: 128, max: 32_768 }),
+  stateLimit: fc.integer({ min: 1024, max: 1_048_576 }),
+  apparmor: fc.boolean(),
   timezone: fc.constantFrom(...zones),
   contact: anyText(40)
     .map(text => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, '#'))
@@ -112,6 +123,11 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
     version: chosen.image === 'reference' ? OPENCLAW_VERSION : chosen.version,
     imageReference: chosen.image === 'reference' ? chosen.imageReference : '',
     baseImage: chosen.image === 'build' ? chosen.baseImage : '',
+    companionBase: chosen.companionBase,
+    egress: chosen.egress,
+    egressHosts: chosen.egress === 'closed' ? chosen.egressHosts : [],
+    egressResolver: chosen.egress === 'closed' ? chosen.egressResolver : '',
+    seccomp: chosen.seccomp,
     access: chosen.access,
     port: chosen.port,
     firewall: chosen.firewall,
@@ -124,6 +140,8 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
     memory: chosen.memory,
     cpus: chosen.cpus,
     pids: chosen.pids,
+    stateLimit: chosen.stateLimit,
+    apparmor: chosen.apparmor,
     timezone: chosen.timezone,
     contact: chosen.contact,
   }

@@ -51,6 +51,7 @@ tmpfs /odd\\040name tmpfs rw 0 0`
 function observed(more: Partial<Observed>): Observed {
   return {
     processes: [],
+    labels: [],
     cgroup: { v2: true, memory: null, pids: null, max: null, quota: null, period: null },
     mounts: '',
     limits: '',

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bridgeNetwork } from '../../src/deployment/network.ts'
+import { addressesOf } from '../../src/deployment/network.ts'
 import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { Finished } from '../../src/docker/process.ts'
 import { thrown } from './support.ts'
@@ -8,26 +8,30 @@ import { thrown } from './support.ts'
 describe('the network of a deployment', () => {
   const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,38}[a-z0-9]$/)
 
-  it('has a bridge whose name Linux takes, and a /29 that begins where one begins, with room in it', () => {
+  it('has a bridge whose name Linux takes, and two subnets side by side, with room in them', () => {
     fc.assert(
       fc.property(name, of => {
-        const { bridge, subnet, gateway } = bridgeNetwork(of)
+        const { bridge, front, inside } = addressesOf(of)
         // IFNAMSIZ is 16, with the NUL.
         expect(bridge).toMatch(/^ocs-[0-9a-f]{8}$/)
-        const [a, b, c, d] = (subnet.split('/')[0] ?? '').split('.').map(Number)
-        expect([a, subnet.endsWith('/29'), Number(d) % 8]).toEqual([10, true, 0])
+        const [a, b, c, d] = (front.subnet.split('/')[0] ?? '').split('.').map(Number)
+        expect([a, front.subnet.endsWith('/29'), Number(d) % 32]).toEqual([10, true, 0])
         expect(b).toBeGreaterThanOrEqual(200)
         expect(b).toBeLessThanOrEqual(249)
-        expect(Number(c) <= 255 && Number(d) <= 248).toBe(true)
-        expect(gateway).toBe(`10.${b}.${c}.${Number(d) + 1}`)
+        expect(Number(c) <= 255 && Number(d) <= 224).toBe(true)
+        expect(front.gateway).toBe(`10.${b}.${c}.${Number(d) + 1}`)
+        expect(inside).toEqual({
+          subnet: `10.${b}.${c}.${Number(d) + 16}/28`,
+          ingress: `10.${b}.${c}.${Number(d) + 18}`,
+        })
       }),
     )
   })
 
   it('follows from the name alone, and differs between names', () => {
-    expect(bridgeNetwork('my-gateway')).toEqual(bridgeNetwork('my-gateway'))
+    expect(addressesOf('my-gateway')).toEqual(addressesOf('my-gateway'))
     const names = Array.from({ length: 200 }, (_, index) => `gateway-${index}`)
-    expect(new Set(names.map(of => bridgeNetwork(of).bridge)).size).toBe(200)
+    expect(new Set(names.map(of => addressesOf(of).bridge)).size).toBe(200)
   })
 })
 

@@ -11,7 +11,7 @@ const policy = gatewayPolicy({ ...ANSWERS, providers: [{ id: 'openai' }] }, [
   { name: 'gateway_token', rotationId: OLD },
   { name: 'openai_api_key', rotationId: KEY },
 ])
-const TEXT = render('openclaw.json.hbs', { ...policy, proxied: false }, 'json', policy)
+const TEXT = render('openclaw.json.hbs', { ...policy, proxied: false, closed: true }, 'json', policy)
 const next = { name: 'gateway_token', rotationId: NEW }
 
 const refused = async (text: string) => {

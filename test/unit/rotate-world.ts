@@ -148,7 +148,7 @@ export class World {
         writeAtomic(join(layout.secrets, secretFileName({ name, rotationId })), value, 0o400)
     }
     const policy = gatewayPolicy(answers, secrets)
-    const text = render('openclaw.json.hbs', { ...policy, proxied: false }, 'json', policy)
+    const text = render('openclaw.json.hbs', { ...policy, proxied: false, closed: true }, 'json', policy)
     writeAtomic(join(layout.base, 'config/openclaw.json'), text, 0o600)
     writeAtomic(layout.configFile, text, 0o400)
     world.gateway.startAnew()

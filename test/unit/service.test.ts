@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { composition } from '../../src/deployment/composition.ts'
-import { verbatim } from '../../src/deployment/render.ts'
+import { profilesOf } from '../../src/deployment/plan.ts'
 import { gatewayService, type Service } from '../../steps/verify/service.ts'
 import { record } from '../../steps/verify/tree.ts'
 import { anyText } from './generators.ts'
@@ -68,12 +68,17 @@ describe('the gateway’s service', () => {
 
   it('of ours is read as it was meant', () => {
     const image = `openclaw@sha256:${'a'.repeat(64)}`
-    const ours = composition(ANSWERS, image, { uid: 1000, gid: 1000 }, verbatim('seccomp-profile.json'))
+    const ours = composition(
+      ANSWERS,
+      { gateway: image, border: image },
+      { uid: 1000, gid: 1000 },
+      profilesOf(ANSWERS),
+    )
     expect(gatewayService(record(parse(stringify(ours))))).toMatchObject({
       name: 'openclaw-gateway',
       image,
       user: '1000:1000',
-      ports: [{ address: '127.0.0.1', outside: '18789', inside: '18789' }],
+      ports: [],
       mounts: [
         { source: './config', target: '/etc/openclaw', readOnly: true },
         { source: './secrets', target: '/run/secrets', readOnly: true },

@@ -2,7 +2,7 @@
 import { composition } from '../../src/deployment/composition.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { makePlan } from '../../src/deployment/plan.ts'
-import type { ContainerFacts } from '../../src/docker/engine.ts'
+import type { ContainerFacts, NetworkFacts } from '../../src/docker/engine.ts'
 import type { Judges } from '../../src/gateway/judges.ts'
 import { gatewayPolicy } from '../../src/gateway/policy.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
@@ -12,10 +12,10 @@ import { generateToken, Secret } from '../../src/secret.ts'
 import type { VerifyCheck } from '../../steps/verify/check.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { judge } from '../../steps/verify/judge.ts'
-import { gatewayService, type Service } from '../../steps/verify/service.ts'
+import { gatewayService, otherServices, type Service } from '../../steps/verify/service.ts'
 import { altered, record } from '../../steps/verify/tree.ts'
 import { type Attempts, type FileWorld, NotApplicable, type World } from '../../steps/verify/world.ts'
-import { answers, container, layout, PINNED, seccomp } from './container.ts'
+import { answers, BORDER, companion, container, layout, PINNED, seccomp } from './container.ts'
 import { some } from './support.ts'
 
 export const NOW = new Date('2026-11-24T01:40:00Z')
@@ -32,6 +32,7 @@ const plan = makePlan({
   written: 'version: 1\n',
   layout,
   image: { pinned: PINNED, label: PINNED },
+  border: { pinned: BORDER, label: BORDER },
   ownership: { user: USER, host: USER, by: 'same' },
   secrets,
 })
@@ -89,11 +90,32 @@ export function judges(): Judges {
   }
 }
 
-const theService = some(
-  gatewayService(record(JSON.parse(JSON.stringify(composition(answers, PINNED, USER, seccomp))))),
-  'gateway service',
+const theComposition = record(
+  JSON.parse(
+    JSON.stringify(
+      composition(answers, { gateway: PINNED, border: BORDER }, USER, { seccomp, squid: '', haproxy: '' }),
+    ),
+  ),
 )
+const theService = some(gatewayService(theComposition), 'gateway service')
+const theCompanions = otherServices(theComposition, theService.name)
 const thePolicy = JSON.stringify(gatewayPolicy(answers, secrets))
+
+/** The gateway's network: no way out, and nobody but the deployment's own. */
+export function inside(): NetworkFacts {
+  return {
+    Name: 'my-gateway_inside',
+    Labels: {},
+    Driver: 'bridge',
+    Internal: true,
+    Options: { 'com.docker.network.bridge.inhibit_ipv4': 'true' },
+    Containers: {
+      c0ffee: { Name: 'my-gateway-openclaw-gateway-1' },
+      ingress: { Name: 'my-gateway-ingress-1' },
+      egress: { Name: 'my-gateway-egress-1' },
+    },
+  }
+}
 
 /** A rotation that was scheduled, and works. */
 export function schedule(): ScheduleState {
@@ -112,6 +134,13 @@ export function service(): Service {
 
 export function policy(): Record<string, unknown> {
   return record(JSON.parse(thePolicy))
+}
+
+export const SPACE = {
+  size: 250 * 1024 ** 3,
+  free: 100 * 1024 ** 3,
+  files: 16_000_000,
+  freeFiles: 15_000_000,
 }
 
 function files(): FileWorld {
@@ -161,8 +190,13 @@ function files(): FileWorld {
       return some(found[folder], folder)
     },
     leaksInState: async () => ({ searched: 12, left: 0, found: [] }),
+    disk: async () => ({
+      use: { bytes: 50 * 1024 ** 2, files: 60, unread: 0, more: false },
+      ...{ state: SPACE, machine: SPACE },
+    }),
     policy: async () => policy(),
     service: async () => service(),
+    companions: async () => structuredClone(theCompanions),
     profile: async () => seccomp,
     schedule: async () => schedule(),
     journal: () => [
@@ -193,22 +227,28 @@ export function healthy(): World {
       SwapLimit: true,
       PidsLimit: true,
       CpuCfsQuota: true,
-      SecurityOptions: [],
+      SecurityOptions: ['name=apparmor', 'name=seccomp,profile=builtin', 'name=cgroupns'],
       SystemTime: '2026-11-23T01:40:00Z',
       OperatingSystem: 'Debian',
     }),
     container: async () => container(),
     replaced: async () => false,
-    network: async () => ({
-      Name: 'my-gateway_gateway',
+    ingress: async () => companion('ingress'),
+    egress: async () => companion('egress'),
+    published: async () => companion('ingress'),
+    networks: async () => [inside()],
+    front: async () => ({
+      Name: 'my-gateway_front',
+      Labels: {},
       Driver: 'bridge',
       Internal: false,
       Options: { 'com.docker.network.bridge.enable_icc': 'false' },
-      Containers: { c0ffee: {} },
+      Containers: { ingress: { Name: 'my-gateway-ingress-1' } },
     }),
     imageText: async () =>
       '[{"Config":{"Env":["PATH=/usr/bin","NODE_VERSION=24.1.0"]}}]\n{"CreatedBy":"RUN true"}',
-    plannedHash: async () => 'f'.repeat(64),
+    plannedHashes: async () =>
+      new Map(['openclaw-gateway', 'ingress', 'egress'].map(name => [name, 'f'.repeat(64)])),
     processes: async () =>
       [1, 7].map(pid => ({
         pid,
@@ -218,14 +258,16 @@ export function healthy(): World {
         noNewPrivs: 1,
         seccomp: 2,
       })),
+    labels: async () => ['docker-default (enforce)', 'docker-default (enforce)'],
     cgroup: async () => ({ version: 2, memory: 2048 * 1024 ** 2, pids: 256, cpus: 2 }),
     mounts: async () =>
       ['/tmp', INSIDE.cache].map(target => ({
         type: 'tmpfs',
         target,
-        options: ['rw', 'nosuid', 'nodev', 'noexec', 'relatime', 'size=65536k'],
+        options: ['rw', 'nosuid', 'nodev', 'noexec', 'relatime', 'size=65536k', 'nr_inodes=16384'],
       })),
-    ulimit: async name => (name === 'Max core file size' ? '0 0' : '8192 8192'),
+    ulimit: async name =>
+      ({ 'Max core file size': '0 0', 'Max file size': '4294967296 4294967296' })[name] ?? '8192 8192',
     listening: async () => [
       { address: '0.0.0.0', port: 18789 },
       { address: '127.0.0.11', port: 40123 },
@@ -233,6 +275,7 @@ export function healthy(): World {
     searchProc: async () => ({ environ: 0, cmdline: 0, searched: 2 }),
     denied: async () => ({ '/root': 'EACCES', '/root/.ssh': 'EACCES', '/home/node/.aws': 'ENOENT' }),
     attempted: async () => attempts(),
+    proxied: async () => ({ 'nobody-named-this.invalid:443': 403, 'http://169.254.169.254/': 403 }),
     stranger: async () => ({ uid: 65534, seen: { [INSIDE.secrets]: 'EACCES', [tokenFile]: 'EACCES' } }),
     judges: async () => judges(),
     port: async () => answers.port,
@@ -248,6 +291,11 @@ export function healthy(): World {
   }
 }
 
+const ourPorts = theCompanions.flatMap(one => one.ports)
+async function notOurs(): Promise<never> {
+  throw new NotApplicable('this deployment was not made by this tool')
+}
+
 /** The same gateway, made by hand: it has files and a container, and none of this tool's own records. */
 export function foreign(change: Partial<World> = {}): World {
   return {
@@ -256,7 +304,16 @@ export function foreign(change: Partial<World> = {}): World {
     stored: async () => undefined,
     journal: () => [],
     chain: () => ({ intact: true, events: 0 }),
-    plannedHash: async () => {
+    companions: async () => [],
+    service: async () => ({ ...service(), ports: ourPorts }),
+    published: async () => ({ ...container(), NetworkSettings: companion('ingress').NetworkSettings }),
+    networks: async () => [
+      { ...inside(), Options: { 'com.docker.network.bridge.enable_icc': 'false' }, Internal: false },
+    ],
+    ingress: notOurs,
+    egress: notOurs,
+    proxied: notOurs,
+    plannedHashes: async () => {
       throw new NotApplicable('this container was not made from a file of this tool')
     },
     ...change,

@@ -1,0 +1,46 @@
+import { confinementOf } from '../../src/docker/confinement.ts'
+import { passIf, skip, unknown, type VerifyCheck } from './check.ts'
+import type { World } from './world.ts'
+
+/** A world in which every process tells what AppArmor has on it: "NAME (enforce)"; undefined where it tells nothing. */
+export type Labelled = World & { labels(): Promise<(string | undefined)[]> }
+
+/**
+ * The kernel's word, of every process. The engine's would not do: one without AppArmor takes the option and applies
+ * nothing, and a profile that merely complains looks the same in `docker inspect`.
+ */
+export const apparmorEnforced: VerifyCheck = {
+  id: 'apparmor.enforced',
+  title: 'AppArmor has this deployment’s profile on every process',
+  line: 3,
+  threat: 'privilege escalation',
+  severity: 'high',
+  kind: 'live',
+  remedy:
+    'Run create-openclaw-secure . --apparmor again, as root; on a machine without AppArmor, leave it out.',
+  refs: { seed: 'Container Security Options', cis: '5.2' },
+  async run(world: Labelled) {
+    const asked = ((await world.container()).HostConfig.SecurityOpt ?? [])
+      .find(option => /^apparmor[=:]/.test(option))
+      ?.replace(/^apparmor[=:]/, '')
+    const engine = confinementOf(await world.engine())
+    if (asked === undefined && engine !== 'apparmor')
+      return skip(
+        `this engine has no AppArmor (docker info)${engine === 'selinux' ? '; SELinux confines the container' : ''}`,
+      )
+    if (engine !== 'apparmor')
+      return passIf(false, `${asked} is asked for, and this engine has no AppArmor (docker info)`)
+    const labels = await world.labels()
+    if (labels.length === 0 || labels.includes(undefined))
+      return unknown('/proc/PID/attr/apparmor/current of the container’s processes cannot be read')
+    const seen = [...new Set(labels)]
+    return passIf(
+      seen.every(label => label === `${asked ?? 'docker-default'} (enforce)`),
+      `/proc/PID/attr/apparmor/current of ${labels.length} processes: ${seen.join(', ')}; asked for: ${asked ?? 'the engine’s own'}`,
+    )
+  },
+  sabotage: {
+    weaken: twin =>
+      twin.service({ cap_drop: undefined, security_opt: ['seccomp:unconfined', 'apparmor:unconfined'] }),
+  },
+}
