@@ -1,0 +1,192 @@
+import { render } from '../deployment/render.ts'
+import { Exit, ToolError } from '../errors.ts'
+
+/**
+ * The sandbox of the `coding` posture: a container of its own, in which OpenClaw's ssh backend runs every command and file
+ * operation of the agent. It has a network with the gateway alone, no secret but its own host key, and no way to the engine.
+ * Everything here is a pure function of what it is given.
+ */
+
+/** The paths and names on both sides. `folder`, `work` and `user` are the sandbox's, the rest the gateway's. */
+export const SANDBOX = {
+  service: 'sandbox',
+  network: 'sandbox',
+  user: 'sandbox',
+  port: 2222,
+  folder: '/etc/sandbox',
+  work: '/workspace',
+  /** In the gateway's configuration folder, which is mounted: a new one is read by the next call. */
+  knownHosts: '/etc/openclaw/sandbox_known_hosts',
+  /** Calls ssh and keeps the connection (`templates/gateway-ssh.Dockerfile.hbs`). */
+  command: '/usr/local/bin/openclaw-sandbox-ssh',
+} as const
+
+/** The key by which the gateway comes in: one of its secrets, in its secrets folder. */
+export const SANDBOX_CLIENT_KEY = 'sandbox_client_key'
+/** The key by which the sandbox is recognised: not for the gateway, and in the sandbox's own folder. */
+export const SANDBOX_HOST_KEY = 'sandbox_host_key'
+
+/** What OpenClaw's ssh backend calls by name, and what serves it. Without these nothing works at all. */
+const PLUMBING = 'basename cat chmod dirname find mkdir python3 readlink rm sh sshd stat tar'.split(' ')
+
+/** The programs an agent can start where the person has not chosen: to look, to edit, to test and to keep versions. */
+export const USUAL_PROGRAMS: readonly string[] =
+  `awk base64 bash basename cat chmod cmp comm cp cut date diff dirname du echo env expr false find fold git grep
+   gunzip gzip head id join jq ln ls make md5sum mkdir mktemp mv nl nproc od paste patch printf pwd python3 readlink realpath
+   rg rm rmdir sed seq sha256sum sleep sort split stat tail tar tee test timeout touch tr true tsort uname uniq wc which xargs
+   xz`.split(/\s+/)
+
+/** A program's or a Debian package's name: nothing that a shell or a Dockerfile would read as more. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/
+
+/**
+ * The part of openclaw.json that is the sandbox's. OpenClaw's own `exec` allowlist is not asked for commands in a sandbox
+ * (2026.9.6, measured; its page "Exec approvals" names the hosts where it is), so that what may be started is decided by the
+ * sandbox's image: {@link sandboxDockerfile}. `exec.mode: "allowlist"` beside an empty list, and `host: "sandbox"`, are
+ * what keeps the same command from running in the gateway if the sandbox were ever switched off.
+ */
+export function sandboxPolicy() {
+  return {
+    sandbox: {
+      mode: 'all',
+      backend: 'ssh',
+      scope: 'session',
+      // "rw" would copy the agent's notes into the sandbox, and its skills anew before every call.
+      workspaceAccess: 'none',
+      ssh: {
+        target: `${SANDBOX.user}@${SANDBOX.service}:${SANDBOX.port}`,
+        command: SANDBOX.command,
+        workspaceRoot: SANDBOX.work,
+        strictHostKeyChecking: true,
+        updateHostKeys: false,
+        identityData: { source: 'file', provider: SANDBOX_CLIENT_KEY, id: 'value' },
+        knownHostsFile: SANDBOX.knownHosts,
+      },
+      // Else OpenClaw deletes what a session has made, after a day at rest or a week: here there is no other copy.
+      prune: { idleHours: 0, maxAgeDays: 0 },
+    },
+    tools: {
+      profile: 'coding',
+      deny: ['group:automation', 'group:nodes', 'group:ui', 'sessions_spawn', 'sessions_send'],
+      exec: {
+        host: 'sandbox',
+        mode: 'allowlist',
+        strictInlineEval: true,
+        timeoutSeconds: 300,
+        applyPatch: { enabled: true, workspaceOnly: true },
+      },
+    },
+  }
+}
+
+/**
+ * The sandbox's Dockerfile: Debian's packages, and then every program but `programs` taken away from its user.
+ * Errors: `sandbox_program`, for a name that is none.
+ */
+export function sandboxDockerfile(
+  base: string,
+  programs: readonly string[],
+  packages: readonly string[] = [],
+): string {
+  const odd = [...programs, ...packages].find(name => !NAME.test(name))
+  if (odd !== undefined)
+    throw new ToolError(
+      'sandbox_program',
+      `${JSON.stringify(odd)} is not the name of a program or package`,
+      'Name programs as they are called, such as "git", without a path or arguments.',
+      Exit.usage,
+    )
+  return render(
+    'sandbox/Dockerfile.hbs',
+    { base, programs: programsOf(programs), packages: [...new Set(packages)].sort() },
+    'text',
+  )
+}
+
+/** All that can be started: the list, and what OpenClaw cannot do without. Sorted, so that their order changes no image. */
+export function programsOf(programs: readonly string[]): string[] {
+  return [...new Set([...PLUMBING, ...programs])].sort()
+}
+
+/** The Dockerfile that puts an ssh client on a pinned gateway image. `user` is that image's own, to be restored. */
+export function gatewayDockerfile(gateway: string, user: string): string {
+  const { command, knownHosts } = SANDBOX
+  return render('gateway-ssh.Dockerfile.hbs', { gateway, user, command, knownHosts }, 'text')
+}
+
+/** What lies in the folder that is mounted at {@link SANDBOX.folder}, by file name. No secret is in it. */
+export interface SandboxFiles {
+  sshd_config: string
+  authorized_keys: string
+  passwd: string
+  group: string
+}
+
+/** The sandbox's settings for the user it runs as. `hostKey` is the file of its key in the same folder. */
+export function sandboxFiles(
+  user: { uid: number; gid: number },
+  hostKey: string,
+  clientKeys: readonly string[],
+): SandboxFiles {
+  const { folder, port, work, user: name } = SANDBOX
+  return {
+    sshd_config: render(
+      'sandbox/sshd_config.hbs',
+      { folder, port, user: name, hostKey: `${folder}/${hostKey}` },
+      'text',
+    ),
+    authorized_keys: clientKeys.map(key => `restrict ${key} gateway\n`).join(''),
+    // Whoever has no entry is not let in.
+    passwd: `${name}:x:${user.uid}:${user.gid}::${work}:/bin/sh\n`,
+    group: `${name}:x:${user.gid}:\n`,
+  }
+}
+
+/** The file by which the gateway recognises the sandbox: a line for each host key it may show. */
+export function sandboxKnownHosts(hostKeys: readonly string[]): string {
+  return hostKeys.map(key => `[${SANDBOX.service}]:${SANDBOX.port} ${key}\n`).join('')
+}
+
+/**
+ * The Compose service without what every service has (`init`, `read_only`, `cap_drop`, `security_opt`, logging, …).
+ * The limits are the seed's. Memory and swap are set apart: a build that needs more for a moment is not killed.
+ */
+export function sandboxService(image: string, user: { uid: number; gid: number }) {
+  const bind = (source: string, target: string, readOnly: boolean) => ({
+    type: 'bind',
+    source,
+    target,
+    read_only: readOnly,
+    bind: { create_host_path: false },
+  })
+  return {
+    image,
+    hostname: SANDBOX.service,
+    command: ['/usr/sbin/sshd', '-D', '-e', '-f', `${SANDBOX.folder}/sshd_config`],
+    working_dir: SANDBOX.work,
+    stop_grace_period: '5s',
+    pids_limit: 256,
+    mem_limit: '1024m',
+    memswap_limit: '2048m',
+    cpus: 1,
+    shm_size: '64m',
+    volumes: [bind('./sandbox', SANDBOX.folder, true), bind('./sandbox-work', SANDBOX.work, false)],
+    tmpfs: [
+      '/tmp:rw,noexec,nosuid,nodev,size=256m,mode=1777',
+      '/var/tmp:rw,noexec,nosuid,nodev,size=64m,mode=1777',
+      `/run:rw,noexec,nosuid,nodev,size=16m,uid=${user.uid},gid=${user.gid},mode=0755`,
+    ],
+    networks: [SANDBOX.network],
+    dns: ['127.0.0.1'],
+    healthcheck: {
+      test: ['CMD', 'python3', '-c', GREETING],
+      interval: '30s',
+      timeout: '10s',
+      retries: 3,
+      start_period: '30s',
+    },
+  }
+}
+
+/** Whether an ssh server greets. It is not asked to let anybody in. */
+const GREETING = `import socket; s = socket.create_connection(("127.0.0.1", ${SANDBOX.port}), 5); assert s.recv(4) == b"SSH-"`
