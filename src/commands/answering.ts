@@ -158,7 +158,7 @@ export async function takeEverything(interview: Interview): Promise<Answered> {
       ? await openFor(interview, { store: 'docker', seal: 'none', ...answers } as Answers, openers)
       : undefined
   return closingOnFailure(store, async () => {
-    const names = { providers, extraSecrets }
+    const names = { providers, extraSecrets, posture: answers.posture ?? ('chat' as const) }
     const peeks = store !== undefined && canPeek(answers as Answers, openers)
     if (local && peeks && moving === undefined)
       problems.push(...(await storeProblems(store, names, brought, wrong)))

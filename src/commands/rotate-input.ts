@@ -2,7 +2,8 @@ import { resolve, sep } from 'node:path'
 import { STORE_CREDENTIAL } from '../../steps/rotate/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { Cancelled, type Problem, UsageError } from '../errors.ts'
-import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD } from '../gateway/policy.ts'
+import { isGenerated, isSandboxKey } from '../gateway/generated.ts'
+import { allSecretNamesOf, GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { providerCallProblems } from '../gateway/provider-call.ts'
 import { Secret } from '../secret.ts'
 import { ownsSecretId } from '../stores/credential.ts'
@@ -92,7 +93,7 @@ function allowedInstead(name: string, known: readonly string[]): string {
 }
 
 /** Whether a secret is made up here, and somebody else has to be told. */
-export const isMadeHere = (name: string) => [GATEWAY_TOKEN, PROXY_PASSWORD].includes(name)
+export const isMadeHere = (name: string) => isGenerated(name) && !isSandboxKey(name)
 
 /** Values that are missing, and values that nobody asked for. */
 function valueProblems(

@@ -104,7 +104,7 @@ export function namedByPerson({ providers, extraSecrets }: Pick<Answers, 'provid
 /** What does not fit together: what was brought, and what the store has. */
 export async function storeProblems(
   store: SecretStore,
-  names: Pick<Answers, 'providers' | 'extraSecrets'>,
+  names: Pick<Answers, 'providers' | 'extraSecrets' | 'posture'>,
   brought: BroughtSecrets,
   wrong: ReadonlySet<string>,
 ): Promise<Problem[]> {

@@ -14,7 +14,7 @@ import { assumeOwnership } from '../deployment/owner.ts'
 import { makePlan } from '../deployment/plan.ts'
 import { publishesToNeighbours } from '../docker/firewall.ts'
 import { Cancelled, Exit, type ExitCode, type Problem, visible } from '../errors.ts'
-import { borderRecipe, imageLabel } from '../gateway/image.ts'
+import { borderRecipe, imageLabel, sandboxRecipe } from '../gateway/image.ts'
 import { allSecretNamesOf, secretNamesOf } from '../gateway/policy.ts'
 import { runProcedure } from '../procedure/run.ts'
 import type { Finding, Suppression } from '../procedure/step.ts'
@@ -242,12 +242,14 @@ async function preview(
 ): Promise<string> {
   const label = imageLabel(answers)
   const border = borderRecipe(answers).label
+  const sandbox = sandboxRecipe(answers).label
   const plan = makePlan({
     answers,
     written,
     layout: session.layout,
     image: { pinned: label, label },
     border: { pinned: border, label: border },
+    sandbox: answers.posture === 'coding' ? { pinned: sandbox, label: sandbox } : undefined,
     ownership: assumeOwnership(program.person),
     secrets: secretNamesOf(answers).map(name => ({ name, rotationId: 'new' })),
   })

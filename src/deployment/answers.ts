@@ -4,6 +4,10 @@ export interface Answers {
   posture: Posture
   providers: Provider[]
   model: string
+  /** The programs that a coding agent may start in its sandbox. */
+  agentPrograms: string[]
+  /** Debian packages that the sandbox has besides the usual ones. */
+  agentPackages: string[]
   image: 'official' | 'reference' | 'build'
   version: string
   imageReference: string

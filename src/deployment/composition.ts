@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
 import { profileOption, profileText } from '../docker/confinement.ts'
 import { type DeliveredSecret, gatewayPolicy, secretNamesOf } from '../gateway/policy.ts'
+import { SANDBOX, sandboxFiles, sandboxService } from '../gateway/sandbox.ts'
 import type { Answers } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
@@ -12,6 +13,8 @@ export interface ImageNames {
   gateway: string
   /** Squid and HAProxy. */
   border: string
+  /** Where a coding agent's commands run; undefined for every other posture. */
+  sandbox?: string | undefined
 }
 
 /** What the containers are made with besides the answers: a change of it makes them anew. */
@@ -67,8 +70,13 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
           `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,${ids},mode=0700`,
           '/dev/shm:rw,noexec,nosuid,nodev,size=64m,nr_inodes=1k,mode=1777',
         ],
-        networks: closed ? [NETWORKS.inside] : [NETWORKS.inside, NETWORKS.outside],
-        ...(closed ? { dns: [NOWHERE] } : {}),
+        networks: [
+          NETWORKS.inside,
+          ...(closed ? [] : [NETWORKS.outside]),
+          ...(images.sandbox === undefined ? [] : [NETWORKS.sandbox]),
+        ],
+        // A container of ours that is away is missed after a second, and not after ten.
+        ...(closed ? { dns: [NOWHERE], dns_opt: ['timeout:1', 'attempts:1'] } : {}),
         healthcheck: {
           test: ['CMD', 'node', '-e', HEALTH_SCRIPT],
           interval: '30s',
@@ -122,6 +130,19 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
             },
           }
         : {}),
+      ...(images.sandbox === undefined
+        ? {}
+        : {
+            [SANDBOX.service]: {
+              ...common,
+              ...sandboxService(images.sandbox, user),
+              // Its host key is another one after a rotation, for which sshd is not started anew.
+              labels: {
+                'create-openclaw-secure.sandbox': hash(JSON.stringify(sandboxFiles(user, 'host_key', []))),
+                ...seccomp,
+              },
+            },
+          }),
     },
     networks: {
       [NETWORKS.inside]: sealed(proxied ? { subnet: addresses.inside.subnet } : undefined),
@@ -137,6 +158,7 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
         driver: 'bridge',
         driver_opts: { 'com.docker.network.bridge.enable_icc': 'false' },
       },
+      ...(images.sandbox === undefined ? {} : { [NETWORKS.sandbox]: sealed(undefined) }),
     },
   })
 }

@@ -4,7 +4,6 @@ import { Exit, ToolError } from '../errors.ts'
 import type { Answers, Provider } from './answers.ts'
 import { INSIDE } from './layout.ts'
 import { NETWORKS } from './network.ts'
-import { render, verbatim } from './render.ts'
 
 /**
  * The border of a deployment: whom Squid lets out (`egress`), and what HAProxy hands in (`ingress`). Pure: nothing is
@@ -195,19 +194,6 @@ export function closesAt(text: string, now: Date): Date | undefined {
   const [opened, until, seconds] = [Number(match?.[1]), Number(match?.[2]), Math.floor(now.getTime() / 1000)]
   const open = until - opened <= LONGEST_OPENING && opened <= seconds && seconds < until
   return open ? new Date(until * 1000) : undefined
-}
-
-/** The files of `border/`, which both containers read: what Squid is told, what HAProxy is told. */
-export function borderFiles(answers: EgressAnswers): Record<'haproxy.cfg', string> & Record<string, string> {
-  return {
-    'haproxy.cfg': render('border/haproxy.cfg.hbs', haproxyCfg(answers), 'text'),
-    ...(answers.egress === 'closed'
-      ? {
-          'squid.conf': render('border/squid.conf.hbs', squidConf(answers), 'text'),
-          'is-open': verbatim('border/is-open'),
-        }
-      : {}),
-  }
 }
 
 function hostOf(url: string): string {

@@ -11,6 +11,9 @@ export interface Layout {
   state: string
   /** What the two at the border are told: whom to let out, and where to hand on. */
   border: string
+  /** What the sandbox is told, and what its agents make in it. */
+  sandbox: string
+  sandboxWork: string
   /** Our own: journal, lock, what was rendered last, and the pointers of the secret store. */
   own: string
   journal: string
@@ -43,6 +46,8 @@ export function layoutOf(directory: string): Layout {
     secrets: resolve(root, 'secrets'),
     state: resolve(root, 'state'),
     border: resolve(root, 'border'),
+    sandbox: resolve(root, 'sandbox'),
+    sandboxWork: resolve(root, 'sandbox-work'),
     own,
     journal: resolve(own, 'journal.jsonl'),
     lock: resolve(own, 'lock'),

@@ -47,9 +47,3 @@ export function freePort(): Promise<number> {
     })
   })
 }
-
-/** TEMPORARY for egress.ts. */
-export function bridgeNetwork(name: string) {
-  const { bridge, front } = addressesOf(name)
-  return { bridge, ...front }
-}

@@ -42,6 +42,8 @@ export interface PlanInput {
   image: GatewayImage
   /** The image of the two at the border. */
   border: GatewayImage
+  /** The image in which a coding agent's commands run. */
+  sandbox?: GatewayImage | undefined
   ownership: Ownership
   secrets: readonly DeliveredSecret[]
 }
@@ -51,14 +53,15 @@ export interface PlanInput {
  * computed here. Errors: `render_mismatch`.
  */
 export function makePlan(input: PlanInput): Plan {
-  const { answers, layout, image, border, ownership, secrets } = input
+  const { answers, layout, image, border, sandbox, ownership, secrets } = input
   const { user } = ownership
   const profiles = profilesOf(answers)
-  const images = { gateway: image.pinned, border: border.pinned }
+  const images = { gateway: image.pinned, border: border.pinned, sandbox: sandbox?.pinned }
   const compose = composition(answers, images, user, profiles)
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
   const closed = answers.egress === 'closed'
+  const coding = answers.posture === 'coding'
   const person = (path: string, content: string): PlannedFile => ({
     path,
     mode: 0o644,
@@ -71,7 +74,7 @@ export function makePlan(input: PlanInput): Plan {
   })
 
   return {
-    directories: directoriesOf(layout, proxied),
+    directories: directoriesOf(layout, answers),
     files: [
       person('deployment.yaml', input.written),
       ...(answers.apparmor ? [person('apparmor-profile', profileText(answers.name))] : []),
@@ -81,7 +84,7 @@ export function makePlan(input: PlanInput): Plan {
         'docker-compose.yml',
         render(
           'docker-compose.yml.hbs',
-          { ...compose, ...compose.services, gateway: compose.services[SERVICE], closed },
+          { ...compose, ...compose.services, gateway: compose.services[SERVICE], closed, coding },
           'yaml',
           compose,
         ),
@@ -175,7 +178,10 @@ export function profilesOf(answers: Answers): Profiles {
 }
 
 /** The folders. What is mounted belongs to the gateway's user; everybody else on this machine is kept out of all of it. */
-export function directoriesOf(layout: Layout, proxied: boolean): PlannedDirectory[] {
+export function directoriesOf(
+  layout: Layout,
+  { access, posture }: Pick<Answers, 'access' | 'posture'>,
+): PlannedDirectory[] {
   const at = (path: string) => relative(layout.root, path)
   return [
     { path: '', mode: 0o700, owner: 'person' },
@@ -184,9 +190,14 @@ export function directoriesOf(layout: Layout, proxied: boolean): PlannedDirector
     { path: at(layout.store), mode: 0o700, owner: 'person' },
     { path: at(layout.cases), mode: 0o700, owner: 'person' },
     { path: at(layout.runbooks), mode: 0o755, owner: 'person' },
-    ...(proxied ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
+    ...(access === 'proxy' ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
     { path: at(layout.border), mode: 0o700, owner: 'gateway' },
     { path: at(layout.config), mode: 0o700, owner: 'gateway' },
+    ...(posture === 'coding'
+      ? [layout.sandbox, layout.sandboxWork].map(
+          path => ({ path: at(path), mode: 0o700, owner: 'gateway' }) as const,
+        )
+      : []),
     { path: at(layout.secrets), mode: 0o700, owner: 'gateway' },
     { path: at(layout.state), mode: 0o700, owner: 'gateway' },
   ]

@@ -5,6 +5,7 @@ import type { Answers } from '../deployment/answers.ts'
 import { render } from '../deployment/render.ts'
 import type { Docker, ImageFacts } from '../docker/engine.ts'
 import { ToolError } from '../errors.ts'
+import { gatewayDockerfile, sandboxDockerfile } from './sandbox.ts'
 
 /** Where OpenClaw publishes its image (its Docker install page). */
 const OFFICIAL = 'ghcr.io/openclaw/openclaw'
@@ -43,6 +44,25 @@ export interface Recipe {
 export function borderRecipe(answers: Pick<Answers, 'companionBase'>): Recipe {
   const dockerfile = render('border/Dockerfile.hbs', { base: answers.companionBase }, 'text')
   return { label: `create-openclaw-secure/border:${digest(dockerfile)}`, dockerfile }
+}
+
+/** The gateway's image with an ssh client on top, by which it reaches its sandbox. */
+export function gatewaySshRecipe(image: GatewayImage, user: string): Recipe {
+  // A builder takes names and digests, no ids of local images.
+  const from = image.pinned.includes('@') ? image.pinned : image.label
+  const dockerfile = gatewayDockerfile(from, user === '' ? '0' : user)
+  return {
+    label: `create-openclaw-secure/openclaw-ssh:${digest(`${image.pinned}\n${dockerfile}`)}`,
+    dockerfile,
+  }
+}
+
+/** The image in which a coding agent's commands run. */
+export function sandboxRecipe(
+  answers: Pick<Answers, 'companionBase' | 'agentPrograms' | 'agentPackages'>,
+): Recipe {
+  const dockerfile = sandboxDockerfile(answers.companionBase, answers.agentPrograms, answers.agentPackages)
+  return { label: `create-openclaw-secure/sandbox:${digest(dockerfile)}`, dockerfile }
 }
 
 /** The tag follows from what is built, so that an unchanged Dockerfile is not built again. */
@@ -128,6 +148,8 @@ async function build(
       ? 'A download did not finish within 15 minutes. Check the network, the proxy settings in ~/.npmrc, and NODE_EXTRA_CA_CERTS.'
       : /not found|pull access denied|failed to resolve/i.test(stderr)
         ? 'Check --base-image, --companion-base and --openclaw-version.'
-        : 'Read the lines above, correct the cause and run the same command again.'
+        : /this image has no program/.test(stderr)
+          ? 'Name a package that has it with --agent-package, or take it out of agent.programs in deployment.yaml.'
+          : 'Read the lines above, correct the cause and run the same command again.'
   throw new ToolError('image_build_failed', `the image could not be built:\n${tail}`, hint)
 }

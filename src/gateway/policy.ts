@@ -2,7 +2,7 @@ import { type Answers, keySecretOf, type Posture, type Provider } from '../deplo
 import { INSIDE } from '../deployment/layout.ts'
 import { addressesOf } from '../deployment/network.ts'
 import { EGRESS } from '../docker/compose.ts'
-import { Exit, ToolError } from '../errors.ts'
+import { SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY, sandboxPolicy } from './sandbox.ts'
 
 /** A secret as the gateway finds it: its name and the versioned file that holds its present value. */
 export interface DeliveredSecret {
@@ -21,16 +21,31 @@ export const GATEWAY_TOKEN = 'gateway_token'
 export const PROXY_PASSWORD = 'proxy_password'
 
 /** The secrets that the gateway reads, by name. */
-export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets'>): string[] {
-  return [GATEWAY_TOKEN, ...answers.providers.map(keySecretOf), ...answers.extraSecrets]
+export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets' | 'posture'>): string[] {
+  return [
+    GATEWAY_TOKEN,
+    ...answers.providers.map(keySecretOf),
+    ...answers.extraSecrets,
+    ...(answers.posture === 'coding' ? [SANDBOX_CLIENT_KEY] : []),
+  ]
 }
 
 /** All secrets a deployment has, by name: the gateway's, and what stands before it. */
-export function allSecretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets' | 'access'>): string[] {
-  return [...secretNamesOf(answers), ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : [])]
+export function allSecretNamesOf(
+  answers: Pick<Answers, 'providers' | 'extraSecrets' | 'access' | 'posture'>,
+): string[] {
+  return [
+    ...secretNamesOf(answers),
+    ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : []),
+    ...(answers.posture === 'coding' ? [SANDBOX_HOST_KEY] : []),
+  ]
 }
 
+/** Nothing can be executed, in whatever way. */
+const NO_EXEC = { mode: 'deny', strictInlineEval: true, applyPatch: { enabled: false, workspaceOnly: true } }
+
 interface Tools {
+  exec: object
   profile: string
   alsoAllow?: string[]
   deny: string[]
@@ -42,6 +57,7 @@ interface Tools {
  */
 const TOOLS: Record<Exclude<Posture, 'coding'>, Tools> = {
   chat: {
+    exec: NO_EXEC,
     profile: 'messaging',
     deny: [
       'group:automation',
@@ -54,6 +70,7 @@ const TOOLS: Record<Exclude<Posture, 'coding'>, Tools> = {
     ],
   },
   workspace: {
+    exec: NO_EXEC,
     profile: 'messaging',
     alsoAllow: ['read', 'write', 'edit'],
     deny: [
@@ -71,17 +88,11 @@ const TOOLS: Record<Exclude<Posture, 'coding'>, Tools> = {
 /**
  * The gateway's configuration as OpenClaw 2026.9.6 enforces it. Every key exists there: unknown ones keep the gateway
  * from starting. Why each is set as it is stands beside it in `templates/openclaw.json.hbs`.
- * Errors: `no_sandbox` for the posture that needs one, which the questions refuse before it gets here.
  */
 export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecret[]) {
-  if (answers.posture === 'coding')
-    throw new ToolError(
-      'no_sandbox',
-      'coding needs the agent sandbox, which this version does not have yet',
-      'Choose --agent chat or workspace.',
-      Exit.usage,
-    )
-  const tools = TOOLS[answers.posture]
+  const sandboxed = answers.posture === 'coding' ? sandboxPolicy() : undefined
+  const { exec, ...tools }: Tools =
+    answers.posture === 'coding' ? sandboxPolicy().tools : TOOLS[answers.posture]
   const ref = (name: string) => ({ source: 'file', provider: name, id: 'value' })
   const origins = [`http://127.0.0.1:${answers.port}`, `http://localhost:${answers.port}`]
   return {
@@ -138,14 +149,14 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
     agents: {
       defaults: {
         workspace: INSIDE.workspace,
-        sandbox: { mode: 'off' },
+        sandbox: sandboxed?.sandbox ?? { mode: 'off' },
         ...(answers.model === '' ? {} : { model: { primary: answers.model } }),
       },
     },
     tools: {
       ...tools,
       fs: { workspaceOnly: true },
-      exec: { mode: 'deny', strictInlineEval: true, applyPatch: { enabled: false, workspaceOnly: true } },
+      exec,
       elevated: { enabled: false },
       agentToAgent: { enabled: false },
       sessions: { visibility: 'agent' },

@@ -39,6 +39,8 @@ export const USUAL_PROGRAMS: readonly string[] =
 /** A program's or a Debian package's name: nothing that a shell or a Dockerfile would read as more. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/
 
+export const isProgramName = (text: string): boolean => NAME.test(text)
+
 /**
  * The part of openclaw.json that is the sandbox's. OpenClaw's own `exec` allowlist is not asked for commands in a sandbox
  * (2026.9.6, measured; its page "Exec approvals" names the hosts where it is), so that what may be started is decided by the

@@ -8,6 +8,7 @@ import { packageFile } from '../deployment/package.ts'
 import type { ProcessRunner } from '../docker/process.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { PROXY_PASSWORD } from '../gateway/policy.ts'
+import { SANDBOX_HOST_KEY } from '../gateway/sandbox.ts'
 import { parseJson } from '../json.ts'
 import type { Redactor, Secret } from '../secret.ts'
 import { findCredential, keepCredential } from './credential.ts'
@@ -31,7 +32,7 @@ export interface StoreSources {
 }
 
 /** Secrets that are not for the gateway do not lie in the folder that is mounted into it. */
-const isForGateway = (name: string) => name !== PROXY_PASSWORD
+const isForGateway = (name: string) => ![PROXY_PASSWORD, SANDBOX_HOST_KEY].includes(name)
 
 /**
  * The store that the answers name. Nothing is contacted before the first call, and the libraries of the other stores are

@@ -1,7 +1,7 @@
-import { isIP } from 'node:net'
+import { isIPv4 } from 'node:net'
 import type { Answers } from '../deployment/answers.ts'
-import { providerProblem } from '../deployment/egress.ts'
-import { choice, isHostName, list, text } from './kinds.ts'
+import { isEgressHost, PRESETS, providerProblem } from '../deployment/egress.ts'
+import { choice, list, text } from './kinds.ts'
 import { always, define, never } from './question.ts'
 
 /** What the gateway may reach: asked after the providers, whose hosts it reaches in any case. */
@@ -33,8 +33,10 @@ export const EGRESS_QUESTIONS = [
       'Which hosts besides the providers? (names, commas between; *.example.org for all below; empty for none)',
     help: 'host the gateway may reach over HTTPS, repeatable; its providers are allowed anyway',
     kind: list(
-      text('a host name such as api.example.org, or *.example.org', '<host>', value =>
-        isAllowableHost(value),
+      text(
+        `a host name such as api.example.org, *.example.org, or one of ${Object.keys(PRESETS).join(', ')}`,
+        '<host>',
+        value => isEgressHost(value),
       ),
       value => value,
     ),
@@ -51,9 +53,9 @@ export const EGRESS_QUESTIONS = [
     prompt: 'Which name server does the proxy ask? (an IP address; empty for the one Docker uses)',
     help: 'name server the proxy asks; Docker’s when not given',
     kind: text(
-      'an IP address such as 9.9.9.9, or empty',
+      'an IP address (IPv4) such as 9.9.9.9, or empty',
       '<address>',
-      value => value === '' || isIP(value) !== 0,
+      value => value === '' || isIPv4(value),
     ),
     fallback: never,
     when: answers => answers.egress !== 'open',
@@ -61,15 +63,3 @@ export const EGRESS_QUESTIONS = [
     advanced: always,
   }),
 ] as const
-
-/** A name of at least two labels, lower case; addresses and whole top-level domains are none. */
-function isAllowableHost(value: string): boolean {
-  const name = value.startsWith('*.') ? value.slice(2) : value
-  return (
-    isHostName(name) &&
-    name === name.toLowerCase() &&
-    name.includes('.') &&
-    !/\.\d+$/.test(name) &&
-    isIP(name) === 0
-  )
-}

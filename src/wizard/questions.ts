@@ -1,4 +1,5 @@
 import type { Answers, Posture } from '../deployment/answers.ts'
+import { isProgramName, USUAL_PROGRAMS } from '../gateway/sandbox.ts'
 import { EGRESS_QUESTIONS } from './egress-questions.ts'
 import {
   choice,
@@ -43,13 +44,38 @@ export const QUESTIONS = [
     kind: choice<Posture>('<posture>', [
       { value: 'chat', label: 'Chat', hint: 'no shell, no file tools' },
       { value: 'workspace', label: 'Workspace', hint: 'reads and writes files in its workspace, no shell' },
-      { value: 'coding', label: 'Coding', hint: 'runs commands in a sandbox; not available yet' },
+      { value: 'coding', label: 'Coding', hint: 'runs commands, in a sandbox of its own' },
     ]),
     fallback: () => 'chat',
-    refuses: value =>
-      value === 'coding'
-        ? 'chat or workspace: coding needs the agent sandbox, which this version does not have yet'
-        : undefined,
+  }),
+  define({
+    id: 'agentPrograms',
+    flag: '--agent-program',
+    path: ['agent', 'programs'],
+    group: 'Agent',
+    prompt: 'Which programs may the agent start in its sandbox? (names, commas between)',
+    help: 'program the agent may start, repeatable; replaces the whole list',
+    kind: list(
+      text('a name such as git, without a path or arguments', '<program>', isProgramName),
+      name => name,
+    ),
+    fallback: answers => (answers.posture === 'coding' ? [...USUAL_PROGRAMS] : []),
+    when: answers => answers.posture === 'coding',
+    needs: '--agent coding',
+    advanced: always,
+  }),
+  define({
+    id: 'agentPackages',
+    flag: '--agent-package',
+    path: ['agent', 'packages'],
+    group: 'Agent',
+    prompt: 'Which Debian packages does the sandbox need besides? (commas between; empty for none)',
+    help: 'Debian package the sandbox has besides the usual ones, repeatable',
+    kind: list(text('the name of a Debian package such as golang', '<package>', isProgramName), name => name),
+    fallback: () => [],
+    when: answers => answers.posture === 'coding',
+    needs: '--agent coding',
+    advanced: always,
   }),
   define({
     id: 'providers',

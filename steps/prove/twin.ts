@@ -13,13 +13,14 @@ import type { Docker } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
+import { generateSecret } from '../../src/gateway/generated.ts'
 import { GATEWAY_TOKEN, secretNamesOf } from '../../src/gateway/policy.ts'
 import { askFromHost, reasonInLog } from '../../src/gateway/probe.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { generateToken, type Redactor, type Secret } from '../../src/secret.ts'
+import type { Redactor, Secret } from '../../src/secret.ts'
 import { secretFiles } from '../../src/stores/open.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
@@ -138,7 +139,7 @@ export class WeakCopy implements Twin {
       journal: this.journal,
       redactor,
       openers: {},
-      brought: new Map(secretNamesOf(this.answers).map(name => [name, redactor.learn(generateToken())])),
+      brought: new Map(secretNamesOf(this.answers).map(name => [name, redactor.learn(generateSecret(name))])),
       launch: false,
       startDeadline: START,
       now,

@@ -1,8 +1,8 @@
 import { basename, resolve } from 'node:path'
 import { writeAtomic } from '../../src/deployment/files.ts'
+import { generateSecret } from '../../src/gateway/generated.ts'
 import { PROXY_PASSWORD, secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { generateToken } from '../../src/secret.ts'
 import { isDelivered } from '../../src/stores/delivered.ts'
 import { rotationId, type StoredValue } from '../../src/stores/store.ts'
 import { must, type RotateContext } from './context.ts'
@@ -16,7 +16,7 @@ export const stageNew: Step<
   effect: 'writes',
   skip: ({ found }) => (found.stage === 'none' ? undefined : 'it is there'),
   async run({ name, store, redactor, brought, now, found }) {
-    const value = redactor.learn(brought ?? generateToken())
+    const value = redactor.learn(brought ?? generateSecret(name))
     const next = { rotationId: rotationId(now()), value }
     // Before the call: when only its answer is lost, the value is in the store all the same.
     found.stage = 'staged'

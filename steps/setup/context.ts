@@ -43,8 +43,12 @@ export interface SetupContext {
 /** Filled in by the steps, in their order. */
 export interface Found {
   image?: GatewayImage
+  /** The gateway's image without the ssh client that a coding agent needs. */
+  plain?: GatewayImage
   /** The image of the two at the border. */
   border?: GatewayImage
+  /** The image in which a coding agent's commands run. */
+  sandbox?: GatewayImage
   ownership?: Ownership
   secrets?: DeliveredSecret[]
   plan?: Plan

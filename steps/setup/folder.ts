@@ -43,7 +43,7 @@ export function ownerOf(
 }
 
 function planned({ answers, layout }: Needs): PlannedDirectory[] {
-  return directoriesOf(layout, answers.access === 'proxy')
+  return directoriesOf(layout, answers)
 }
 
 function early({ layout, written }: Needs): { path: string; content: string }[] {

@@ -1,23 +1,39 @@
-import { borderRecipe, imageLabel, localImage, obtainBuilt, obtainImage } from '../../src/gateway/image.ts'
+import {
+  borderRecipe,
+  type GatewayImage,
+  gatewaySshRecipe,
+  imageLabel,
+  localImage,
+  obtainBuilt,
+  obtainImage,
+  type Recipe,
+  sandboxRecipe,
+} from '../../src/gateway/image.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'docker' | 'launch' | 'found' | 'say'>
 
+/** Looks for every image the deployment needs, and downloads nothing. */
 export const lookForImage: Step<Needs> = {
   id: 'image.look',
   title: 'Look for the OpenClaw image',
   effect: 'reads',
   async run({ answers, docker, launch, found }) {
     const label = imageLabel(answers)
-    const border = borderRecipe(answers).label
+    const isCoding = answers.posture === 'coding'
     // Without an engine the name is all there is; the next run that launches pins it.
     const look = async (name: string) => (launch ? localImage(docker, name) : { pinned: name, label: name })
-    const [image, beside] = await Promise.all([look(label), look(border)])
-    if (beside !== undefined) found.border = beside
-    if (image === undefined) return { saw: `${label} is not on this machine yet` }
-    found.image = image
-    return { saw: launch ? `${label} = ${image.pinned}` : `${label}, not pinned: nothing is launched` }
+    const border = await look(borderRecipe(answers).label)
+    if (border !== undefined) found.border = border
+    const sandbox = isCoding ? await look(sandboxRecipe(answers).label) : undefined
+    if (sandbox !== undefined) found.sandbox = sandbox
+    const plain = await look(label)
+    if (plain === undefined) return { saw: `${label} is not on this machine yet` }
+    found.plain = plain
+    const image = isCoding ? await look((await sshRecipe(docker, plain, launch)).label) : plain
+    if (image !== undefined) found.image = image
+    return { saw: launch ? `${label} = ${plain.pinned}` : `${label}, not pinned: nothing is launched` }
   },
 }
 
@@ -26,11 +42,12 @@ export const obtainTheImage: Step<Needs> = {
   title: 'Get the OpenClaw image and pin it',
   effect: 'writes',
   interruptible: true,
-  skip: ({ found }) => (found.image === undefined ? undefined : 'the engine has it'),
+  skip: ({ found }) => (found.plain === undefined ? undefined : 'the engine has it'),
   async run({ answers, docker, found, say }, signal) {
-    found.image = await obtainImage(docker, answers, { signal, onLine: say })
-    const { label, pinned } = must(found, 'image')
-    return { saw: `${label} = ${pinned}`, facts: { image: pinned } }
+    const image = await obtainImage(docker, answers, { signal, onLine: say })
+    found.plain = image
+    if (answers.posture !== 'coding') found.image = image
+    return { saw: `${image.label} = ${image.pinned}`, facts: { image: image.pinned } }
   },
 }
 
@@ -43,7 +60,34 @@ export const obtainTheBorder: Step<Needs> = {
   skip: ({ found }) => (found.border === undefined ? undefined : 'the engine has it'),
   async run({ answers, docker, found, say }, signal) {
     found.border = await obtainBuilt(docker, borderRecipe(answers), { signal, onLine: say })
-    const { label, pinned } = must(found, 'border')
-    return { saw: `${label} = ${pinned}` }
+    return { saw: named(must(found, 'border')) }
   },
+}
+
+/** Both ends of the way from the gateway to its sandbox: the pinned image with an ssh client, and the sandbox's own. */
+export const obtainTheSandbox: Step<Needs> = {
+  id: 'sandbox.obtain',
+  title: 'Build the image of the agents’ sandbox, and give the gateway an ssh client',
+  effect: 'writes',
+  interruptible: true,
+  skip({ answers, found }) {
+    if (answers.posture !== 'coding') return 'no sandbox'
+    return found.image === undefined || found.sandbox === undefined ? undefined : 'the engine has them'
+  },
+  async run({ answers, docker, launch, found, say }, signal) {
+    const options = { signal, onLine: say }
+    found.image = await obtainBuilt(docker, await sshRecipe(docker, must(found, 'plain'), launch), options)
+    found.sandbox = await obtainBuilt(docker, sandboxRecipe(answers), options)
+    return { saw: [found.image, found.sandbox].map(named).join(', ') }
+  },
+}
+
+/** Whom the image runs as is to be restored after the client is installed. */
+async function sshRecipe(docker: Needs['docker'], plain: GatewayImage, launch: boolean): Promise<Recipe> {
+  const user = launch ? (await docker.image(plain.pinned))?.Config.User : undefined
+  return gatewaySshRecipe(plain, user ?? '')
+}
+
+function named({ label, pinned }: GatewayImage): string {
+  return `${label} = ${pinned}`
 }

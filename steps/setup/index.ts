@@ -6,10 +6,11 @@ import { deliverSecrets } from './deliver.ts'
 import { writeFiles, writePasswordFile } from './files.ts'
 import { closeToNeighbours } from './firewall.ts'
 import { createFolder } from './folder.ts'
-import { lookForImage, obtainTheBorder, obtainTheImage } from './image.ts'
+import { lookForImage, obtainTheBorder, obtainTheImage, obtainTheSandbox } from './image.ts'
 import { launchGateway, proveToken } from './launch.ts'
 import { findOwner } from './owner.ts'
 import { planFiles } from './plan.ts'
+import { refuseInGateway, writeSandboxKeys } from './sandbox.ts'
 import { readSecretNames, storeSecrets } from './secrets.ts'
 import { openTheStore } from './store.ts'
 
@@ -21,6 +22,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   lookForImage,
   obtainTheImage,
   obtainTheBorder,
+  obtainTheSandbox,
   findOwner,
   createFolder,
   openTheStore,
@@ -31,8 +33,10 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   deliverSecrets,
   writeFiles,
   writePasswordFile,
+  writeSandboxKeys,
   closeToNeighbours,
   loadProfile,
   launchGateway,
   proveToken,
+  refuseInGateway,
 ]

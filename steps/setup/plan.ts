@@ -20,6 +20,7 @@ export const planFiles: Step<Needs> = {
       layout,
       image: must(found, 'image'),
       border: must(found, 'border'),
+      sandbox: found.sandbox,
       ownership: must(found, 'ownership'),
       secrets: must(found, 'secrets'),
     })

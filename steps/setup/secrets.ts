@@ -2,17 +2,15 @@ import { readdirSync } from 'node:fs'
 import { isApart, placeOf } from '../../src/deployment/answers.ts'
 import { lookAt } from '../../src/deployment/files.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
-import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD, secretNamesOf } from '../../src/gateway/policy.ts'
+import { generateSecret, isGenerated } from '../../src/gateway/generated.ts'
+import { allSecretNamesOf, secretNamesOf } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
-import { generateToken, type Secret } from '../../src/secret.ts'
+import type { Secret } from '../../src/secret.ts'
 import { rotationId, type SecretStore } from '../../src/stores/store.ts'
 import { expectUnmoved } from '../move/context.ts'
 import { must, type SetupContext } from './context.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'layout' | 'store' | 'redactor' | 'brought' | 'now' | 'found'>
-
-/** What we may make up. All others somebody else has to know as well. */
-const GENERATED = [GATEWAY_TOKEN, PROXY_PASSWORD]
 
 /**
  * Every secret of the deployment is in the store before anything that needs it exists. What the store has is kept:
@@ -34,7 +32,7 @@ export const storeSecrets: Step<Needs> = {
     refuseLost(ctx, missing)
     for (const name of missing) {
       const value =
-        brought.get(name) ?? (GENERATED.includes(name) ? redactor.learn(generateToken()) : undefined)
+        brought.get(name) ?? (isGenerated(name) ? redactor.learn(generateSecret(name)) : undefined)
       if (value === undefined)
         throw new ToolError(
           'secret_missing',

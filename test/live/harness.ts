@@ -32,6 +32,9 @@ export const IMAGE = imageLabel({
   baseImage: BASE_IMAGE,
 })
 
+/** Set by `npm run crash`: what takes too long to be run with everything else is run as well. */
+export const isThorough = process.env.THOROUGH !== undefined
+
 export interface Ran {
   code: number
   stdout: string
@@ -122,10 +125,11 @@ export async function containerOf(folder: string, service = 'openclaw-gateway'):
 
 /** HTTP status of the auth path: 401 or 404. */
 export async function authStatus(port: number, token?: string): Promise<number> {
-  const response = await fetch(
-    `http://127.0.0.1:${port}/api/channels/x`,
-    token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } },
-  )
+  const response = await fetch(`http://127.0.0.1:${port}/api/channels/x`, {
+    ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
+    // The port takes connections before the gateway behind it answers.
+    signal: AbortSignal.timeout(10_000),
+  })
   return response.status
 }
 

@@ -39,7 +39,9 @@ const contactKind = some(
 
 const choices = fc.record({
   name: fc.stringMatching(/^[a-z][a-z0-9-]{0,38}[a-z0-9]$/),
-  posture: fc.constantFrom<Answers['posture']>('chat', 'workspace'),
+  posture: fc.constantFrom<Answers['posture']>('chat', 'workspace', 'coding'),
+  agentPrograms: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+_-]{0,9}$/), { maxLength: 4 }),
+  agentPackages: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+-]{0,9}$/), { maxLength: 2 }),
   known: fc.uniqueArray(fc.constantFrom('openai', 'anthropic')),
   custom: fc.option(custom, { nil: undefined }),
   modelName: fc.option(modelName, { nil: undefined }),
@@ -53,7 +55,7 @@ const choices = fc.record({
     fc.tuple(fc.constantFrom('', '*.'), publicHost).map(parts => parts.join('')),
     { maxLength: 3 },
   ),
-  egressResolver: fc.constantFrom('', '9.9.9.9', '2620:fe::fe'),
+  egressResolver: fc.constantFrom('', '9.9.9.9'),
   seccomp: fc.constantFrom<Answers['seccomp']>('fitted', 'docker-default'),
   access: fc.constantFrom<Answers['access']>('loopback', 'ssh', 'proxy'),
   port: fc.integer({ min: 1024, max: 65_535 }),
@@ -117,6 +119,8 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
     ...ANSWERS,
     name: chosen.name,
     posture: chosen.posture,
+    agentPrograms: chosen.posture === 'coding' ? chosen.agentPrograms : [],
+    agentPackages: chosen.posture === 'coding' ? chosen.agentPackages : [],
     providers,
     model,
     image: chosen.image,

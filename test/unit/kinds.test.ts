@@ -24,6 +24,7 @@ const PROXY: Answers = {
   proxyCertificate: '/etc/ssl/a.pem',
   proxyKey: '/etc/ssl/a.key',
 }
+const CODING: Answers = { ...ANSWERS, posture: 'coding', agentPrograms: ['git'] }
 const VAULT: Answers = {
   ...ANSWERS,
   store: 'vault',
@@ -35,6 +36,8 @@ const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   posture: { world: ANSWERS, text: 'workspace' },
   providers: { world: ANSWERS, text: 'openai,local=http://127.0.0.1:8080/v1' },
   model: { world: { ...ANSWERS, providers: [{ id: 'openai' }] }, text: 'openai/gpt-6.1:mini' },
+  agentPrograms: { world: CODING, text: 'git,make' },
+  agentPackages: { world: CODING, text: 'golang' },
   image: { world: ANSWERS, text: 'build' },
   version: { world: ANSWERS, text: '2026.9.6' },
   imageReference: {

@@ -39,6 +39,8 @@ export const ANSWERS: Answers = {
   posture: 'chat',
   providers: [],
   model: '',
+  agentPrograms: [],
+  agentPackages: [],
   image: 'official',
   version: OPENCLAW_VERSION,
   imageReference: '',

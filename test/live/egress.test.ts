@@ -1,0 +1,398 @@
+/**
+ * Threat: network exfiltration. A gateway and its border, as the deployment's own files describe them, with a real
+ * OpenClaw inside and peers outside that would answer anybody: what it is given it reaches, and nothing else.
+ */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { borderFiles } from '../../src/deployment/border.ts'
+import { composition } from '../../src/deployment/composition.ts'
+import { openUntil } from '../../src/deployment/egress.ts'
+import { verbatim } from '../../src/deployment/render.ts'
+import { borderRecipe } from '../../src/gateway/image.ts'
+import { gatewayPolicy, secretNamesOf } from '../../src/gateway/policy.ts'
+import { ANSWERS } from '../unit/support.ts'
+import { authStatus, BASE_IMAGE, freePort, IMAGE, sh } from './harness.ts'
+import { type Attempt, attempt, openPeers, type Peers, SAID } from './peers.ts'
+
+/** Addresses that look public, a private one and the one of clouds' metadata: all of them this machine's, for a while. */
+const [MODEL, OTHER, PRIVATE, METADATA] = ['6.6.6.6', '6.6.6.7', '10.77.77.77', '169.254.169.254']
+const USER = 1000
+const name = `t-egress-${process.pid}`
+const folder = mkdtempSync(resolve(tmpdir(), 'ocs-egress-'))
+const at = (path: string) => resolve(folder, path)
+const gateway = `${name}-openclaw-gateway-1`
+const egress = `${name}-egress-1`
+const [beside, control] = [`${name}-beside`, `${name}-control`]
+const PROJECT = ['--project-name', name, '--file', at('docker-compose.yml')]
+const token = randomBytes(32).toString('hex')
+
+const answers = {
+  ...ANSWERS,
+  name,
+  companionBase: BASE_IMAGE,
+  providers: [
+    { id: 'named', url: 'https://model.example.org/v1' },
+    { id: 'local', url: `http://${MODEL}:11434/v1` },
+  ],
+  model: 'local/m',
+  egressHosts: ['*.allowed.example.org', 'private.example.org', 'metadata.example.org', 'mixed.example.org'],
+  egressResolver: MODEL,
+}
+
+let peers: Peers
+let hostService: Server
+let hostPort = 0
+let port = 0
+
+beforeAll(async () => {
+  peers = await openPeers({
+    device: 'ocs-peers',
+    addresses: [MODEL, OTHER, PRIVATE, METADATA],
+    zone: {
+      'model.example.org': [MODEL],
+      'a.allowed.example.org': [OTHER],
+      'other.example.org': [OTHER],
+      'private.example.org': [PRIVATE],
+      'metadata.example.org': [METADATA],
+      'mixed.example.org': [OTHER, PRIVATE],
+      ...Object.fromEntries(
+        REBINDING.map(host => [host, (question: number) => [question === 0 ? OTHER : PRIVATE]]),
+      ),
+    },
+  })
+  // Something of this machine's own, on all its addresses.
+  hostService = createServer(socket => socket.on('error', () => {}).end('here'))
+  await new Promise<void>(done => hostService.listen(0, '0.0.0.0', done))
+  const listening = hostService.address()
+  hostPort = typeof listening === 'object' && listening !== null ? listening.port : 0
+  port = await freePort()
+  await write()
+  await docker('compose', ...PROJECT, 'up', '--detach', '--no-build')
+  await docker(
+    'run',
+    '--detach',
+    '--init',
+    '--name',
+    control,
+    '--dns',
+    MODEL,
+    BASE_IMAGE,
+    'sleep',
+    'infinity',
+  )
+  await docker(
+    'run',
+    '--detach',
+    '--init',
+    '--name',
+    beside,
+    '--network',
+    `${name}_inside`,
+    BASE_IMAGE,
+    'sleep',
+    '900',
+  )
+  await vi.waitUntil(accepts, { timeout: 120_000, interval: 250 })
+})
+
+afterAll(async () => {
+  await sh('docker', ['rm', '--force', control, beside])
+  await sh('docker', ['compose', ...PROJECT, 'down', '--timeout', '1'])
+  hostService.close()
+  await peers.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const REBINDING = Array.from({ length: 20 }, (_, index) => `r${index}.allowed.example.org`)
+
+describe('what the gateway is given', () => {
+  it.each([
+    ['by its name, through a tunnel', 'named/m', `${MODEL}:443 model.example.org`],
+    ['by its address, on its port', 'local/m', `${MODEL}:11434 ${MODEL}:11434`],
+  ])('a model %s: an agent’s turn reaches it', async (_, model, visit) => {
+    const { stdout } = await sh('docker', [
+      ...[
+        'exec',
+        gateway,
+        'node',
+        'openclaw.mjs',
+        'agent',
+        '--agent',
+        'main',
+        '--json',
+        '--message',
+        'Say it',
+      ],
+      ...['--session-key', `agent:main:${model.slice(0, 5)}`, '--model', model],
+    ])
+    expect(stdout).toContain(SAID)
+    expect(peers.visits).toContain(visit)
+  })
+
+  it('the way in: its port answers on 127.0.0.1, and finds the gateway again when it has a new address', async () => {
+    expect(await authStatus(port)).toBe(401)
+    const before = await addressOf(gateway)
+    await docker('network', 'disconnect', `${name}_inside`, gateway)
+    await docker(
+      'run',
+      '--detach',
+      '--rm',
+      '--name',
+      `${name}-taken`,
+      '--network',
+      `${name}_inside`,
+      BASE_IMAGE,
+      'sleep',
+      '60',
+    )
+    await docker('network', 'connect', '--alias', 'openclaw-gateway', `${name}_inside`, gateway)
+    expect(await addressOf(gateway)).not.toBe(before)
+    await expect.poll(accepts, { timeout: 10_000, interval: 250 }).toBe(true)
+    await docker('rm', '--force', `${name}-taken`)
+  })
+})
+
+describe('everything else', () => {
+  /** What a message could try to leave by. None of it is a mistake of the peers: the next test shows that they answer. */
+  const ways = (): Record<string, Attempt> => ({
+    'another name': { kind: 'tunnel', target: 'other.example.org:443' },
+    'a secret in a name': { kind: 'tunnel', target: 'secret-1.example.org:443' },
+    'the allowed name’s address': { kind: 'tunnel', target: `${OTHER}:443` },
+    'an address as a number': { kind: 'tunnel', target: '101058055:443' },
+    'an IPv6 address': { kind: 'tunnel', target: '[2606:4700::1111]:443' },
+    'another port': { kind: 'tunnel', target: 'a.allowed.example.org:8443' },
+    'plain HTTP': { kind: 'request', url: 'http://a.allowed.example.org/?secret-2' },
+    'HTTPS without a tunnel': { kind: 'request', url: 'https://a.allowed.example.org/' },
+    'another port of the model’s address': { kind: 'request', url: `http://${MODEL}/` },
+    'another address on the model’s port': { kind: 'request', url: `http://${OTHER}:11434/` },
+    'another method': { kind: 'request', url: `http://${MODEL}:11434/`, method: 'DELETE' },
+    'the proxy’s own pages': { kind: 'request', url: 'http://egress:3128/squid-internal-mgr/info' },
+    'a name that is private': { kind: 'tunnel', target: 'private.example.org:443' },
+    'a name that is the metadata service': { kind: 'tunnel', target: 'metadata.example.org:443' },
+    'a name that is public and private': { kind: 'tunnel', target: 'mixed.example.org:443' },
+    'no proxy at all': { kind: 'tcp', host: OTHER, port: 443 },
+    'no proxy, by IPv6': { kind: 'tcp', host: '2606:4700::1111', port: 443 },
+    'the metadata service': { kind: 'tcp', host: METADATA, port: 80 },
+    'a datagram': { kind: 'udp', host: OTHER, port: 9999, text: 'secret-3' },
+    'a question to an outside name server': { kind: 'dns', server: MODEL, name: 'secret-4.example.org' },
+    'a question to Docker’s name server': { kind: 'lookup', name: 'secret-5.example.org' },
+    'this machine, by its bridge': { kind: 'tcp', host: bridge, port: hostPort },
+    'this machine, by the proxy': { kind: 'tunnel', target: `${bridge}:${hostPort}` },
+    'the engine’s socket': { kind: 'unix', path: '/var/run/docker.sock' },
+    'the published port, from behind': { kind: 'tcp', host: 'ingress', port: 18789 },
+  })
+  let bridge = ''
+  beforeAll(async () => {
+    bridge = (await docker('exec', control, 'node', '-p', DEFAULT_ROUTE)).trim()
+  })
+
+  it('would answer: a container that is not behind the border reaches all of it', async () => {
+    const direct: Attempt[] = [
+      { kind: 'tcp', host: OTHER, port: 443 },
+      { kind: 'tcp', host: OTHER, port: 8443 },
+      { kind: 'tcp', host: PRIVATE, port: 443 },
+      { kind: 'tcp', host: METADATA, port: 80 },
+      { kind: 'tcp', host: bridge, port: hostPort },
+      { kind: 'udp', host: OTHER, port: 9999 },
+      { kind: 'dns', server: MODEL, name: 'other.example.org' },
+      { kind: 'lookup', name: 'other.example.org' },
+    ]
+    expect(await attempt(control, direct)).toEqual([
+      ...Array.from({ length: 5 }, () => 'connected'),
+      ...['answered', 'answered', OTHER],
+    ])
+  })
+
+  it.each([
+    ['the gateway', gateway],
+    ['another container beside it', beside],
+  ])('is out of reach of %s', async (_, container) => {
+    peers.visits.length = 0
+    const tried = ways()
+    const became = await attempt(container, Object.values(tried))
+    // By the proxy: its own refusal, and nothing vaguer. Past it: nothing that answers.
+    const refused = (kind: Attempt['kind'], result: string) =>
+      kind === 'tunnel' || kind === 'request' ? result === '403' : /^(E[A-Z_]+|silence)$/.test(result)
+    const other = Object.entries(tried)
+      .map(([way, { kind }], index) => ({ way, kind, became: became[index] ?? 'nothing' }))
+      .filter(one => !refused(one.kind, one.became))
+    expect(other).toEqual([])
+    expect(peers.visits).toEqual([])
+    expect(peers.questions.filter(question => question.includes('secret'))).toEqual([])
+  })
+
+  it('is written down, each with its reason, and without what was to be sent', async () => {
+    const log = await docker('logs', egress)
+    for (const line of [
+      'refused CONNECT other.example.org:443 reason=not-on-the-list',
+      'refused CONNECT a.allowed.example.org:8443 reason=only-port-443',
+      'refused GET a.allowed.example.org:80 reason=only-tls-tunnels',
+      `refused CONNECT ${OTHER}:443 reason=no-full-host-name`,
+      'refused CONNECT metadata.example.org:443 reason=leads-to-an-address-that-is-not-public',
+      'allowed CONNECT model.example.org:443 reason=listed',
+    ])
+      expect(log).toContain(line)
+    expect(log).not.toContain('secret-2')
+  })
+
+  it('stays out of reach of a name that is public when it is judged and private a moment later', async () => {
+    peers.visits.length = 0
+    const became = await attempt(
+      gateway,
+      REBINDING.flatMap(host =>
+        [0, 1, 2].map(() => ({ kind: 'tunnel', target: `${host}:443`, speak: host }) as const),
+      ),
+    )
+    // Each request is refused, or reaches what was judged.
+    expect(became.filter(result => result !== '200 200' && result !== '403')).toEqual([])
+    expect(became).toContain('200 200')
+    expect(peers.visits.filter(visit => !visit.startsWith(OTHER))).toEqual([])
+    expect(await docker('logs', egress)).not.toContain(`peer=${PRIVATE}`)
+  })
+})
+
+describe('a change of what is allowed', () => {
+  const other = { kind: 'tunnel', target: 'other.example.org:443' } as const
+  const kept = {
+    kind: 'hold',
+    target: 'a.allowed.example.org:443',
+    speak: 'a.allowed.example.org',
+    seconds: 4,
+  } as const
+
+  it('is taken up at once, and drops no connection', async () => {
+    const held = attempt(beside, [kept])
+    await new Promise(done => setTimeout(done, 1500))
+    place('squid.conf', rules([...answers.egressHosts, 'other.example.org']))
+    expect((await reload()).code).toBe(0)
+    await expect.poll(() => attempt(beside, [other]), { timeout: 3000 }).toEqual(['200'])
+    expect(await held).toEqual(['kept'])
+  })
+
+  it('is not taken up when Squid would not understand it, and nothing happens to the proxy', async () => {
+    place('squid.conf', `${rules(answers.egressHosts)}\nhttp_access allow nobody_knows\n`)
+    expect((await reload()).code).toBe(1)
+    expect(await attempt(beside, [other])).toEqual(['200'])
+    place('squid.conf', rules(answers.egressHosts))
+    await reload()
+    await expect.poll(() => attempt(beside, [other]), { timeout: 3000 }).toEqual(['403'])
+  })
+
+  it('for a while ends by itself: every host, still nothing private, and what was opened meanwhile is cut', async () => {
+    const [now, seconds] = [new Date(), 5]
+    place('open-until', openUntil(now, seconds))
+    expect(await attempt(beside, [other, { kind: 'tunnel', target: 'private.example.org:443' }])).toEqual([
+      '200',
+      '403',
+    ])
+    const [held = ''] = await attempt(beside, [
+      { kind: 'hold', target: 'other.example.org:443', speak: 'other.example.org', seconds: 20 },
+    ])
+    const late = Number(held.replace('cut ', '')) - (Math.floor(now.getTime() / 1000) + seconds) * 1000
+    expect(late).toBeGreaterThanOrEqual(0)
+    expect(late).toBeLessThan(5000)
+    // Docker has started it anew: closed, and with the list as it was.
+    await expect.poll(() => attempt(beside, [other]), { timeout: 10_000 }).toEqual(['403'])
+    expect(await attempt(beside, [{ kind: 'tunnel', target: 'model.example.org:443' }])).toEqual(['200'])
+  })
+})
+
+describe('the proxy away', () => {
+  it('means closed, not open', async () => {
+    await docker('stop', egress)
+    peers.visits.length = 0
+    const became = await attempt(gateway, [
+      { kind: 'tunnel', target: 'model.example.org:443' },
+      { kind: 'tcp', host: MODEL, port: 443 },
+      { kind: 'tcp', host: MODEL, port: 11434 },
+      { kind: 'lookup', name: 'model.example.org' },
+    ])
+    expect(became.filter(result => /^(connected|answered|\d)/.test(result))).toEqual([])
+    expect(peers.visits).toEqual([])
+  })
+})
+
+/** Node's way to read where a container's packets go when nothing else is said: /proc/net/route, little-endian. */
+const DEFAULT_ROUTE = `require('fs').readFileSync('/proc/net/route','utf8').split('\\n').map(l=>l.split('\\t'))
+  .filter(l=>l[1]==='00000000').map(l=>l[2].match(/../g).reverse().map(h=>parseInt(h,16)).join('.'))[0]`
+
+/** The deployment's files, as setup would write them, and the image of the border. */
+async function write(): Promise<void> {
+  const withPort = { ...answers, port }
+  const border = borderFiles(withPort)
+  const recipe = borderRecipe(withPort)
+  await sh('docker', ['build', '--network', 'host', '--quiet', '--tag', recipe.label, '-'], {
+    input: recipe.dockerfile,
+    timeout: 240_000,
+  })
+  const seccomp = verbatim('seccomp-profile.json')
+  const structure = composition(
+    withPort,
+    { gateway: IMAGE, border: recipe.label },
+    { uid: USER, gid: USER },
+    { seccomp, squid: border['squid.conf'] ?? '', haproxy: border['haproxy.cfg'] },
+  )
+  // The one thing that is the test's: the gateway trusts the peers' certificate.
+  Object.assign(structure.services['openclaw-gateway'].environment, {
+    NODE_EXTRA_CA_CERTS: '/etc/openclaw/peers.pem',
+  })
+  for (const directory of ['border', 'config', 'secrets', 'state']) {
+    mkdirSync(at(directory), { mode: 0o700 })
+    chownSync(at(directory), USER, USER)
+  }
+  writeFileSync(at('docker-compose.yml'), JSON.stringify(structure))
+  writeFileSync(at('seccomp-profile.json'), seccomp)
+  for (const [file, content] of Object.entries(border)) place(file, content)
+  const secrets = secretNamesOf(answers).map(secret => ({ name: secret, rotationId: 'first' }))
+  for (const { name: secret } of secrets)
+    put(`secrets/${secret}.first`, secret === 'gateway_token' ? token : 'no key')
+  put('config/openclaw.json', JSON.stringify(gatewayPolicy(withPort, secrets)))
+  put('config/peers.pem', peers.certificate)
+}
+
+/** Replaces a file of the gateway's user, whole. */
+function put(path: string, content: string): void {
+  writeFileSync(at(`${path}.new`), content)
+  chownSync(at(`${path}.new`), USER, USER)
+  chmodSync(at(`${path}.new`), 0o400)
+  renameSync(at(`${path}.new`), at(path))
+}
+
+function place(file: string, content: string): void {
+  put(`border/${file}`, content)
+}
+
+function rules(egressHosts: string[]): string {
+  return borderFiles({ ...answers, egressHosts })['squid.conf'] ?? ''
+}
+
+/** Squid reads its own configuration first, and does nothing when it is not right. */
+function reload() {
+  return sh('docker', ['exec', egress, 'squid', '-k', 'reconfigure', '-f', '/etc/border/squid.conf'])
+}
+
+async function addressOf(container: string): Promise<string> {
+  return docker('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', container)
+}
+
+async function docker(...args: string[]): Promise<string> {
+  const ran = await sh('docker', args)
+  if (ran.code !== 0) throw new Error(`docker ${args.join(' ')}: ${ran.stderr}`)
+  return ran.stdout
+}
+
+/** Whether the published port leads to the gateway, which takes its token. */
+function accepts(): Promise<boolean> {
+  const headers = { authorization: `Bearer ${token}` }
+  return fetch(`http://127.0.0.1:${port}/api/channels/x`, {
+    headers,
+    signal: AbortSignal.timeout(3000),
+  }).then(
+    ({ status }) => status === 404,
+    () => false,
+  )
+}
