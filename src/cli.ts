@@ -99,12 +99,19 @@ export async function run(program: Program, argv: readonly string[]): Promise<Ex
 }
 
 /** Words that will be commands: nobody who types one means a folder. */
-const COMMANDS_TO_COME =
-  'incident backup restore monitor maintain update diff remove egress lockdown unlock'.split(' ')
+const COMMANDS_TO_COME = 'incident backup restore monitor maintain update diff remove lockdown unlock'.split(
+  ' ',
+)
 
 /** All commands. Each loads its own code when it is chosen: `--help` loads none. */
 function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
   const root = new Command('create-openclaw-secure')
+  /** Without a word behind it nothing was asked for. */
+  const needsWord = (group: Command) =>
+    group.action(() => {
+      program.stderr.write(group.helpInformation())
+      finish(Exit.usage)
+    })
   root
     .description('From nothing to an OpenClaw gateway that is provably hard to abuse.')
     .version(program.version)
@@ -177,11 +184,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
   const store = root
     .command('store')
     .description('where the secrets live: check it, move them, bring some in')
-  // Without a word behind it nothing was asked for.
-  store.action(() => {
-    program.stderr.write(store.helpInformation())
-    finish(Exit.usage)
-  })
+  needsWord(store)
   withGlobals(store.command('check').description('can the store be reached, and has it every secret?'))
     .option(...OPEN_WITH)
     .action(async options => finish(await (await import('./commands/store.ts')).storeCheck(program, options)))
@@ -252,11 +255,30 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
       finish(await (await import('./commands/rotate.ts')).rotate(program, secrets, options)),
     )
 
+  const egress = root.command('egress').description('whom the gateway and its agents may reach')
+  needsWord(egress)
+  for (const [words, help] of EGRESS_COMMANDS) {
+    const one = withGlobals(egress.command(words).description(help))
+    if (words === 'open') one.requiredOption('--for <time>', 'from 5m to 24h; then it closes itself')
+    one.action(async () =>
+      finish(await (await import('./commands/egress.ts')).egress(program, one.name(), one.args, one.opts())),
+    )
+  }
+
   withGlobals(root.command('status').description('what runs, since when, and what is due'))
     .option(...OPEN_WITH)
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
 }
+
+const EGRESS_COMMANDS = [
+  ['list', 'the hosts that may be reached, why, and what is open'],
+  ['allow <hosts...>', 'let the gateway reach these hosts, over HTTPS'],
+  ['deny <hosts...>', 'take hosts from the list again'],
+  ['test <host[:port]>', 'ask the running proxy whether it would let this through'],
+  ['open', 'a weakening: let every public host through, until the time is over'],
+  ['close', 'end that at once'],
+] as const
 
 const OPEN_WITH = ['--store-credential <@file|@->', 'what opens the store, where it is not kept'] as const
 

@@ -5,6 +5,7 @@ import { Cancelled, type Problem, UsageError } from '../errors.ts'
 import { isGenerated, isSandboxKey } from '../gateway/generated.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { providerCallProblems } from '../gateway/provider-call.ts'
+import { SANDBOX_CLIENT_KEY } from '../gateway/sandbox.ts'
 import { Secret } from '../secret.ts'
 import { ownsSecretId } from '../stores/credential.ts'
 import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
@@ -80,10 +81,16 @@ export async function takeInput(
   return { names, isNamed: asked.length > 0, brought: read.brought, credential: read.openers.credential }
 }
 
-/** The secrets of a deployment that can be rotated here; the token after the keys, and what opens the store last of all. */
+/**
+ * The secrets of a deployment that can be rotated here; the token after the keys, and what opens the store last of all. A turn
+ * that runs is connected to the sandbox anew when that has another host key, by the client key with which it began: so that one
+ * comes later.
+ */
 function knownNames(answers: Answers): string[] {
-  const others = allSecretNamesOf(answers).filter(name => name !== GATEWAY_TOKEN)
-  return [...others, GATEWAY_TOKEN, ...(ownsSecretId(answers) ? [STORE_CREDENTIAL] : [])]
+  const all = allSecretNamesOf(answers)
+  const late = [SANDBOX_CLIENT_KEY, GATEWAY_TOKEN].filter(name => all.includes(name))
+  const others = all.filter(name => !late.includes(name))
+  return [...others, ...late, ...(ownsSecretId(answers) ? [STORE_CREDENTIAL] : [])]
 }
 
 function allowedInstead(name: string, known: readonly string[]): string {
@@ -126,7 +133,7 @@ function combinationProblems(
   const problems = providerCallProblems(proveUrl, proveHeader)
   if (
     proveUrl !== undefined &&
-    names.filter(name => !isMadeHere(name) && name !== STORE_CREDENTIAL).length !== 1
+    names.filter(name => !isGenerated(name) && name !== STORE_CREDENTIAL).length !== 1
   )
     problems.push({ field: '--prove-url', given: names.join(', '), allowed: 'one secret from a provider' })
   if (isHandedOut(options) && names.filter(isMadeHere).length !== 1)

@@ -4,7 +4,9 @@ import { type Answers, placeOf } from '../deployment/answers.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { addressOf } from '../deployment/plan.ts'
 import { type ToolError, visible } from '../errors.ts'
+import { isGenerated, isSandboxKey } from '../gateway/generated.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD, secretFileName } from '../gateway/policy.ts'
+import { SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY } from '../gateway/sandbox.ts'
 
 /** One secret that was rotated, or whose rotation was finished. */
 export interface Rotated {
@@ -20,23 +22,32 @@ export function preview(
   due: readonly string[],
   { revokeDevices }: { revokeDevices?: boolean },
 ): string {
-  const steps = (name: string) =>
-    name === STORE_CREDENTIAL
-      ? 'a new secret id, which has to open the store; every other one of this role is destroyed'
-      : name === PROXY_PASSWORD
-        ? 'a new value into the store; proxy/htpasswd is written, for you to install; the old one is destroyed'
-        : `a new value into the store; a new file in secrets/; openclaw.json is pointed to it; ${
-            name === GATEWAY_TOKEN
-              ? 'the gateway has to take the new one and to refuse the old one'
-              : 'the gateway has to work by it'
-          }; the old one is destroyed`
   return [
     `Secrets live in ${placeOf(answers)}`,
     ...begun.map(name => `${name}: the rotation that was cut short is finished, or taken back`),
-    ...due.map(name => `${name}: ${steps(name)}`),
+    ...due.map(name => `${name}: ${whatIsDone(name)}`),
     ...(begun.length + due.length === 0 ? ['Nothing is due'] : []),
     ...(revokeDevices === true ? ['All paired devices are removed'] : []),
   ].join('\n')
+}
+
+function whatIsDone(name: string): string {
+  switch (name) {
+    case STORE_CREDENTIAL:
+      return 'a new secret id, which has to open the store; every other one of this role is destroyed'
+    case PROXY_PASSWORD:
+      return 'a new value into the store; proxy/htpasswd is written, for you to install; the old one is destroyed'
+    case SANDBOX_CLIENT_KEY:
+      return 'a new key into the store; the sandbox lets it in beside the old one; openclaw.json is pointed to it, and the gateway has to work by it; the sandbox has to refuse the old one, which is destroyed'
+    case SANDBOX_HOST_KEY:
+      return 'a new key into the store; the gateway recognises the sandbox by it as well; the sandbox has to show it; the old one is forgotten and destroyed'
+    default:
+      return `a new value into the store; a new file in secrets/; openclaw.json is pointed to it; ${
+        name === GATEWAY_TOKEN
+          ? 'the gateway has to take the new one and to refuse the old one'
+          : 'the gateway has to work by it'
+      }; the old one is destroyed`
+  }
 }
 
 /** What the person has to know now: where the new value is, who needs it, and what was found. Never the value. */
@@ -66,7 +77,7 @@ function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layo
   const how = applied === undefined ? '' : `, by ${applied.by} in ${(applied.took / 1000).toFixed(2)} s`
   return [
     `${name} ${resumed ? 'is finished' : 'is new'}${how}; fingerprint ${next.value.fingerprint(name)}`,
-    ...(current === undefined || name === PROXY_PASSWORD
+    ...(current === undefined || name === PROXY_PASSWORD || isSandboxKey(name)
       ? []
       : [
           `It is in ${resolve(layout.secrets, secretFileName({ name, ...current }))} (cat it; it is not shown here)`,
@@ -77,9 +88,12 @@ function about({ name, resumed, found }: Rotated, answers: Answers, layout: Layo
         ]
       : []),
     ...(name === GATEWAY_TOKEN ? clients(answers, devices) : []),
-    ...(name !== GATEWAY_TOKEN && name !== PROXY_PASSWORD
-      ? ['Revoke the old one where it came from: there it is still good']
+    ...(isSandboxKey(name)
+      ? [
+          'What is connected stays connected. If the old key has leaked, end it: docker compose restart sandbox',
+        ]
       : []),
+    ...(!isGenerated(name) ? ['Revoke the old one where it came from: there it is still good'] : []),
     ...(name === PROXY_PASSWORD
       ? [
           'nginx asks for the old one until you install the file (README.md, "nginx"):',

@@ -6,7 +6,7 @@ import { judge, unlessReplaced, withSuppressions } from '../../steps/verify/judg
 import { NotApplicable, type World } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent, writeAtomic } from '../deployment/files.ts'
-import { INGRESS } from '../docker/compose.ts'
+import { INGRESS, SANDBOX_SERVICE } from '../docker/compose.ts'
 import { Cancelled, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
 import type { Finding } from '../procedure/step.ts'
 import { driftSince, recall, remember } from '../report/drift.ts'
@@ -230,10 +230,14 @@ async function proveChecks(
   const { docker, searching, run, redactor, layout, journal } = session
   const { person, signal, now } = program
   const chosen = checks.filter(check => findings.some(finding => finding.check === check.id))
-  return prove(chosen, {
+  const skipped = new Set(findings.filter(({ verdict }) => verdict === 'skip').map(({ check }) => check))
+  const beside = await companions()
+  const imageOf = (name: string) => beside.find(one => one.name === name)?.image
+  const controls = await prove(chosen, {
     answers: own,
     image: (await service()).image ?? '',
-    border: (await companions()).find(one => one.name === INGRESS)?.image ?? '',
+    border: imageOf(INGRESS) ?? '',
+    sandbox: imageOf(SANDBOX_SERVICE),
     ownership:
       recordedOwnership(journal.read(), (await docker.info()).ID, person.uid) ?? assumeOwnership(person),
     layout,
@@ -249,6 +253,8 @@ async function proveChecks(
     if (signal.aborted) throw new Cancelled('The weak copies are removed; nothing else was changed.')
     throw error
   })
+  // What this deployment does not have, its copies do not have either: there is nothing to be red.
+  return controls.filter(({ check, verdict }) => verdict !== 'skip' || !skipped.has(check))
 }
 
 /** The answers of an existing deployment. Errors: `no_deployment`, and a usage error when the file was spoilt. */

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
-import { Exit, ToolError } from '../errors.ts'
+import { Exit, type Problem, ToolError } from '../errors.ts'
 import type { Answers, Provider } from './answers.ts'
 import { INSIDE } from './layout.ts'
 import { NETWORKS } from './network.ts'
@@ -101,9 +101,70 @@ export function allowedHosts(answers: Pick<EgressAnswers, 'providers' | 'egressH
     else if (!isIPv4(hostOf(url))) allow(hostOf(url), `provider ${id}`)
   }
   for (const word of answers.egressHosts)
-    if (Object.hasOwn(PRESETS, word)) for (const host of PRESETS[word] ?? []) allow(host, word)
-    else allow(word.toLowerCase(), 'allowed by you')
+    for (const host of hostsOf(word)) allow(host.toLowerCase(), host === word ? 'allowed by you' : word)
   return [...found].map(([host, because]) => ({ host, because })).sort((a, b) => (a.host < b.host ? -1 : 1))
+}
+
+/** The names that a word of `egress.hosts` stands for. */
+export function hostsOf(word: string): readonly string[] {
+  return Object.hasOwn(PRESETS, word) ? (PRESETS[word] ?? []) : [word]
+}
+
+/** A name that a host of the list stands for: to ask the proxy about it. */
+export function exampleOf(host: string): string {
+  return host.startsWith('*.') ? `any-name-below${host.slice(1)}` : host
+}
+
+/** What is wrong with allowing these words. */
+export function allowProblems(words: readonly string[]): Problem[] {
+  return words.filter(word => !isEgressHost(word)).map(notAHost)
+}
+
+/** What is wrong with denying these words: what else allows the same names would go on doing so. */
+export function denyProblems(
+  answers: Pick<EgressAnswers, 'providers' | 'egressHosts'>,
+  words: readonly string[],
+): Problem[] {
+  const left = allowedHosts({
+    ...answers,
+    egressHosts: answers.egressHosts.filter(host => !words.includes(host)),
+  })
+  const near = localProviders(answers)
+  return words.flatMap(word => {
+    if (near.some(({ address, port }) => word === address || word === `${address}:${port}`))
+      return [ofProvider(word, 'a provider is there')]
+    if (!isEgressHost(word)) return [notAHost(word)]
+    const rule = left.find(({ host }) => hostsOf(word).some(denied => covers(host, denied)))
+    if (rule === undefined) return []
+    if (rule.because.startsWith('provider ')) return [ofProvider(word, `${rule.because} is at ${rule.host}`)]
+    const other = Object.hasOwn(PRESETS, rule.because) ? rule.because : rule.host
+    return [
+      {
+        field: word,
+        saw: other === rule.host ? `${other} allows it as well` : `it belongs to ${other}, which is allowed`,
+        allowed: `Deny that too: create-openclaw-secure egress deny ${words.join(' ')} '${other}'.`,
+      },
+    ]
+  })
+}
+
+function ofProvider(word: string, saw: string): Problem {
+  const allowed =
+    'A provider’s own host stays allowed as long as there is the provider: take it out of agent.providers in deployment.yaml and run create-openclaw-secure . again.'
+  return { field: word, saw, allowed }
+}
+
+function notAHost(word: string): Problem {
+  return {
+    field: 'host',
+    given: word,
+    allowed: `a host name such as api.example.org, '*.example.org' for every name below, or one of ${Object.keys(PRESETS).join(', ')}`,
+  }
+}
+
+/** Whether who is allowed by `rule` has all that `host` stands for. */
+function covers(rule: string, host: string): boolean {
+  return rule === host || (rule.startsWith('*.') && exampleOf(host).endsWith(rule.slice(1)))
 }
 
 /** The providers that are named by an IPv4 address. */
@@ -194,6 +255,29 @@ export function closesAt(text: string, now: Date): Date | undefined {
   const [opened, until, seconds] = [Number(match?.[1]), Number(match?.[2]), Math.floor(now.getTime() / 1000)]
   const open = until - opened <= LONGEST_OPENING && opened <= seconds && seconds < until
   return open ? new Date(until * 1000) : undefined
+}
+
+/** What the proxy decided about a request. */
+export interface Decision {
+  /** HOST:PORT, as it was asked for. */
+  target: string
+  allowed: boolean
+  /** A reason of `border/squid.conf.hbs`. */
+  reason: string
+  /** The status it answered with. 0: whoever had asked was gone before. */
+  status: number
+}
+
+/** The decision that a line of the proxy's log holds (`logformat border`); undefined for every other line. */
+export function decisionIn(line: string): Decision | undefined {
+  const match = /^\S+ (allowed|refused) \S+ (\S+) reason=([a-z0-9-]+) client=\S+ peer=\S+ status=(\d+) /.exec(
+    line,
+  )
+  const [, decision, target = '', reason = '', status] = match ?? []
+  if (decision === undefined) return undefined
+  // Squid writes the brackets of an IPv6 address as %5B and %5D.
+  const asked = target.replace(/^%5B/i, '[').replace(/%5D(:\d+)$/i, ']$1')
+  return { target: asked, allowed: decision === 'allowed', reason, status: Number(status) }
 }
 
 function hostOf(url: string): string {

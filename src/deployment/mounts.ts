@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
 import { posix } from 'node:path'
+import { SANDBOX } from '../gateway/sandbox.ts'
 import { INSIDE, type Layout } from './layout.ts'
 
 /** One mount, as a Compose file or the engine tells of it. */
@@ -48,13 +49,20 @@ export function gatewayMounts(layout: Layout, homes: readonly string[] = [homedi
   return { root: layout.root, homes, own }
 }
 
-/** The same of the containers beside it, which see what they are told and nothing that the gateway has. */
-export function companionMounts(layout: Layout, homes: readonly string[] = [homedir()]): MountContext {
-  return {
-    root: layout.root,
-    homes,
-    own: [{ source: layout.border, target: INSIDE.border, readOnly: true }],
-  }
+/** The same of a container beside it, which sees what it is told and nothing that the gateway has. */
+export function companionMounts(
+  layout: Layout,
+  service: string,
+  homes: readonly string[] = [homedir()],
+): MountContext {
+  const own =
+    service === SANDBOX.service
+      ? [
+          { source: layout.sandbox, target: SANDBOX.folder, readOnly: true },
+          { source: layout.sandboxWork, target: SANDBOX.work, readOnly: false },
+        ]
+      : [{ source: layout.border, target: INSIDE.border, readOnly: true }]
+  return { root: layout.root, homes, own }
 }
 
 /**

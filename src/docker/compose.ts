@@ -6,6 +6,8 @@ import type { Finished } from './process.ts'
 export const SERVICE = 'openclaw-gateway'
 /** What publishes the port and hands every byte on to the gateway. */
 export const INGRESS = 'ingress'
+/** Where a coding agent's commands run. */
+export const SANDBOX_SERVICE = 'sandbox'
 /** The proxy that lets named hosts through and nothing else. */
 export const EGRESS = 'egress'
 

@@ -1,9 +1,10 @@
 import * as z from 'zod'
+import { INSIDE } from '../deployment/layout.ts'
 import { type Docker, firstLine } from '../docker/engine.ts'
 import type { Finished } from '../docker/process.ts'
 import { ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { programsOf } from './sandbox.ts'
+import { programsOf, SANDBOX, SANDBOX_CLIENT_KEY } from './sandbox.ts'
 
 /**
  * What the agent may start, applied and read back, in both places where a command could run.
@@ -33,6 +34,11 @@ const Approvals = z.object({
  */
 export async function openApprovals(docker: Docker, container: string): Promise<string[]> {
   const finished = await openclaw(docker, container, ['approvals', 'get', '--json'])
+  return openIn(finished)
+}
+
+/** The same, of an answer to `openclaw approvals get --json`. Errors: `approvals_unknown`. */
+export function openIn(finished: Pick<Finished, 'code' | 'stdout' | 'stderr'>): string[] {
   const read = Approvals.safeParse(parseJson(finished.stdout))
   if (finished.code !== 0 || !read.success) throw unseen(finished)
   const { file, effectivePolicy } = read.data
@@ -125,7 +131,7 @@ async function openclaw(
   })
 }
 
-function unseen(finished: Finished): ToolError {
+function unseen(finished: Pick<Finished, 'code' | 'stdout' | 'stderr'>): ToolError {
   return new ToolError(
     'approvals_unknown',
     `OpenClaw's approvals could not be read: ${reasonOf(finished)}`,
@@ -133,6 +139,38 @@ function unseen(finished: Finished): ToolError {
   )
 }
 
-function reasonOf({ code, stdout, stderr }: Finished): string {
+function reasonOf({ code, stdout, stderr }: Pick<Finished, 'code' | 'stdout' | 'stderr'>): string {
   return `${visible(firstLine(`${stderr}\n${stdout}`))} (exit code ${code})`
+}
+
+/**
+ * Comes into the sandbox as the gateway does, with its key and its idea of the sandbox's, and asks who one is there. The key
+ * is read where the gateway reads it; nothing of it leaves the container. Errors: those of the process runner.
+ */
+export async function enterSandbox(
+  docker: Docker,
+  container: string,
+): Promise<{ uid: number } | { refused: string }> {
+  const { target, port } = { target: `${SANDBOX.user}@${SANDBOX.service}`, port: String(SANDBOX.port) }
+  const options = {
+    BatchMode: 'yes',
+    ConnectTimeout: '5',
+    ControlPath: 'none',
+    GlobalKnownHostsFile: 'none',
+    IdentitiesOnly: 'yes',
+    IdentityAgent: 'none',
+    StrictHostKeyChecking: 'yes',
+    UserKnownHostsFile: SANDBOX.knownHosts,
+  }
+  const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
+  // The provider of OpenClaw's own configuration says which file is the key.
+  const script = `const c=require('node:fs').readFileSync('${INSIDE.configFile}','utf8');const k=/"(\\/[^"]*\\/${SANDBOX_CLIENT_KEY}\\.[^"]*)"/.exec(c)?.[1];const r=require('node:child_process').spawnSync('ssh',['-F','none','-i',String(k),...process.argv.slice(1)],{encoding:'utf8',timeout:20000});process.stdout.write(r.stdout??'');process.stderr.write(r.stderr??String(r.error));process.exitCode=r.status??1`
+  const finished = await docker.exec(
+    container,
+    ['node', '-e', script, ...words, '-p', port, target, 'id -u'],
+    { deadline: 40_000 },
+  )
+  const uid = Number(/^(\d+)$/m.exec(finished.stdout)?.[1] ?? Number.NaN)
+  if (finished.code === 0 && Number.isInteger(uid)) return { uid }
+  return { refused: visible(firstLine(finished.stderr.trim().split('\n').at(-1) ?? '')) || 'no reason given' }
 }

@@ -355,10 +355,11 @@ export async function askJudges(): Promise<void> {
   }
   const security = await openclaw('security', 'audit')
   const secrets = await openclaw('secrets', 'audit')
+  const approvals = await openclaw('approvals', 'get')
   // The audit has read the configuration. When it could not, this says why.
   const validation = security.code === 0 ? undefined : await openclaw('config', 'validate')
   const ledger = records === undefined ? await openclaw('audit', '--limit', '1') : undefined
-  stdout(JSON.stringify({ security, secrets, validation, records, ledger }), () => exit(0))
+  stdout(JSON.stringify({ security, secrets, approvals, validation, records, ledger }), () => exit(0))
 }
 
 /** Tries to read the secrets, in a container that runs as somebody else. */

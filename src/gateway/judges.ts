@@ -5,6 +5,7 @@ import { type Docker, firstLine } from '../docker/engine.ts'
 import type { Finished } from '../docker/process.ts'
 import { Exit, ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import { openIn } from './approvals.ts'
 import { reasonInLog } from './probe.ts'
 
 /**
@@ -90,6 +91,7 @@ const Answer = z.object({ code: z.number(), stdout: z.string(), stderr: z.string
 const Answers = z.object({
   security: Answer,
   secrets: Answer,
+  approvals: Answer,
   /** What the gateway's database holds of the ledger; where that could not be read, `ledger` was asked. */
   records: z.optional(z.number()),
   ledger: z.optional(Answer),
@@ -101,6 +103,8 @@ const Answers = z.object({
 export interface Judges {
   security(): SecurityAudit
   secrets(): SecretsAudit
+  /** Why a command could be run in the gateway's own container; empty when none can. Errors: `approvals_unknown`. */
+  approvals(): string[]
   /** How many records the audit ledger has, and who says so. */
   ledger(): { records: number; source: string }
   /** What OpenClaw dislikes about the configuration so much that it would not start; empty when nothing. */
@@ -111,10 +115,11 @@ export interface Judges {
 export function readJudges({ code, stdout, stderr }: Finished): Judges {
   const answers = Answers.safeParse(parseJson(stdout))
   if (!answers.success) throw silent('', code, stderr)
-  const { security, secrets, records, ledger, validation } = answers.data
+  const { security, secrets, approvals, records, ledger, validation } = answers.data
   return {
     security: () => read(SecurityAudit, security, 'security audit'),
     secrets: () => read(SecretsAudit, secrets, 'secrets audit'),
+    approvals: () => openIn(approvals),
     ledger() {
       if (records !== undefined) return { records, source: 'audit_events in state/openclaw.sqlite' }
       if (ledger === undefined) throw silent(' audit', 0, '')

@@ -1,4 +1,5 @@
 import { render } from '../deployment/render.ts'
+import { SANDBOX_SERVICE } from '../docker/compose.ts'
 import { Exit, ToolError } from '../errors.ts'
 
 /**
@@ -9,7 +10,7 @@ import { Exit, ToolError } from '../errors.ts'
 
 /** The paths and names on both sides. `folder`, `work` and `user` are the sandbox's, the rest the gateway's. */
 export const SANDBOX = {
-  service: 'sandbox',
+  service: SANDBOX_SERVICE,
   network: 'sandbox',
   user: 'sandbox',
   port: 2222,

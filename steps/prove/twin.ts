@@ -29,6 +29,7 @@ import { deliverSecrets } from '../setup/deliver.ts'
 import { writeFiles, writePasswordFile } from '../setup/files.ts'
 import { createFolder } from '../setup/folder.ts'
 import { planFiles } from '../setup/plan.ts'
+import { writeSandboxKeys } from '../setup/sandbox.ts'
 import { readSecretNames, storeSecrets } from '../setup/secrets.ts'
 import type { Twin } from '../verify/check.ts'
 import { altered, at, record } from '../verify/tree.ts'
@@ -39,6 +40,7 @@ export interface TwinSources {
   /** The pinned image, as docker-compose.yml names it. */
   image: string
   border: string
+  sandbox: string | undefined
   ownership: Ownership
   docker: Docker
   run: ProcessRunner
@@ -57,6 +59,7 @@ const STEPS: readonly Step<SetupContext>[] = [
   deliverSecrets,
   writeFiles,
   writePasswordFile,
+  writeSandboxKeys,
 ]
 
 /** A weak gateway that nobody removes ends by itself. Seconds. */
@@ -126,7 +129,7 @@ export class WeakCopy implements Twin {
   }
 
   async #setUp(): Promise<void> {
-    const { image, border, ownership, docker, run, redactor, person, now, signal } = this.#sources
+    const { image, border, sandbox, ownership, docker, run, redactor, person, now, signal } = this.#sources
     const context: SetupContext = {
       answers: this.answers,
       written: writeAnswers(this.answers),
@@ -144,7 +147,12 @@ export class WeakCopy implements Twin {
       startDeadline: START,
       now,
       say: () => {},
-      found: { image: pinned(image), border: pinned(border), ownership },
+      found: {
+        image: pinned(image),
+        border: pinned(border),
+        ...(sandbox === undefined ? {} : { sandbox: pinned(sandbox) }),
+        ownership,
+      },
     }
     await runProcedure('setup', STEPS, context, {
       journal: this.journal,
@@ -223,7 +231,7 @@ export class WeakCopy implements Twin {
       target,
       content,
       mode,
-      /^(secrets|state|config|border)\//.test(path) ? this.#owner() : undefined,
+      /^(secrets|state|config|border|sandbox)\//.test(path) ? this.#owner() : undefined,
     )
   }
 

@@ -1,5 +1,6 @@
 import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN, PROXY_PASSWORD } from '../../src/gateway/policy.ts'
+import { SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY } from '../../src/gateway/sandbox.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import { type Runtime, runProcedure, underLock } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -10,6 +11,19 @@ import { procedureOf, type RotateContext } from './context.ts'
 import { reviewDevices } from './devices.ts'
 import { lookAtSecret, recall, SECRET_UNKNOWN } from './look.ts'
 import { writeProxyPassword } from './proxy.ts'
+import {
+  admitBoth,
+  expelNew,
+  expelOld,
+  forgetNew,
+  forgetOld,
+  lookAtSandbox,
+  recogniseBoth,
+  showNew,
+  showOld,
+  startBoth,
+  tryNew,
+} from './sandbox.ts'
 import { deliverNew, stageNew } from './stage.ts'
 
 /**
@@ -18,18 +32,39 @@ import { deliverNew, stageNew } from './stage.ts'
  * anywhere, the same steps go on from what the store and the gateway say.
  */
 export function rotateSteps(name: string): readonly Step<RotateContext>[] {
-  if (name === PROXY_PASSWORD) return [lookAtSecret, stageNew, writeProxyPassword, commitNew, retireOld]
-  const change = [stageNew, deliverNew, applyNew, commitNew, retireOld, searchOld]
-  return name === GATEWAY_TOKEN
-    ? [lookAtSecret, ...change, reviewDevices]
-    : [lookAtSecret, callProvider, ...change]
+  const [commit, destroy] = [commitNew, [retireOld, searchOld]]
+  switch (name) {
+    case PROXY_PASSWORD:
+      return [lookAtSecret, stageNew, writeProxyPassword, commit, retireOld]
+    case GATEWAY_TOKEN:
+      return [lookAtSecret, stageNew, deliverNew, applyNew, commit, ...destroy, reviewDevices]
+    case SANDBOX_CLIENT_KEY:
+      return [...sandboxed, stageNew, admitBoth, deliverNew, tryNew, applyNew, commit, expelOld, ...destroy]
+    case SANDBOX_HOST_KEY:
+      return [...sandboxed, stageNew, recogniseBoth, showNew, commit, forgetOld, ...destroy]
+    default:
+      return [lookAtSecret, callProvider, stageNew, deliverNew, applyNew, commit, ...destroy]
+  }
 }
+
+const sandboxed = [lookAtSecret, lookAtSandbox, startBoth]
 
 /** Nothing is half-way: what a killed run may have left on the disk, and in the journal. */
 const closingSteps: readonly Step<RotateContext>[] = [lookAtSecret, retireOld, closeRotation]
 
 /** Back to the old value: proven first, and then the new one is forgotten. */
 export const backSteps: readonly Step<RotateContext>[] = [lookAtSecret, applyOld, unstageNew]
+
+function backStepsOf(name: string): readonly Step<RotateContext>[] {
+  switch (name) {
+    case SANDBOX_CLIENT_KEY:
+      return [lookAtSecret, applyOld, expelNew, unstageNew]
+    case SANDBOX_HOST_KEY:
+      return [...sandboxed, showOld, forgetNew, unstageNew]
+    default:
+      return backSteps
+  }
+}
 
 /**
  * Rotates one secret, or goes on with a rotation that was cut short. What the gateway does not take is taken back. All of it,
@@ -74,7 +109,7 @@ async function goBack(
   cause: ToolError | undefined,
 ): Promise<never> {
   try {
-    await runProcedure(procedureOf(ctx.name), backSteps, ctx, runtimeOf())
+    await runProcedure(procedureOf(ctx.name), backStepsOf(ctx.name), ctx, runtimeOf())
   } catch (error) {
     throw error instanceof ToolError ? halfWay(error, ctx) : error
   }

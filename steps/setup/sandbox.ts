@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type FileOwner, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
@@ -25,93 +25,115 @@ export const writeSandboxKeys: Step<Needs> = {
   async skip(ctx) {
     if (ctx.answers.posture !== 'coding') return 'no sandbox'
     const { user, host, by } = must(ctx.found, 'ownership')
-    const acquaintance = await readAcquaintance(ctx.store)
-    return isAcquainted(ctx.layout, acquaintance, user, by === 'chown' ? host : undefined)
+    const { client, shown } = await readSandboxKeys(ctx.store)
+    const files = [...userFiles(user), admitting([client]), recognising([shown]), showing(shown)]
+    return isHostKeyThere(ctx.layout, shown, by === 'chown' ? host : undefined) &&
+      files.every(file => isKeyFileThere(ctx.layout, file))
       ? 'they know each other'
       : undefined
   },
   async run({ layout, store, found }) {
     const { user, host, by } = must(found, 'ownership')
-    const acquaintance = await readAcquaintance(store)
-    const written = acquaint(layout, acquaintance, user, by === 'chown' ? host : undefined)
+    const owner = by === 'chown' ? host : undefined
+    const { client, shown } = await readSandboxKeys(store)
+    const written = [
+      ...writeHostKey(layout, shown, owner),
+      ...writeKeyFiles(
+        layout,
+        [showing(shown), admitting([client]), ...userFiles(user), recognising([shown])],
+        owner,
+      ),
+    ]
     return { saw: written.join(', ') }
   },
 }
 
-/** Whom each side accepts: the values that count, and beside them those that are on their way in or out. */
-export interface Acquaintance {
-  /** The host key that the sandbox shows. */
-  hostKey: StoredValue
-  /** Keys by which the sandbox is recognised. */
-  hostKeys: readonly StoredValue[]
-  /** Keys by which the gateway may come in. */
-  clientKeys: readonly StoredValue[]
-}
-
-/** The acquaintance of the current values alone. */
-export async function readAcquaintance(store: Pick<SecretStore, 'load'>): Promise<Acquaintance> {
-  const [client, host] = await Promise.all(
+/** The key by which the gateway comes in, and the one that the sandbox shows: the current values of both. */
+async function readSandboxKeys(
+  store: Pick<SecretStore, 'load'>,
+): Promise<{ client: StoredValue; shown: StoredValue }> {
+  const [client, shown] = await Promise.all(
     [SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY].map(async name => (await store.load(name))?.current),
   )
-  if (client === undefined || host === undefined) throw new Error('the store lost a key of the sandbox')
-  return { hostKey: host, hostKeys: [host], clientKeys: [client] }
+  if (client === undefined || shown === undefined) throw new Error('the store lost a key of the sandbox')
+  return { client, shown }
 }
 
-/** Writes what differs, the private key first: nothing ever names a file that is not there. Returns the paths. */
-export function acquaint(
+/** A file by which one side knows the other. Nothing in it is secret. */
+export interface KeyFile {
+  /** Relative to the deployment folder. */
+  path: string
+  content: string
+}
+
+/** By which keys the gateway may come in. sshd reads it at every login. */
+export function admitting(keys: readonly StoredValue[]): KeyFile {
+  const { authorized_keys: content } = sandboxFiles(NOBODY, '', publicOf(keys))
+  return { path: 'sandbox/authorized_keys', content }
+}
+
+/** By which keys the sandbox is recognised. ssh reads it at every call. */
+export function recognising(keys: readonly StoredValue[]): KeyFile {
+  return { path: 'config/sandbox_known_hosts', content: sandboxKnownHosts(publicOf(keys)) }
+}
+
+/** Which key the sandbox shows. sshd reads it when it starts, and when it is told to. */
+export function showing(key: StoredValue): KeyFile {
+  const { sshd_config: content } = sandboxFiles(NOBODY, hostKeyFile(key), [])
+  return { path: 'sandbox/sshd_config', content }
+}
+
+/** Whose numbers those are stands in files of its own, which no key changes. */
+const NOBODY: FileOwner = { uid: 65534, gid: 65534 }
+
+function userFiles(user: FileOwner): KeyFile[] {
+  const { passwd, group } = sandboxFiles(user, '', [])
+  return [
+    { path: 'sandbox/passwd', content: passwd },
+    { path: 'sandbox/group', content: group },
+  ]
+}
+
+function publicOf(keys: readonly StoredValue[]): string[] {
+  return keys.map(({ value }) => publicSshKey(value))
+}
+
+export function isKeyFileThere({ root }: Layout, { path, content }: KeyFile): boolean {
+  return readIfPresent(resolve(root, path)) === content
+}
+
+/** Writes those that differ. Returns their paths. Errors: `disk_full`, `not_writable`. */
+export function writeKeyFiles(
   layout: Layout,
-  acquaintance: Acquaintance,
-  user: FileOwner,
+  files: readonly KeyFile[],
   owner: FileOwner | undefined,
 ): string[] {
-  const key = resolve(layout.sandbox, hostKeyFile(acquaintance.hostKey))
-  const written: string[] = []
-  if (!isDelivered(key, acquaintance.hostKey.value, owner)) {
-    writeAtomic(key, acquaintance.hostKey.value, 0o400, owner)
-    written.push(`sandbox/${hostKeyFile(acquaintance.hostKey)}`)
-  }
-  for (const [path, content] of Object.entries(filesOf(acquaintance, user))) {
-    if (readIfPresent(resolve(layout.root, path)) === content) continue
-    writeAtomic(resolve(layout.root, path), content, 0o400, owner)
-    written.push(path)
-  }
-  return written
+  const differing = files.filter(file => !isKeyFileThere(layout, file))
+  for (const { path, content } of differing) writeAtomic(resolve(layout.root, path), content, 0o400, owner)
+  return differing.map(({ path }) => path)
 }
 
-/** Removes every host key but the one that the sandbox shows. */
-export function forgetHostKeys(layout: Layout, { hostKey }: Pick<Acquaintance, 'hostKey'>): void {
-  for (const name of readdirSync(layout.sandbox))
-    if (name.startsWith('host_key.') && name !== hostKeyFile(hostKey))
-      rmSync(resolve(layout.sandbox, name), { force: true })
+/**
+ * Puts a private host key where sshd reads it, before anything names it. Returns its path, if it was not there.
+ * Errors: `disk_full`, `not_writable`.
+ */
+export function writeHostKey(layout: Layout, key: StoredValue, owner: FileOwner | undefined): string[] {
+  if (isHostKeyThere(layout, key, owner)) return []
+  writeAtomic(resolve(layout.sandbox, hostKeyFile(key)), key.value, 0o400, owner)
+  return [`sandbox/${hostKeyFile(key)}`]
 }
 
-function isAcquainted(
-  layout: Layout,
-  acquaintance: Acquaintance,
-  user: FileOwner,
-  owner: FileOwner | undefined,
-): boolean {
-  const key = resolve(layout.sandbox, hostKeyFile(acquaintance.hostKey))
-  return (
-    isDelivered(key, acquaintance.hostKey.value, owner) &&
-    Object.entries(filesOf(acquaintance, user)).every(
-      ([path, content]) => readIfPresent(resolve(layout.root, path)) === content,
-    )
-  )
+function isHostKeyThere({ sandbox }: Layout, key: StoredValue, owner: FileOwner | undefined): boolean {
+  return isDelivered(resolve(sandbox, hostKeyFile(key)), key.value, owner)
+}
+
+/** The names of all host keys that lie there, but for this one. */
+export function otherHostKeys({ sandbox }: Layout, key: StoredValue): string[] {
+  return readdirSync(sandbox).filter(name => name.startsWith('host_key.') && name !== hostKeyFile(key))
 }
 
 function hostKeyFile({ rotationId }: StoredValue): string {
   return `host_key.${rotationId}`
-}
-
-/** Path to content. */
-function filesOf({ hostKey, hostKeys, clientKeys }: Acquaintance, user: FileOwner): Record<string, string> {
-  const publicOf = (values: readonly StoredValue[]) => values.map(({ value }) => publicSshKey(value))
-  const files = sandboxFiles(user, hostKeyFile(hostKey), publicOf(clientKeys))
-  return {
-    ...Object.fromEntries(Object.entries(files).map(([name, content]) => [`sandbox/${name}`, content])),
-    'config/sandbox_known_hosts': sandboxKnownHosts(publicOf(hostKeys)),
-  }
 }
 
 /** In the gateway itself nothing may be started: should its sandbox ever be switched off, this is what is left. */

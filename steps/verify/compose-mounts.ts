@@ -20,7 +20,7 @@ export const composeMounts: VerifyCheck = {
       ...mounts.flatMap(mount => mountProblems(mount, gateway)),
       ...beside.flatMap(({ name, mounts: theirs }) =>
         theirs
-          .flatMap(mount => mountProblems(mount, companionMounts(layout)))
+          .flatMap(mount => mountProblems(mount, companionMounts(layout, name)))
           .map(what => `${name}: ${what}`),
       ),
       ...ledAway(world, [layout.config, layout.secrets, layout.state]),

@@ -1,6 +1,7 @@
 import { SERVICE } from '../../src/docker/compose.ts'
 import type { ContainerFacts } from '../../src/docker/engine.ts'
-import { ours, passIf, unknown, type VerifyCheck } from './check.ts'
+import { passIf, unknown, type VerifyCheck } from './check.ts'
+import { companionsOf } from './companions-hardened.ts'
 
 /** Somebody may have started another one in its place, or edited the file since. */
 export const containerAsFile: VerifyCheck = {
@@ -14,12 +15,7 @@ export const containerAsFile: VerifyCheck = {
   refs: { seed: 'Docker Security Hardening' },
   async run(world) {
     const planned = await world.plannedHashes()
-    const closed = ours(world).egress === 'closed'
-    const running = await Promise.all([
-      world.container(),
-      world.ingress(),
-      ...(closed ? [world.egress()] : []),
-    ])
+    const running = [await world.container(), ...(await companionsOf(world))]
     if (!planned.has(SERVICE)) return unknown('Compose could not read docker-compose.yml')
     const seen = running.map(container => {
       const name = label(container, 'service')

@@ -1,6 +1,7 @@
 import { agentsAutomation } from './agents-automation.ts'
 import { agentsContained } from './agents-contained.ts'
 import { agentsElevated } from './agents-elevated.ts'
+import { agentsRefused } from './agents-refused.ts'
 import { apparmorEnforced } from './apparmor-enforced.ts'
 import { auditConfig } from './audit-config.ts'
 import { auditLedger } from './audit-ledger.ts'
@@ -71,6 +72,8 @@ import { portsUnreachable } from './ports-unreachable.ts'
 import { privilegesNone } from './privileges-none.ts'
 import { rootfsReadonly } from './rootfs-readonly.ts'
 import { rotateScheduled } from './rotate-scheduled.ts'
+import { sandboxEntered } from './sandbox-entered.ts'
+import { sandboxPrograms } from './sandbox-programs.ts'
 import { seccompCalls } from './seccomp-calls.ts'
 import { seccompEnforced } from './seccomp-enforced.ts'
 import { secretsAudit } from './secrets-audit.ts'
@@ -121,6 +124,9 @@ export const checks: readonly VerifyCheck[] = [
   networkDiscovery,
   outboundQuiet,
   agentsContained,
+  agentsRefused,
+  sandboxEntered,
+  sandboxPrograms,
   agentsElevated,
   agentsAutomation,
   gatewayTerminal,

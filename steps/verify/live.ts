@@ -2,11 +2,12 @@ import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { addressesOf, NETWORKS } from '../../src/deployment/network.ts'
-import { type Compose, EGRESS, INGRESS } from '../../src/docker/compose.ts'
+import { type Compose, EGRESS, INGRESS, SANDBOX_SERVICE } from '../../src/docker/compose.ts'
 import { type ContainerFacts, type Docker, publishes } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
+import { enterSandbox, startablePrograms } from '../../src/gateway/approvals.ts'
 import { askJudges, asScript, type Observed, observe, readAsStranger } from '../../src/gateway/inside.ts'
 import { askProxy, type ProxyAnswers, type ProxyOrder } from '../../src/gateway/inside-proxy.ts'
 import { readJudges } from '../../src/gateway/judges.ts'
@@ -48,7 +49,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         throw new NotApplicable('this deployment was not made by this tool')
       return running(await compose.container(service), service)
     })
-  const [ingress, egress] = [beside(INGRESS), beside(EGRESS)]
+  const [ingress, egress, sandbox] = [beside(INGRESS), beside(EGRESS), beside(SANDBOX_SERVICE)]
   const published = async () => (files.own === undefined ? container() : ingress())
   const port = once(async () => files.own?.port ?? publishedPort(await container(), await insidePort()))
   const door = async () => ({ port: await port(), access: files.own?.access ?? 'loopback' }) as const
@@ -108,6 +109,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     },
     ingress,
     egress,
+    sandbox,
     published,
     networks,
     front,
@@ -150,6 +152,10 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as ProxyAnswers
       throw new ToolError('exec_failed', 'nothing could be run in the container', 'Run the command again.')
     }),
+    programs: once(async () =>
+      startablePrograms(docker, (await sandbox()).Id, files.own?.agentPrograms ?? []),
+    ),
+    entered: once(async () => enterSandbox(docker, (await container()).Id)),
     stranger: once(async () => {
       const { Image, Mounts } = await container()
       const mount = Mounts.find(one => one.Destination === INSIDE.secrets)

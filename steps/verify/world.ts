@@ -1,6 +1,7 @@
 import type { Answers } from '../../src/deployment/answers.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import type { ContainerFacts, EngineInfo, NetworkFacts } from '../../src/docker/engine.ts'
+import type { ProgramsSeen } from '../../src/gateway/approvals.ts'
 import type { Disk } from '../../src/gateway/disk.ts'
 import type { Attempted } from '../../src/gateway/inside.ts'
 import type { ProxyAnswers } from '../../src/gateway/inside-proxy.ts'
@@ -65,6 +66,7 @@ export interface LiveWorld {
   /** Ours: what publishes the port, and the proxy. Errors: as of {@link container}; `NotApplicable` where they are not ours. */
   ingress(): Promise<ContainerFacts>
   egress(): Promise<ContainerFacts>
+  sandbox(): Promise<ContainerFacts>
   /** The container that publishes the port: the ingress, or the gateway itself where somebody else made it. */
   published(): Promise<ContainerFacts>
   /** The gateway's networks. */
@@ -89,6 +91,10 @@ export interface LiveWorld {
   attempted(): Promise<Attempts>
   /** What the proxy answered to what it has to refuse, asked from the gateway's container. */
   proxied(): Promise<ProxyAnswers>
+  /** What can be started in the sandbox, against the list of what may be. */
+  programs(): Promise<ProgramsSeen>
+  /** What came of coming into the sandbox as the gateway does: who one is there, or why not. */
+  entered(): Promise<{ uid: number } | { refused: string }>
   /** What another user than the gateway's can read of the secrets, by file. */
   stranger(): Promise<{ uid: number; seen: Record<string, string> }>
   judges(): Promise<Judges>

@@ -255,15 +255,18 @@ describe('the command line', () => {
         count: 1,
       },
       {
-        is: 'a posture this version cannot keep safe',
-        args: ['--yes', '--agent', 'coding'],
-        code: USAGE,
-        says: [
-          'posture: got "coding"',
-          'coding needs the agent sandbox, which this version does not have yet',
-          '--agent',
+        is: 'a provider that lies behind the border',
+        args: [
+          '--yes',
+          '--provider',
+          'local=http://ollama:11434/v1',
+          '--model',
+          'local/m',
+          '--provider-key',
+          'local=@/dev/null',
         ],
-        count: 1,
+        code: USAGE,
+        says: ['egress: got "closed"', 'give its IP address', '--egress'],
       },
       {
         is: 'two sources of the image',
@@ -682,10 +685,10 @@ describe('the engine', () => {
       },
       {
         is: 'the engine is stopped and the input is wrong',
-        args: ['--yes', '--port', 'http', '--agent', 'coding'],
+        args: ['--yes', '--port', 'http', '--agent', 'root'],
         env: NO_ENGINE,
         code: USAGE,
-        says: ['port: got "http"', 'posture: got "coding"', 'engine', DOWN, 'sudo systemctl start docker'],
+        says: ['port: got "http"', 'posture: got "root"', 'engine', DOWN, 'sudo systemctl start docker'],
         count: 3,
       },
       {

@@ -1,7 +1,15 @@
 /** Builds the live environment's images with the product's own Dockerfiles. Prints their names. */
 import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
-import { borderRecipe, imageLabel, obtainBuilt, obtainImage } from '../../src/gateway/image.ts'
+import {
+  borderRecipe,
+  gatewaySshRecipe,
+  imageLabel,
+  obtainBuilt,
+  obtainImage,
+  sandboxRecipe,
+} from '../../src/gateway/image.ts'
+import { USUAL_PROGRAMS } from '../../src/gateway/sandbox.ts'
 import { Redactor } from '../../src/secret.ts'
 import { OPENCLAW_VERSION } from '../../src/wizard/questions.ts'
 
@@ -17,9 +25,14 @@ else {
     signal: AbortSignal.timeout(900_000),
     onLine: (line: string) => process.stderr.write(`${line}\n`),
   }
-  for (const image of [
-    await obtainImage(docker, answers, options),
-    await obtainBuilt(docker, border, options),
-  ])
-    process.stdout.write(`${image.label}\n`)
+  const gateway = await obtainImage(docker, answers, options)
+  const user = (await docker.image(gateway.pinned))?.Config.User ?? ''
+  const recipes = [
+    border,
+    gatewaySshRecipe(gateway, user),
+    sandboxRecipe({ companionBase: baseImage, agentPrograms: [...USUAL_PROGRAMS], agentPackages: [] }),
+  ]
+  process.stdout.write(`${gateway.label}\n`)
+  for (const recipe of recipes)
+    process.stdout.write(`${(await obtainBuilt(docker, recipe, options)).label}\n`)
 }

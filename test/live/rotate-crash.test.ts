@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { rotateSteps } from '../../steps/rotate/index.ts'
 import { type Bao, hasBao, startDev } from './bao.ts'
-import { remove } from './harness.ts'
+import { isThorough, remove } from './harness.ts'
 import {
   begun,
   deployed,
@@ -37,7 +37,6 @@ const NOT_IN_DOCKER = ['rotate.deliver']
 
 type Store = 'docker' | 'vault'
 /** `npm run crash`: sixty kills, on both stores, and on the way back. With everything else there is time for one store. */
-const isThorough = process.env.ROTATE_KILLS !== undefined
 const STORES: readonly Store[] = isThorough && hasBao() ? ['docker', 'vault'] : ['docker']
 /** At random moments, altogether. */
 const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 10) / STORES.length)

@@ -15,6 +15,7 @@ import {
   containerOf,
   fingerprints,
   IMAGE,
+  isThorough,
   networksOf,
   type Ran,
   remove,
@@ -65,7 +66,6 @@ async function heldInApply(at: Rotating): Promise<Running> {
 }
 
 /** `npm run crash`: everything, and the time that it takes. */
-const isThorough = process.env.ROTATE_KILLS !== undefined
 
 describe.runIf(hasBao())('OpenBao sealed in the middle of a rotation (denial of service)', () => {
   const desk = mkdtempSync(resolve(tmpdir(), 'ocs-faults-'))

@@ -32,6 +32,7 @@ import {
   fingerprints,
   freePort,
   freshFolder,
+  isThorough,
   type Ran,
   remove,
   sh,
@@ -714,7 +715,7 @@ describe('a rotation by cron', () => {
   })
 
   // A minute of waiting: `npm run crash` has the time for it.
-  it.runIf(process.env.ROTATE_KILLS !== undefined)(
+  it.runIf(isThorough)(
     'rotates an old token when its time comes, and what became of it is known',
     async () => {
       makeOld(folder)

@@ -4,7 +4,7 @@ import type { ContainerFacts } from '../../src/docker/engine.ts'
 import { Secret } from '../../src/secret.ts'
 import { checks } from '../../steps/verify/index.ts'
 import type { World } from '../../steps/verify/world.ts'
-import { companion, container, layout } from './container.ts'
+import { answers, companion, container, layout } from './container.ts'
 import { some } from './support.ts'
 import {
   attempts,
@@ -36,6 +36,9 @@ const HOME_MOUNT = { Type: 'bind', Source: '/home/me', Destination: '/h', RW: fa
 function hostOf(change: Partial<ContainerFacts['HostConfig']>): Partial<ContainerFacts> {
   return { HostConfig: { ...companion('ingress').HostConfig, ...change } }
 }
+
+/** A deployment with a sandbox. */
+const coding: Partial<World> = { own: { ...answers, posture: 'coding' } }
 
 /** Rows in which something is wrong, and nothing else: each has to fail. */
 const wrong: Row[] = [
@@ -445,6 +448,28 @@ const wrong: Row[] = [
       { ingress: async () => ({ ...companion('ingress'), ...change }) },
     ],
   ),
+  ['agents.refused', 'an approval for one agent', withJudges({ approvals: () => ['main: 1 allowed'] })],
+  [
+    'sandbox.entered',
+    'a host key that is not the pinned one',
+    { ...coding, entered: async () => ({ refused: 'Host key verification failed.' }) },
+  ],
+  ['sandbox.entered', 'a sandbox in which one is root', { ...coding, entered: async () => ({ uid: 0 }) }],
+  [
+    'sandbox.programs',
+    'one more than listed',
+    { ...coding, programs: async () => ({ missing: [], extra: ['/usr/bin/perl'] }) },
+  ],
+  [
+    'sandbox.programs',
+    'one that is listed and is not there',
+    { ...coding, programs: async () => ({ missing: ['git'], extra: [] }) },
+  ],
+  [
+    'companions.hardened',
+    'a sandbox that sees the secrets',
+    { ...coding, sandbox: async () => ({ ...companion('sandbox'), Mounts: container().Mounts }) },
+  ],
   [
     'companions.hardened',
     'a proxy that is privileged',

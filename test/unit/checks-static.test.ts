@@ -38,6 +38,7 @@ const sources: TwinSources = {
   answers,
   image: `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`,
   border: `sha256:${'d'.repeat(64)}`,
+  sandbox: undefined,
   ownership: assumeOwnership(person),
   docker: new Docker(async () => {
     throw new Error('nobody asks an engine here')

@@ -83,19 +83,23 @@ describe('the checks', () => {
 /** Found in the answers, which are known before anybody looks. */
 const NEED_NOTHING = ['incident.contact', 'suppressions.current']
 
+/** What there is only where an agent has commands. */
+const NEED_A_SANDBOX = ['sandbox.entered', 'sandbox.programs']
+const CODING = { ...answers, posture: 'coding' } as const
+
 describe.each(checks.map(check => [check.id, check] as const))('the check %s', (id, check) => {
+  const own = NEED_A_SANDBOX.includes(id) ? CODING : answers
+
   it('passes in a healthy deployment, and says what it saw', async () => {
-    const { verdict, evidence } = await verdictOf(check, healthy())
+    const { verdict, evidence } = await verdictOf(check, { ...healthy(), own })
     expect({ verdict, evidence }).toEqual({ verdict: 'pass', evidence: expect.stringMatching(/\w/) })
   })
 
   it('is unknown, with the reason, when it cannot look; one that needs no look says so', async () => {
-    const { verdict, evidence } = await verdictOf(
-      check,
-      blind(() => {
-        throw new ToolError('engine_unreachable', 'the Docker engine does not answer', 'Start it.')
-      }),
-    )
+    const nothing = blind(() => {
+      throw new ToolError('engine_unreachable', 'the Docker engine does not answer', 'Start it.')
+    }, own)
+    const { verdict, evidence } = await verdictOf(check, nothing)
     expect({ verdict, evidence }).toEqual(
       NEED_NOTHING.includes(id)
         ? { verdict: 'pass', evidence: expect.stringContaining('deployment.yaml') }
@@ -262,6 +266,7 @@ function leaking(value: string): World {
         summary: { plaintextCount: 1, unresolvedRefCount: 0 },
         findings: [{ code: value, message: value }],
       }),
+      approvals: () => [value],
       ledger: () => ({ records: 1, source: value }),
       objections: () => [value],
     }),
@@ -287,6 +292,8 @@ describe('a deployment that this tool did not make', () => {
       'files.private',
       'journal.intact',
       'rotate.scheduled',
+      'sandbox.entered',
+      'sandbox.programs',
       'secrets.ignored',
       'secrets.state',
       'secrets.stray',

@@ -138,7 +138,7 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
     ['--timezone', 'Mars/Olympus'],
     ['--access', 'everybody'],
     ['--provider', 'http://llm.example'],
-    ['--agent', 'coding'],
+    ['--agent', 'root'],
   ])('%s %s: the message has the flag, the value and what is allowed', async (flag, value) => {
     const stderr = await wrong(['--yes', flag, value])
     expect(stderr).toMatch(

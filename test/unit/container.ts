@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { INSIDE, layoutOf } from '../../src/deployment/layout.ts'
 import type { ContainerFacts } from '../../src/docker/engine.ts'
+import { SANDBOX } from '../../src/gateway/sandbox.ts'
 import { ANSWERS } from './support.ts'
 
 export const PINNED = `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`
@@ -89,7 +90,7 @@ export function container(): ContainerFacts {
 }
 
 /** A container beside it. The ingress publishes the port. */
-export function companion(service: 'ingress' | 'egress'): ContainerFacts {
+export function companion(service: 'ingress' | 'egress' | 'sandbox'): ContainerFacts {
   const gateway = container()
   const bindings =
     service === 'ingress' ? { '18789/tcp': [{ HostIp: '127.0.0.1', HostPort: String(answers.port) }] } : {}
@@ -109,11 +110,17 @@ export function companion(service: 'ingress' | 'egress'): ContainerFacts {
       NanoCpus: 1e9,
       PortBindings: bindings,
     },
-    Mounts: [{ Type: 'bind', Source: layout.border, Destination: INSIDE.border, RW: false }],
+    Mounts:
+      service === 'sandbox'
+        ? [
+            { Type: 'bind', Source: layout.sandbox, Destination: SANDBOX.folder, RW: false },
+            { Type: 'bind', Source: layout.sandboxWork, Destination: SANDBOX.work, RW: true },
+          ]
+        : [{ Type: 'bind', Source: layout.border, Destination: INSIDE.border, RW: false }],
     NetworkSettings: {
       Networks: {
         'my-gateway_inside': {},
-        [`my-gateway_${service === 'ingress' ? 'front' : 'outside'}`]: {},
+        [`my-gateway_${{ ingress: 'front', egress: 'outside', sandbox: 'sandbox' }[service]}`]: {},
       },
       Ports: bindings,
     },

@@ -249,8 +249,9 @@ describe('answers without a meaning', () => {
   })
 
   it('a value that is well formed and not possible is a problem of its flag', () => {
-    expect(check({ flags: { posture: ['coding'] } })).toEqual([
-      expect.objectContaining({ field: 'posture', flag: '--agent', given: 'coding' }),
+    const local = { providers: ['local=http://ollama:11434/v1'], model: ['local/m'] }
+    expect(check({ flags: { ...local, egress: ['closed'] } })).toEqual([
+      expect.objectContaining({ field: 'egress', flag: '--egress', given: 'closed' }),
     ])
     expect(fields(check({ flags: { providers: ['openai'], model: ['anthropic/x'] } }))).toEqual(['model'])
   })

@@ -40,7 +40,10 @@ const contactKind = some(
 const choices = fc.record({
   name: fc.stringMatching(/^[a-z][a-z0-9-]{0,38}[a-z0-9]$/),
   posture: fc.constantFrom<Answers['posture']>('chat', 'workspace', 'coding'),
-  agentPrograms: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+_-]{0,9}$/), { maxLength: 4 }),
+  agentPrograms: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+_-]{0,9}$/), {
+    minLength: 1,
+    maxLength: 4,
+  }),
   agentPackages: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+-]{0,9}$/), { maxLength: 2 }),
   known: fc.uniqueArray(fc.constantFrom('openai', 'anthropic')),
   custom: fc.option(custom, { nil: undefined }),

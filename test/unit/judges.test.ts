@@ -19,7 +19,16 @@ const answer = (value: unknown, code = 0, stderr = '') => ({
   stdout: typeof value === 'string' ? value : JSON.stringify(value),
   stderr,
 })
-const whole = { security: answer(SECURITY), secrets: answer(SECRETS), ledger: answer(LEDGER) }
+const APPROVALS = {
+  file: { defaults: {}, agents: {} },
+  effectivePolicy: { scopes: [{ scopeLabel: 'main', security: { effective: 'deny' } }] },
+}
+const whole = {
+  security: answer(SECURITY),
+  secrets: answer(SECRETS),
+  approvals: answer(APPROVALS),
+  ledger: answer(LEDGER),
+}
 
 function read(change: Partial<typeof whole> & { validation?: ReturnType<typeof answer> } = {}) {
   return readJudges({ code: 0, stdout: JSON.stringify({ ...whole, ...change }), stderr: '' })
@@ -39,11 +48,12 @@ describe('OpenClaw’s judges', () => {
     expect(judges.security()).toMatchObject({ summary: SECURITY.summary })
     expect(judges.secrets()).toMatchObject({ status: 'clean' })
     expect(judges.ledger()).toEqual({ records: 0, source: 'openclaw audit --json' })
+    expect(judges.approvals()).toEqual([])
     expect(judges.objections()).toEqual([])
   })
 
   it('need no command for the ledger where the gateway’s own database was read', () => {
-    const stdout = JSON.stringify({ security: answer(SECURITY), secrets: answer(SECRETS), records: 7 })
+    const stdout = JSON.stringify({ ...whole, ledger: undefined, records: 7 })
     expect(readJudges({ code: 0, stdout, stderr: '' }).ledger()).toEqual({
       records: 7,
       source: 'audit_events in state/openclaw.sqlite',

@@ -439,8 +439,10 @@ describe('names', () => {
 describe('questions refuse well-formed answers that would not do', () => {
   const byId = (id: string) => some(questions.find(question => question.id === id))
 
-  it('coding, as long as there is no sandbox for it', () => {
-    expect(byId('posture').refuses?.('coding', ANSWERS)).toContain('sandbox')
+  it('a closed border with a provider that lies behind it', () => {
+    const providers = [{ id: 'local', url: 'http://ollama:11434/v1' }]
+    expect(byId('egress').refuses?.('closed', { ...ANSWERS, providers })).toContain('IP address')
+    expect(byId('egress').refuses?.('open', { ...ANSWERS, providers })).toBeUndefined()
   })
 
   it('a model of a provider nobody named', () => {

@@ -75,7 +75,7 @@ describe('the deployment’s own folders (filesystem access)', () => {
   ])('%s is refused', (_, mount, why) => expect(problems(mount)).toMatch(why))
 
   it('are not those of the containers beside the gateway, which see what they are told', () => {
-    const beside = companionMounts(layout, HOMES)
+    const beside = companionMounts(layout, 'ingress', HOMES)
     expect(mountProblems(at('./border', { target: INSIDE.border }), beside)).toEqual([])
     expect(mountProblems(at('./secrets', { target: INSIDE.secrets }), beside)).not.toEqual([])
     expect(mountProblems(at('./border', { target: INSIDE.border, readOnly: false }), beside)).not.toEqual([])

@@ -19,6 +19,7 @@ import { ANSWERS, some } from './support.ts'
 const PINNED = `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`
 const USER = { uid: 1000, gid: 1000 }
 const BORDER = `sha256:${'d'.repeat(64)}`
+const SANDBOX = `sha256:${'e'.repeat(64)}`
 const FULL: Answers = {
   ...ANSWERS,
   providers: [{ id: 'openai' }, { id: 'mine', url: 'https://llm.example/v1' }],
@@ -39,6 +40,7 @@ function planOf(answers: Answers, pinned = PINNED): Plan {
     layout: layoutOf('/srv/gw'),
     image: { pinned, label: pinned },
     border: { pinned: BORDER, label: BORDER },
+    sandbox: answers.posture === 'coding' ? { pinned: SANDBOX, label: SANDBOX } : undefined,
     ownership: { user: USER, host: USER, by: 'chown' },
     secrets: secretNamesOf(answers).map(name => ({ name, rotationId: '20261123t014000-1a2b3c4d' })),
   })
@@ -72,7 +74,12 @@ function lines(text: string): number {
 
 /** The structure of the Compose file, worked out once more. */
 function planned(answers: Answers, pinned = PINNED) {
-  return composition(answers, { gateway: pinned, border: BORDER }, USER, profilesOf(answers))
+  return composition(
+    answers,
+    { gateway: pinned, border: BORDER, sandbox: answers.posture === 'coding' ? SANDBOX : undefined },
+    USER,
+    profilesOf(answers),
+  )
 }
 
 const benign = planOf(FULL)
@@ -211,7 +218,13 @@ describe('ten thousand hostile answers', () => {
       }
       const text = render(
         'docker-compose.yml.hbs',
-        { ...wanted, ...wanted.services, gateway: wanted.services['openclaw-gateway'], closed: true },
+        {
+          ...wanted,
+          ...wanted.services,
+          gateway: wanted.services['openclaw-gateway'],
+          closed: true,
+          coding: false,
+        },
         'yaml',
         wanted,
       )
@@ -263,6 +276,7 @@ describe('rendering', () => {
     ...compose.services,
     gateway: compose.services['openclaw-gateway'],
     closed: true,
+    coding: false,
   }
 
   it('fails on a value that is missing', () => {
@@ -428,11 +442,16 @@ describe('no valid answer weakens', () => {
         ])
         for (const mount of service.tmpfs) expect(mount).toMatch(/noexec,nosuid,nodev/)
         expect(networks.inside).toMatchObject({ internal: true })
-        expect(service.networks).toEqual(answers.egress === 'closed' ? ['inside'] : ['inside', 'outside'])
+        expect(service.networks).toEqual([
+          'inside',
+          ...(answers.egress === 'closed' ? [] : ['outside']),
+          ...(answers.posture === 'coding' ? ['sandbox'] : []),
+        ])
         expect(Object.keys(services)).toEqual([
           'openclaw-gateway',
           'ingress',
           ...(answers.egress === 'closed' ? ['egress'] : []),
+          ...(answers.posture === 'coding' ? ['sandbox'] : []),
         ])
       }),
       { numRuns: 60 },
@@ -450,10 +469,12 @@ describe('no valid answer weakens', () => {
         })
         expect(policy.tools).toMatchObject({
           fs: { workspaceOnly: true },
-          exec: { mode: 'deny' },
+          exec: { mode: answers.posture === 'coding' ? 'allowlist' : 'deny', strictInlineEval: true },
           elevated: { enabled: false },
         })
-        expect(policy.tools.deny).toEqual(expect.arrayContaining(['group:runtime', 'group:automation']))
+        const denied = answers.posture === 'coding' ? ['sessions_spawn'] : ['group:runtime']
+        expect(policy.tools.deny).toEqual(expect.arrayContaining(['group:automation', ...denied]))
+        expect(policy.agents.defaults.sandbox.mode).toBe(answers.posture === 'coding' ? 'all' : 'off')
         expect(policy.secrets.providers).toMatchObject({ default: { source: 'env', allowlist: [] } })
         expect(policy.logging.audit.enabled).toBe(true)
         expect(JSON.stringify(policy.gateway.controlUi.allowedOrigins)).not.toContain('*')
@@ -512,10 +533,12 @@ describe('openclaw.json', () => {
       }
     })
 
-  it('is not made for an agent that would run commands without a sandbox', () => {
-    expect(() => planOf({ ...FULL, posture: 'coding' })).toThrow(
-      expect.objectContaining({ code: 'no_sandbox', exit: 2 }),
-    )
+  it('has no place but the sandbox for the commands of an agent that may run some', () => {
+    const policy = parseCommentedJson(fileOf(planOf({ ...FULL, posture: 'coding' }), 'config/openclaw.json'))
+    expect(policy).toMatchObject({
+      agents: { defaults: { sandbox: { mode: 'all', backend: 'ssh' } } },
+      tools: { exec: { host: 'sandbox' }, elevated: { enabled: false } },
+    })
   })
 
   it('may hold comments, and only as whole lines, so that no value is mistaken for one', () => {

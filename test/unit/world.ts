@@ -85,6 +85,7 @@ export function judges(): Judges {
       summary: { plaintextCount: 0, unresolvedRefCount: 0 },
       findings: [],
     }),
+    approvals: () => [],
     ledger: () => ({ records: 3, source: 'audit_events in state/openclaw.sqlite' }),
     objections: () => [],
   }
@@ -235,6 +236,9 @@ export function healthy(): World {
     replaced: async () => false,
     ingress: async () => companion('ingress'),
     egress: async () => companion('egress'),
+    sandbox: async () => companion('sandbox'),
+    programs: async () => ({ missing: [], extra: [] }),
+    entered: async () => ({ uid: 1000 }),
     published: async () => companion('ingress'),
     networks: async () => [inside()],
     front: async () => ({
@@ -312,6 +316,9 @@ export function foreign(change: Partial<World> = {}): World {
     ],
     ingress: notOurs,
     egress: notOurs,
+    sandbox: notOurs,
+    programs: notOurs,
+    entered: notOurs,
     proxied: notOurs,
     plannedHashes: async () => {
       throw new NotApplicable('this container was not made from a file of this tool')
@@ -324,11 +331,14 @@ export function foreign(change: Partial<World> = {}): World {
 const KNOWN = ['layout', 'own', 'now', 'suppressions']
 
 /** A world in which every look fails. */
-export function blind(error: () => never): World {
-  return new Proxy(healthy(), {
-    get: (world, name) =>
-      KNOWN.includes(String(name)) || name === 'then' ? Reflect.get(world, name) : error,
-  })
+export function blind(error: () => never, own = answers): World {
+  return new Proxy(
+    { ...healthy(), own },
+    {
+      get: (world, name) =>
+        KNOWN.includes(String(name)) || name === 'then' ? Reflect.get(world, name) : error,
+    },
+  )
 }
 
 export function check(id: string): VerifyCheck {
