@@ -34,7 +34,9 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
   const closed = answers.egress === 'closed'
   const ids = `uid=${user.uid},gid=${user.gid}`
   const common = hardened(answers, user)
-  const seccomp = { 'create-openclaw-secure.seccomp': hash(profiles.seccomp) }
+  const seccomp = {
+    'create-openclaw-secure.seccomp': answers.seccomp === 'fitted' ? hash(profiles.seccomp) : answers.seccomp,
+  }
   return doubleDollars({
     name: answers.name,
     services: {

@@ -1,5 +1,6 @@
 import type { Step } from '../../src/procedure/step.ts'
 import { loadProfile } from './apparmor.ts'
+import { seccompCanary } from './canary.ts'
 import { checkConfig } from './check.ts'
 import type { SetupContext } from './context.ts'
 import { deliverSecrets } from './deliver.ts'
@@ -36,6 +37,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   writeSandboxKeys,
   closeToNeighbours,
   loadProfile,
+  seccompCanary,
   launchGateway,
   proveToken,
   refuseInGateway,

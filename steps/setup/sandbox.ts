@@ -132,7 +132,8 @@ export function otherHostKeys({ sandbox }: Layout, key: StoredValue): string[] {
   return readdirSync(sandbox).filter(name => name.startsWith('host_key.') && name !== hostKeyFile(key))
 }
 
-function hostKeyFile({ rotationId }: StoredValue): string {
+/** The name of a host key's file, in the sandbox's folder on either side. */
+export function hostKeyFile({ rotationId }: StoredValue): string {
   return `host_key.${rotationId}`
 }
 

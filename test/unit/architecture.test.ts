@@ -130,6 +130,7 @@ describe('the files', () => {
   it('end the process in src/cli.ts alone, in 1Password’s own program, and inside a container', () => {
     expect(sources.filter(path => usesInCode(path, /\bprocess\.(exit|abort)\(/).length > 0)).toEqual([
       'src/cli.ts',
+      'src/gateway/inside-canary.ts',
       'src/stores/onepassword-child.ts',
     ])
     expect(sources.filter(path => usesInCode(path, /\bprocess\.exitCode\b/).length > 0)).toEqual([
@@ -149,6 +150,7 @@ describe('the files', () => {
     ).toEqual([
       'bin/create-openclaw-secure.js',
       'src/cli.ts',
+      'src/gateway/inside-canary.ts',
       'src/gateway/inside-devices.ts',
       'src/gateway/inside-proxy.ts',
       'src/gateway/inside-token.ts',

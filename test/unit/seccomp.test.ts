@@ -3,16 +3,21 @@ import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { composition } from '../../src/deployment/composition.ts'
+import { profilesOf } from '../../src/deployment/plan.ts'
 import { verbatim } from '../../src/deployment/render.ts'
+import { allBut, composeProfile, type Kept, readKept, readLearned } from '../seccomp-profile.ts'
 import { ANSWERS } from './support.ts'
 
 const seccomp = verbatim('seccomp-profile.json')
+const root = join(import.meta.dirname, '../..')
+const [learned, kept] = [readLearned(root), readKept(root)]
 
 describe('the seccomp profile', () => {
   interface Rule {
     names: string[]
     action: string
     errnoRet?: number
+    comment?: string
     args?: { index: number; value: number; valueTwo?: number; op: string }[]
   }
   const profile: {
@@ -22,7 +27,12 @@ describe('the seccomp profile', () => {
     syscalls: Rule[]
   } = JSON.parse(seccomp)
   const serviceWith = (text: string) =>
-    composition(ANSWERS, 'sha256:0', { uid: 1, gid: 1 }, text).services['openclaw-gateway']
+    composition(
+      ANSWERS,
+      { gateway: 'sha256:0', border: 'sha256:1' },
+      { uid: 1, gid: 1 },
+      { ...profilesOf(ANSWERS), seccomp: text },
+    ).services['openclaw-gateway']
   const known = new Map(
     readFileSync(join(import.meta.dirname, '../fixtures/syscalls.txt'), 'utf8')
       .split('\n')
@@ -53,7 +63,38 @@ describe('the seccomp profile', () => {
     expect(free.filter((name, index) => free.indexOf(name) !== index)).toEqual([])
     const filtered = new Set(allowing.filter(rule => rule.args !== undefined).flatMap(rule => rule.names))
     expect([...filtered].filter(name => free.includes(name))).toEqual([])
-    expect([...filtered].sort()).toEqual(['clone', 'ioctl', 'socket'])
+    expect([...filtered].sort()).toEqual(['clone', 'ioctl', 'socket', 'socketpair'])
+  })
+
+  it('is composed of what was learned and what was decided, and was not edited since', () => {
+    expect(composeProfile(learned, kept)).toBe(seccomp)
+  })
+
+  it('says of every rule where it comes from', () => {
+    const silent = profile.syscalls.filter(rule => rule.comment === undefined)
+    expect(new Set(silent.flatMap(rule => rule.names)), 'the rest of the rule before').toEqual(
+      new Set(['ioctl']),
+    )
+    for (const { comment } of profile.syscalls) if (comment) expect(comment).toMatch(/^(Learned|Kept|Denied)/)
+  })
+
+  it('allows at most 250 calls on x86-64', () => {
+    expect([...allowed].filter(name => known.get(name)?.includes('x86_64')).length).toBeLessThanOrEqual(250)
+  })
+
+  it('allows everything that was learned', () => {
+    expect(Object.keys(learned.calls).length).toBeGreaterThan(100)
+    expect(Object.keys(learned.calls).filter(name => !allowed.has(name))).toEqual([])
+    for (const flags of Object.keys(learned.arguments.clone ?? {}))
+      expect(passes('clone', [BigInt(flags)]), flags).toBe(true)
+    for (const request of Object.keys(learned.arguments.ioctl ?? {}))
+      expect(passes('ioctl', [3n, BigInt(request)]), request).toBe(true)
+  })
+
+  it('names every call once: learned, kept or denied', () => {
+    const groups = [...kept.allow, ...kept.fallback, ...kept.deny].flatMap(group => group.calls)
+    const named = [...groups, ...Object.keys(learned.calls), 'socket', 'socketpair', 'clone', 'ioctl']
+    expect([...known.keys()].filter(name => !named.includes(name))).toEqual([])
   })
 
   it('allows none of the calls that escapes are made of', () => {
@@ -221,6 +262,11 @@ describe('the seccomp profile', () => {
         )
   })
 
+  it('makes pairs of unix sockets alone, since TIPC makes pairs as well', () => {
+    for (let family = 0n; family < 50n; family++)
+      expect(passes('socketpair', [family, 1n, 0n]), `family ${family}`).toBe(family === 1n)
+  })
+
   it('starts threads and children, and never a new namespace', () => {
     const namespaces = [0x20000n, 0x2000000n, 0x4000000n, 0x8000000n, 0x10000000n, 0x20000000n, 0x40000000n]
     expect(passes('clone', [0x3d0f00n])).toBe(true)
@@ -232,5 +278,44 @@ describe('the seccomp profile', () => {
     const { security_opt, labels } = serviceWith(seccomp)
     expect(security_opt).toContain('seccomp:./seccomp-profile.json')
     expect(labels).not.toEqual(serviceWith(`${seccomp} `).labels)
+  })
+})
+
+describe('composing the profile', () => {
+  const changed = (change: Partial<Kept>) => () => composeProfile(learned, { ...kept, ...change })
+
+  it('is refused when a call is allowed and denied at once', () => {
+    expect(changed({ deny: [{ why: 'a test', calls: ['openat'] }] })).toThrow(
+      'denied by seccomp/kept.yaml: openat',
+    )
+    expect(changed({ allow: [{ why: 'a test', calls: ['clone3'] }] })).toThrow(
+      'denied by seccomp/kept.yaml: clone3',
+    )
+  })
+
+  it('is refused when a call is named twice', () => {
+    const group = { why: 'a test', calls: ['ustat', 'ustat'] }
+    expect(changed({ deny: [group] })).toThrow('named twice in seccomp/kept.yaml: ustat')
+  })
+
+  it('lets what was learned stand with what it was learned from, also when it is kept', () => {
+    expect(changed({ allow: [...kept.allow, { why: 'a test', calls: ['openat'] }] })()).toBe(seccomp)
+  })
+
+  it('is refused when nobody has decided about a kind of socket that was learned', () => {
+    expect(changed({ socket: {} })).toThrow('says nothing of sockets of AF_')
+  })
+
+  it('matches every number but the forbidden ones', () => {
+    const number = fc.bigInt({ min: 0n, max: 0xffffffffn }).map(Number)
+    fc.assert(
+      fc.property(fc.uniqueArray(number, { minLength: 1, maxLength: 4 }), number, (forbidden, other) => {
+        const rules = allBut(forbidden)
+        const passing = (value: number) =>
+          rules.filter(([mask, wanted]) => (BigInt(value) & BigInt(mask)) === BigInt(wanted)).length
+        for (const value of forbidden) expect(passing(value)).toBe(0)
+        expect(passing(other)).toBe(forbidden.includes(other) ? 0 : 1)
+      }),
+    )
   })
 })
