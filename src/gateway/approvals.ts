@@ -167,7 +167,7 @@ export async function enterSandbox(
   const script = `const c=require('node:fs').readFileSync('${INSIDE.configFile}','utf8');const k=/"(\\/[^"]*\\/${SANDBOX_CLIENT_KEY}\\.[^"]*)"/.exec(c)?.[1];const r=require('node:child_process').spawnSync('ssh',['-F','none','-i',String(k),...process.argv.slice(1)],{encoding:'utf8',timeout:20000});process.stdout.write(r.stdout??'');process.stderr.write(r.stderr??String(r.error));process.exitCode=r.status??1`
   const finished = await docker.exec(
     container,
-    ['node', '-e', script, ...words, '-p', port, target, 'id -u'],
+    ['node', '-e', script, '--', ...words, '-p', port, target, 'id -u'],
     { deadline: 40_000 },
   )
   const uid = Number(/^(\d+)$/m.exec(finished.stdout)?.[1] ?? Number.NaN)

@@ -26,6 +26,8 @@ export const gatewayTools: VerifyCheck = {
     weaken(twin) {
       twin.policy(['tools', 'profile'], 'full')
       twin.policy(['tools', 'deny'], [])
+      // A sandbox has a list of tools of its own.
+      twin.policy(['agents', 'defaults', 'sandbox', 'mode'], 'off')
     },
   },
 }

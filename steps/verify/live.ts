@@ -139,7 +139,8 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     ),
     proxied: once(async () => {
       const order: ProxyOrder = {
-        host: EGRESS,
+        // Where it listens: on another network, should the gateway be on one, it would be asked in vain.
+        host: `${EGRESS}-${NETWORKS.inside}`,
         port: INSIDE.proxyPort,
         // Names that nobody can own (RFC 6761), so that no question for one ever leaves; addresses of the machine, of
         // the proxy itself and of a cloud's metadata service.

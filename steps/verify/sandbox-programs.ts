@@ -25,7 +25,7 @@ export const sandboxPrograms: VerifyCheck = {
     weaken: twin =>
       twin.write(
         'deployment.yaml',
-        twin.read('deployment.yaml').replace(/^(\s*)- git$/m, '$1- a-program-that-is-not-there'),
+        twin.read('deployment.yaml').replace(/^(\s*- )"git"$/m, '$1"a-program-that-is-not-there"'),
       ),
   },
 }
