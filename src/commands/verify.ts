@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { attackChecks } from '../../steps/attack/checks.ts'
 import { factsOf } from '../../steps/verify/facts.ts'
 import { type FileSources, ownFiles } from '../../steps/verify/files.ts'
 import { checks } from '../../steps/verify/index.ts'
@@ -26,6 +27,9 @@ import {
   type Session,
   storeOf,
 } from './program.ts'
+
+/** What can be named. The attacks take a minute of the whole machine: they run when they are, and never by themselves. */
+const nameable = [...checks, ...attackChecks]
 
 export interface VerifyOptions extends GlobalOptions {
   only?: string[]
@@ -117,10 +121,11 @@ async function look(
   options: Pick<VerifyOptions, 'only' | 'static'>,
   startedAt: string,
 ): Promise<{ findings: Finding[]; drift?: Drift }> {
-  const isAsked = (id: string) =>
-    options.only === undefined || options.only.length === 0 || options.only.some(one => matches(id, one))
-  const chosen = checks.filter(
-    check => isAsked(check.id) && !(options.static === true && check.kind === 'live'),
+  const only = options.only ?? []
+  const chosen = (only.length === 0 ? checks : nameable).filter(
+    check =>
+      (only.length === 0 || only.some(one => matches(check.id, one))) &&
+      !(options.static === true && check.kind === 'live'),
   )
   const findings = await judgeAll(world, session, program.signal, chosen)
   if (world.own === undefined || program.signal.aborted) return { findings }
@@ -229,7 +234,7 @@ async function proveChecks(
   const { assumeOwnership } = await import('../deployment/owner.ts')
   const { docker, searching, run, redactor, layout, journal } = session
   const { person, signal, now } = program
-  const chosen = checks.filter(check => findings.some(finding => finding.check === check.id))
+  const chosen = nameable.filter(check => findings.some(finding => finding.check === check.id))
   const skipped = new Set(findings.filter(({ verdict }) => verdict === 'skip').map(({ check }) => check))
   const beside = await companions()
   const imageOf = (name: string) => beside.find(one => one.name === name)?.image
@@ -283,11 +288,11 @@ function refuse(problems: readonly Problem[]): void {
 
 function unknownChecks(ids: readonly string[], where: string): Problem[] {
   return ids
-    .filter(id => !checks.some(check => matches(check.id, id)))
+    .filter(id => !nameable.some(check => matches(check.id, id)))
     .map(id => ({
       field: 'check',
       given: id,
-      allowed: checks.map(check => check.id).join(', '),
+      allowed: nameable.map(check => check.id).join(', '),
       flag: where,
     }))
 }

@@ -147,7 +147,7 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
           }),
     },
     networks: {
-      [NETWORKS.inside]: sealed(proxied ? { subnet: addresses.inside.subnet } : undefined),
+      [NETWORKS.inside]: sealed(proxied ? addresses.inside : undefined),
       [NETWORKS.front]: {
         driver: 'bridge',
         driver_opts: {
@@ -211,12 +211,14 @@ function knock(host: string, port: number) {
 }
 
 /** A network without a way out and without an address of this machine, whose own services are out of reach as well. */
-function sealed(subnet: { subnet: string } | undefined) {
+function sealed(own: { subnet: string; range: string; gateway: string } | undefined) {
   return {
     driver: 'bridge',
     internal: true,
     driver_opts: { 'com.docker.network.bridge.inhibit_ipv4': 'true' },
-    ...(subnet === undefined ? {} : { ipam: { config: [subnet] } }),
+    ...(own === undefined
+      ? {}
+      : { ipam: { config: [{ subnet: own.subnet, ip_range: own.range, gateway: own.gateway }] } }),
   }
 }
 

@@ -138,11 +138,12 @@ export function denyProblems(
     if (rule === undefined) return []
     if (rule.because.startsWith('provider ')) return [ofProvider(word, `${rule.because} is at ${rule.host}`)]
     const other = Object.hasOwn(PRESETS, rule.because) ? rule.because : rule.host
+    const both = answers.egressHosts.includes(word) ? `${word} ${other}` : other
     return [
       {
         field: word,
         saw: other === rule.host ? `${other} allows it as well` : `it belongs to ${other}, which is allowed`,
-        allowed: `Deny that too: create-openclaw-secure egress deny ${words.join(' ')} '${other}'.`,
+        allowed: `Deny that: create-openclaw-secure egress deny ${both.replaceAll('*', '\\*')}`,
       },
     ]
   })

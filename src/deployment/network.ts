@@ -19,7 +19,7 @@ export const NETWORKS = {
 export function addressesOf(name: string): {
   bridge: string
   front: { subnet: string; gateway: string }
-  inside: { subnet: string; ingress: string }
+  inside: { subnet: string; range: string; gateway: string; ingress: string }
 } {
   // FNV-1a, 32 bits: spreads names over bridges and, in blocks of 32, over 10.200.0.0 to 10.249.255.224.
   let hash = 0x811c9dc5
@@ -30,7 +30,13 @@ export function addressesOf(name: string): {
   return {
     bridge: `ocs-${hash.toString(16).padStart(8, '0')}`,
     front: { subnet: `${address(0)}/29`, gateway: address(1) },
-    inside: { subnet: `${address(16)}/28`, ingress: address(18) },
+    // The engine gives out addresses of the upper half; the ingress has one below.
+    inside: {
+      subnet: `${address(16)}/28`,
+      range: `${address(24)}/29`,
+      gateway: address(17),
+      ingress: address(18),
+    },
   }
 }
 

@@ -175,9 +175,9 @@ export function sandboxService(image: string, user: { uid: number; gid: number }
     shm_size: '64m',
     volumes: [bind('./sandbox', SANDBOX.folder, true), bind('./sandbox-work', SANDBOX.work, false)],
     tmpfs: [
-      '/tmp:rw,noexec,nosuid,nodev,size=256m,mode=1777',
-      '/var/tmp:rw,noexec,nosuid,nodev,size=64m,mode=1777',
-      `/run:rw,noexec,nosuid,nodev,size=16m,uid=${user.uid},gid=${user.gid},mode=0755`,
+      '/tmp:rw,noexec,nosuid,nodev,size=256m,nr_inodes=64k,mode=1777',
+      '/var/tmp:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,mode=1777',
+      `/run:rw,noexec,nosuid,nodev,size=16m,nr_inodes=1k,uid=${user.uid},gid=${user.gid},mode=0755`,
     ],
     networks: [SANDBOX.network],
     dns: ['127.0.0.1'],

@@ -103,11 +103,24 @@ async function isRunningAsPlanned({ answers, compose, docker, found }: Needs): P
       'If an incident is being looked into, leave it so: setup would thaw and replace it. If not: docker unpause it, then run the command again.',
     )
   if (container?.State.Running !== true) return false
-  if (container.Config.Labels?.['com.docker.compose.config-hash'] !== (await compose.configHash()))
-    return false
+  if (!(await areAsPlanned(compose))) return false
   if ((await askFromHost(answers, '/startupz')) !== 200) return false
   found.container = id
   return true
+}
+
+/** Whether every container of the file runs, made from what the file says now: the two at the border too. */
+async function areAsPlanned(compose: Needs['compose']): Promise<boolean> {
+  const hashes = [...(await compose.configHashes())]
+  const containers = await Promise.all(hashes.map(([service]) => compose.container(service)))
+  return (
+    hashes.length > 0 &&
+    hashes.every(([, hash], index) => {
+      const container = containers[index]
+      const made = container?.Config.Labels?.['com.docker.compose.config-hash']
+      return container?.State.Running === true && made === hash
+    })
+  )
 }
 
 /** Waits for the published port to take requests. Errors: `gateway_died`, `gateway_not_ready`, each with its log's reason. */

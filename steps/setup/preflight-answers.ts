@@ -131,11 +131,12 @@ async function projectOwner(
     ['ps', '--all', '--filter', `label=com.docker.compose.project=${name}`, '--format', format],
     { deadline: 15_000 },
   )
-  const [folder, ports] = (stdout.split('\n')[0] ?? '').split('\t')
+  // Any of its containers may be the newest, and so the first; one alone publishes the port.
+  const folder = stdout.split('\t')[0]
   if (folder === undefined || folder === '') return undefined
   return {
     folder,
-    ports: [...(ports ?? '').matchAll(/127\.0\.0\.1:(\d+)->/g)].map(match => Number(match[1])),
+    ports: [...stdout.matchAll(/127\.0\.0\.1:(\d+)->/g)].map(match => Number(match[1])),
   }
 }
 

@@ -15,6 +15,7 @@ import { secretNamesOf } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside } from '../../src/gateway/probe.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
+import { attackSibling } from '../attack/sibling.ts'
 import { cgroupOf, listenersOf, mountsOf, processesOf, ulimitOf } from './kernel.ts'
 import { DATABASE, judgeInSibling, tryInSibling } from './sibling.ts'
 import { at } from './tree.ts'
@@ -137,6 +138,11 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         addresses(),
       ),
     ),
+    async attack(attacks) {
+      const outside = addresses().find(address => !address.includes(':'))
+      if (outside === undefined) throw new NotApplicable('this machine has no address to aim at')
+      return attackSibling(docker, await container(), await engine(), outside, attacks)
+    },
     proxied: once(async () => {
       const order: ProxyOrder = {
         // Where it listens: on another network, should the gateway be on one, it would be asked in vain.

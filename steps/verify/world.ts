@@ -12,6 +12,7 @@ import type { Suppression } from '../../src/procedure/step.ts'
 import type { ScheduleState } from '../../src/schedule/schedule.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { StoredSecret } from '../../src/stores/store.ts'
+import type { Attack, Result } from '../attack/attack.ts'
 import type { Service } from './service.ts'
 
 /**
@@ -89,6 +90,8 @@ export interface LiveWorld {
   searchProc(): Promise<{ environ: number; cmdline: number; searched: number }>
   denied(): Promise<Record<string, string>>
   attempted(): Promise<Attempts>
+  /** Makes these attacks in a sibling, each time anew: steps/attack/sibling.ts. */
+  attack(attacks: readonly Attack[]): Promise<Result[]>
   /** What the proxy answered to what it has to refuse, asked from the gateway's container. */
   proxied(): Promise<ProxyAnswers>
   /** What can be started in the sandbox, against the list of what may be. */

@@ -22,6 +22,8 @@ describe('the network of a deployment', () => {
         expect(front.gateway).toBe(`10.${b}.${c}.${Number(d) + 1}`)
         expect(inside).toEqual({
           subnet: `10.${b}.${c}.${Number(d) + 16}/28`,
+          range: `10.${b}.${c}.${Number(d) + 24}/29`,
+          gateway: `10.${b}.${c}.${Number(d) + 17}`,
           ingress: `10.${b}.${c}.${Number(d) + 18}`,
         })
       }),

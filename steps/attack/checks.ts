@@ -1,0 +1,104 @@
+import type { Severity, Threat } from '../../src/procedure/step.ts'
+import { type Twin, unknown, type VerifyCheck } from '../verify/check.ts'
+import { isShell, type Result } from './attack.ts'
+import { attacks } from './index.ts'
+
+interface Kind {
+  threat: Threat
+  line: number
+  severity: Severity
+  remedy: string
+  weaken(twin: Twin): void
+}
+
+/** What every one of them is told to do. */
+const AGAIN = 'Run create-openclaw-secure . again: the container is not as it was rendered.'
+
+const KINDS: Record<string, Kind> = {
+  credentials: {
+    threat: 'credential leakage',
+    line: 4,
+    severity: 'critical',
+    remedy: AGAIN,
+    weaken: twin => twin.environment('OCS_ATTACK_TOKEN', 'not-a-real-secret'),
+  },
+  filesystem: {
+    threat: 'filesystem access',
+    line: 5,
+    severity: 'high',
+    remedy: AGAIN,
+    weaken: twin => twin.service({ read_only: undefined }),
+  },
+  network: {
+    threat: 'network exfiltration',
+    line: 3,
+    severity: 'high',
+    remedy: 'Set up with --egress closed; with an open way out, treat everything the agent can read as sent.',
+    weaken: twin => twin.service({ networks: ['inside', 'outside'] }),
+  },
+  commands: {
+    threat: 'command injection',
+    line: 3,
+    severity: 'high',
+    remedy: AGAIN,
+    weaken: twin => twin.service({ networks: ['inside', 'outside'] }),
+  },
+  resources: {
+    threat: 'resource exhaustion',
+    line: 6,
+    severity: 'high',
+    remedy: AGAIN,
+    weaken: twin => twin.service({ pids_limit: undefined }),
+  },
+  privileges: {
+    threat: 'privilege escalation',
+    line: 3,
+    severity: 'critical',
+    remedy: AGAIN,
+    weaken: twin => twin.service({ cap_drop: undefined, security_opt: ['seccomp:unconfined'] }),
+  },
+}
+
+/**
+ * `verify --only 'attack.*'`: the attacks that a shell can make, made in a sibling. They take a minute of both processors and fill
+ * what can be filled, so that an ordinary verify leaves them out.
+ */
+export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([name, kind]) => {
+  const { threat, line, severity, remedy, weaken } = kind
+  return {
+    id: `attack.${name}`,
+    title: `Attacks are stopped: ${threat}`,
+    line,
+    threat,
+    severity,
+    kind: 'live',
+    remedy,
+    refs: { seed: 'Threat Model' },
+    async run(world) {
+      const made = attacks.filter(
+        attack => attack.threat === threat && isShell(attack) && attack.residual === undefined,
+      )
+      return verdictOf(await world.attack(made))
+    },
+    sabotage: { weaken },
+  }
+})
+
+/** One judgement of many results. What has no target here is named, and is neither a pass nor a failure. */
+export function verdictOf(results: readonly Result[]) {
+  const of = (list: readonly Result[]) => list.map(({ attack, seen }) => `${attack.id} (${seen})`).join(', ')
+  const through = results.filter(result => result.outcome === 'through')
+  const aimless = results.filter(result => /^not tried: nothing here/.test(result.seen))
+  const unseen = results.filter(result => result.outcome === 'unknown' && !aimless.includes(result))
+  const stopped = results.length - through.length - aimless.length - unseen.length
+  const evidence = [
+    `${results.length - aimless.length} attacks in a container with the same image, user, profile, limits and network: ${stopped} stopped`,
+    ...(through.length > 0 ? [`got through: ${of(through)}`] : []),
+    ...(unseen.length > 0 ? [`not tried: ${of(unseen)}`] : []),
+    ...(aimless.length > 0
+      ? [`with nothing to aim at here: ${aimless.map(({ attack }) => attack.id).join(', ')}`]
+      : []),
+  ].join('; ')
+  if (through.length > 0) return { verdict: 'fail', evidence } as const
+  return unseen.length > 0 || stopped === 0 ? unknown(evidence) : ({ verdict: 'pass', evidence } as const)
+}

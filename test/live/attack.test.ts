@@ -1,0 +1,96 @@
+/**
+ * The six threats, attacked: every attack in a hardened deployment, and a handful that must get through where nothing is hardened.
+ * `npm run attack` compares all of them everywhere.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { THREATS } from '../../src/procedure/step.ts'
+import type { Result } from '../../steps/attack/attack.ts'
+import { attacks } from '../../steps/attack/index.ts'
+import { ours, type Stage, setStage, type Target, theirs } from './attack-targets.ts'
+
+let stage: Stage
+const targets: Target[] = []
+/** By the target's name. */
+const results = new Map<string, Result[]>()
+let withoutCoding: string | undefined
+
+/** One of each threat that needs no more than a careless line, and a second one. */
+const CARELESS = [
+  'attack.credentials.environ',
+  'attack.credentials.debugger',
+  'attack.filesystem.autostart',
+  'attack.filesystem.drop-and-run',
+  'attack.filesystem.tool-read',
+  'attack.network.direct',
+  'attack.network.dns-outside',
+  'attack.commands.plain',
+  'attack.commands.encoded',
+  'attack.resources.fork-bomb',
+  'attack.resources.disk-tmp',
+  'attack.privileges.user-namespace',
+  'attack.privileges.ptrace',
+]
+
+beforeAll(async () => {
+  stage = await setStage()
+  const foreign = theirs('docker-run', stage).then(async target => {
+    targets.push(target)
+    results.set('docker run', await target.attack(attacks.filter(attack => CARELESS.includes(attack.id))))
+  })
+  for (const posture of ['chat', 'coding']) {
+    const made = await ours(posture, stage)
+    if ('reason' in made) {
+      withoutCoding = made.reason
+      continue
+    }
+    targets.push(...made.targets)
+    for (const target of made.targets) results.set(target.name, await target.attack(attacks))
+  }
+  await foreign
+}, 600_000)
+
+afterAll(async () => {
+  for (const target of targets) await target.remove()
+  await stage?.close()
+})
+
+/** What has not been stopped, with what was seen. What a gateway that was taken over can always do is not asked. */
+function notStopped(target: string, threat: string): string[] {
+  const seen = results.get(target)?.filter(({ attack }) => attack.threat === threat)
+  expect(seen?.length ?? 0, `attacks made in: ${target}`).toBeGreaterThan(3)
+  return (seen ?? [])
+    .filter(({ attack, outcome }) => attack.residual === undefined && outcome !== 'stopped')
+    .map(({ attack, outcome, seen: what }) => `${outcome}: ${attack.id}: ${what}`)
+}
+
+describe.each(THREATS)('threat: %s', threat => {
+  it('is stopped when the agent of a chat deployment was talked into it', () => {
+    expect(notStopped('chat, by its agent', threat)).toEqual([])
+  })
+
+  it('is stopped when the gateway of a chat deployment was taken over', () => {
+    expect(notStopped('chat, in a gateway that was taken over', threat)).toEqual([])
+  })
+
+  it('is stopped when the agent of a coding deployment was talked into it', context => {
+    if (withoutCoding !== undefined) return context.skip(`no coding deployment: ${withoutCoding}`)
+    expect(notStopped('coding, by its agent', threat)).toEqual([])
+  })
+
+  it('is real: an ordinary docker run does not stop it', () => {
+    const seen = results.get('docker run')?.filter(({ attack }) => attack.threat === threat) ?? []
+    expect(seen.length).toBeGreaterThanOrEqual(2)
+    expect(seen.map(({ attack, outcome }) => `${attack.id} ${outcome}`)).toEqual(
+      seen.map(({ attack }) => `${attack.id} through`),
+    )
+  })
+})
+
+describe('what a gateway that was taken over can do', () => {
+  it('is what docs/threats.md says, and no surprise', () => {
+    const seen = results.get('chat, in a gateway that was taken over') ?? []
+    const residual = seen.filter(({ attack }) => attack.residual !== undefined)
+    expect(residual.map(({ outcome }) => outcome)).toEqual(residual.map(() => 'through'))
+    expect(residual.length).toBeGreaterThan(2)
+  })
+})

@@ -1,0 +1,183 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { THREATS } from '../../src/procedure/step.ts'
+import {
+  type Attack,
+  isShell,
+  isTool,
+  judgeTool,
+  type Result,
+  readResults,
+  scriptOf,
+} from '../../steps/attack/attack.ts'
+import { attackChecks, verdictOf } from '../../steps/attack/checks.ts'
+import { attacks } from '../../steps/attack/index.ts'
+import { type Column, stoppedBy, tablesOf, withTables } from '../attack.ts'
+
+const shell = (id: string, text: string, more: Partial<Attack> = {}): Attack => ({
+  id: `attack.${id}`,
+  threat: 'privilege escalation',
+  title: id,
+  how: { shell: text },
+  ...more,
+})
+
+describe('the attacks', () => {
+  it.each(THREATS)('are at least ten against: %s', threat => {
+    const counted = attacks.filter(attack => attack.threat === threat && attack.residual === undefined)
+    expect(counted.length).toBeGreaterThanOrEqual(10)
+  })
+
+  it('have names and aims of their own, and each belongs to a check', () => {
+    expect(new Set(attacks.map(attack => attack.id)).size).toBe(attacks.length)
+    expect(new Set(attacks.map(attack => attack.title)).size).toBe(attacks.length)
+    for (const { id, threat } of attacks) {
+      const check = attackChecks.find(one => id.startsWith(`${one.id}.`))
+      expect(check?.threat, id).toBe(threat)
+    }
+  })
+
+  it.each(attacks.filter(isShell).map(attack => [attack.id, attack.how.shell]))(
+    'are written in plain shell: %s',
+    (_, text) => {
+      expect(spawnSync('sh', ['-n'], { input: text, encoding: 'utf8' }).stderr).toBe('')
+    },
+  )
+
+  it('can all end in both ways, so that none is stopped by its own mistake alone', () => {
+    for (const { id, how } of attacks.filter(isShell))
+      expect(how.shell, id).toMatch(/\bdoes\b|\bthrough\b[\s\S]*\bstopped\b|\bstopped\b[\s\S]*\bthrough\b/)
+  })
+
+  it('by a tool prove themselves by something that the call does not say', () => {
+    for (const { id, how } of attacks.filter(isTool))
+      expect(how.proof.test(Object.values(how.arguments).join('\n')), id).toBe(false)
+  })
+
+  it('refuse to be made outside of a container', () => {
+    const { stdout, status } = spawnSync('sh', [], {
+      input: scriptOf([shell('x', 'through it')], {}),
+      encoding: 'utf8',
+    })
+    expect([stdout.trim(), status]).toEqual(['refused: this is no container', 1])
+  })
+
+  it('are told of what stands around as data, whatever is in it', () => {
+    const hostile = `'; echo broken; $(echo broken) "`
+    const script = scriptOf([shell('x', 'does echo "$NAME"', { needs: ['NAME'] })], { NAME: hostile })
+    const [first = ''] = script.split('\n')
+    const { stdout } = spawnSync('sh', ['-c', `${first}\nprintf %s "$NAME"`], { encoding: 'utf8' })
+    expect(stdout).toBe(hostile)
+  })
+})
+
+describe('a result', () => {
+  const one = shell('one', 'x')
+  const outcome = (printed: string) => readResults([one], printed, {})[0]?.outcome
+
+  it('is what the script has said', () => {
+    expect(outcome('ocs-result\tattack.one\t42\tread it\n')).toBe('through')
+    expect(outcome('ocs-result\tattack.one\t43\tdenied\n')).toBe('stopped')
+  })
+
+  it.each([
+    ['a program that is missing', 'ocs-result\tattack.one\t127\tperl: not found\n'],
+    ['a script with a mistake', 'ocs-result\tattack.one\t2\tsyntax error\n'],
+    ['no answer within the time', 'ocs-result\tattack.one\t124\t\n'],
+    ['success that was not said', 'ocs-result\tattack.one\t0\t\n'],
+    ['no line at all', ''],
+    ['the line of another', 'ocs-result\tattack.two\t43\tdenied\n'],
+  ])('is never “stopped” by %s', (_, printed) => {
+    expect(outcome(printed)).toBe('unknown')
+  })
+
+  it('is unknown where there is nothing to attack, and the attack is not made', () => {
+    const aimed = shell('aimed', 'stopped x', { needs: ['OUTSIDE'] })
+    expect(scriptOf([aimed], {})).not.toContain('try attack.aimed')
+    expect(readResults([aimed], 'ocs-result\tattack.aimed\t43\tx\n', {})).toMatchObject([
+      { outcome: 'unknown', seen: 'not tried: nothing here to attack (OUTSIDE)' },
+    ])
+  })
+
+  it('of a tool needs an answer: a refusal, or the proof', () => {
+    const read = { ...one, how: { tool: 'read', arguments: { path: '/etc/passwd' }, proof: /root:x:0/ } }
+    expect(judgeTool(read, 'root:x:0:0:root').outcome).toBe('through')
+    expect(judgeTool(read, 'Tool read not found').outcome).toBe('stopped')
+    expect(judgeTool(read, '').outcome).toBe('unknown')
+    expect(judgeTool(read, undefined).outcome).toBe('unknown')
+  })
+})
+
+describe('the checks attack.*', () => {
+  const result = (outcome: Result['outcome'], seen = 'x'): Result => ({
+    attack: shell(outcome, ''),
+    outcome,
+    seen,
+  })
+  const aimless = result('unknown', 'not tried: nothing here to attack (METADATA)')
+
+  it('are one a threat, and each can be made to fail', () => {
+    expect(attackChecks.map(check => check.threat)).toEqual([...THREATS])
+    for (const check of attackChecks) expect(check.sabotage.weaken, check.id).toBeDefined()
+  })
+
+  it('pass when everything that could be tried was stopped', () => {
+    expect(verdictOf([result('stopped'), aimless])).toMatchObject({
+      verdict: 'pass',
+      evidence: expect.stringMatching(/^1 attacks .* 1 stopped; with nothing to aim at here: /),
+    })
+  })
+
+  it('fail when one got through, and name it', () => {
+    expect(verdictOf([result('stopped'), result('unknown'), result('through', 'root')])).toMatchObject({
+      verdict: 'fail',
+      evidence: expect.stringContaining('attack.through (root)'),
+    })
+  })
+
+  it('are unknown when one could not be tried, or none', () => {
+    expect(verdictOf([result('stopped'), result('unknown')]).verdict).toBe('unknown')
+    expect(verdictOf([aimless]).verdict).toBe('unknown')
+    expect(verdictOf([]).verdict).toBe('unknown')
+  })
+})
+
+describe('docs/threats.md', () => {
+  const text = readFileSync(resolve(import.meta.dirname, '../../docs/threats.md'), 'utf8')
+  const column = (results: Result[]): Column => ({ name: 'chat', ours: true, results })
+  const all = (outcome: Result['outcome']) =>
+    column(attacks.map(attack => ({ attack, outcome, seen: 'Permission denied' })))
+
+  it('has a row for every attack, and none for another', () => {
+    const rows = [...text.matchAll(/^\| `(attack\.[\w.-]+)`/gm)].map(([, id]) => id)
+    expect([...rows].sort()).toEqual(attacks.map(attack => attack.id).sort())
+  })
+
+  it('says of each threat what it cannot stop', () => {
+    for (const threat of THREATS) expect(text).toContain(`## ${threat[0]?.toUpperCase()}${threat.slice(1)}`)
+    expect(text.match(/^\*\*What it cannot stop\.\*\*/gm)).toHaveLength(THREATS.length)
+  })
+
+  it('would show an attack that gets through, and one that was not tried', () => {
+    expect(tablesOf([all('through')])).toContain('**through**')
+    expect(tablesOf([all('unknown')])).toContain('not tried')
+    expect(tablesOf([all('stopped')])).not.toMatch(/\*\*through\*\*|not tried/)
+    expect(tablesOf([{ ...column([]), why: 'no such posture' }])).toContain('Not run: chat: no such posture')
+  })
+
+  it('keeps what people have written around the tables', () => {
+    const before = 'a\n<!-- made by npm run attack: begin -->\nold\n<!-- end -->\nb\n'
+    expect(withTables(before, 'new')).toBe(
+      'a\n<!-- made by npm run attack: begin -->\n\nnew\n<!-- end -->\nb\n',
+    )
+    expect(() => withTables('no place', 'new')).toThrow('no place')
+  })
+
+  it('says by what in words that do not change from run to run', () => {
+    expect(stoppedBy('251 processes, then Resource temporarily unavailable')).toBe('the limit of processes')
+    expect(stoppedBy('Tool exec not found')).toBe('the agent has no such tool')
+    expect(stoppedBy('setns EPERM,')).toBe('refused by the kernel')
+  })
+})
