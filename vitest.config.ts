@@ -4,7 +4,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** The suites that take minutes, longest first: begun last, one of them would keep one core waiting for the other. */
 const LONG =
-  'interrupted schedule gateway rotate-faults access rotate verify prove rotate-crash bad-input'.split(' ')
+  'attack interrupted gateway schedule verify prove rotate-faults rotate sandbox seccomp egress access rotate-crash devices bad-input'.split(
+    ' ',
+  )
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

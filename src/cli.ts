@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { EGRESS_COMMANDS } from './commands/egress-table.ts'
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
@@ -130,7 +131,6 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .command('setup [directory]', { isDefault: true })
     .description('set up a gateway, or bring one in line with its deployment.yaml (default)')
   withGlobals(setup)
-  setup
     .option('--answers <file>', 'read answers from a YAML or JSON file')
     .option('--no-launch', 'render the files and the secrets; do not touch an engine')
     .option('--start-timeout <seconds>', 'how long the gateway may take to start', seconds, 180)
@@ -270,15 +270,6 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
 }
-
-const EGRESS_COMMANDS = [
-  ['list', 'the hosts that may be reached, why, and what is open'],
-  ['allow <hosts...>', 'let the gateway reach these hosts, over HTTPS'],
-  ['deny <hosts...>', 'take hosts from the list again'],
-  ['test <host[:port]>', 'ask the running proxy whether it would let this through'],
-  ['open', 'a weakening: let every public host through, until the time is over'],
-  ['close', 'end that at once'],
-] as const
 
 const OPEN_WITH = ['--store-credential <@file|@->', 'what opens the store, where it is not kept'] as const
 

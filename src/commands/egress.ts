@@ -6,6 +6,7 @@ import {
   type Expectation,
   filesToWrite,
   type HostChange,
+  NOT_PUBLIC,
   openingOf,
   rulesOf,
 } from '../../steps/egress/context.ts'
@@ -81,7 +82,8 @@ async function showList(program: Program, options: EgressOptions): Promise<ExitC
   const work = await begin(program, options, 'list')
   const { session, answers, until } = work
   const wanted = savedDeployment(session).answers
-  const edited = JSON.stringify(reach(wanted)) !== JSON.stringify(reach(answers))
+  const edited =
+    wanted.egress !== answers.egress || JSON.stringify(reach(wanted)) !== JSON.stringify(reach(answers))
   const body = { ...reach(answers), openUntil: until?.toISOString() ?? null, edited }
   print(work, body, listInWords(answers, until, program.now(), edited))
   return Exit.done
@@ -179,7 +181,6 @@ async function closeDown(program: Program, options: EgressOptions): Promise<Exit
 }
 
 const OPENED = 'open-for-a-while'
-const NOT_PUBLIC = 'leads-to-an-address-that-is-not-public'
 
 /** One command on one deployment. */
 interface Work {

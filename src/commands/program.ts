@@ -137,6 +137,8 @@ export function runtimeOf(session: Session, program: Program, command: string, d
         layout.sealed,
         layout.credentials,
         layout.config,
+        layout.border,
+        layout.sandbox,
         layout.secrets,
         layout.runbooks,
       ])

@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { openingOf } from '../../steps/egress/context.ts'
 import { unfinishedMove } from '../../steps/move/context.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
 import { placeOf } from '../deployment/answers.ts'
+import { closesAt } from '../deployment/egress.ts'
+import { readIfPresent } from '../deployment/files.ts'
 import { addressOf } from '../deployment/plan.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
 import { judgeDisk, lookAtDisk } from '../gateway/disk.ts'
@@ -12,6 +15,7 @@ import { askFromHost } from '../gateway/probe.ts'
 import { envelope } from '../report/json.ts'
 import { leftoverCredentials } from '../stores/credential.ts'
 import { bornAt, type StoredValue } from '../stores/store.ts'
+import { wayOutInWords } from './egress-words.ts'
 import {
   composeOf,
   credentialOf,
@@ -77,6 +81,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   }
 
   const rotation = await rotationStatus(session, program.person.uid, { born, store: answers.store, now })
+  const until = closesAt(readIfPresent(openingOf(session.layout)) ?? '', now)
   const disk = existsSync(session.layout.state)
     ? judgeDisk(lookAtDisk(session.layout.state), answers.stateLimit)
     : undefined
@@ -116,6 +121,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ['deployment', `${answers.name} in ${session.layout.root}`],
     ['gateway', gateway],
     ['address', addressOf(answers)],
+    ['egress', wayOutInWords(answers, until, now)],
     ['secrets', placeOf(answers)],
     ['image', image],
     [
@@ -138,6 +144,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
           running,
           gateway,
           port: answers.port,
+          egress: { mode: answers.egress, openUntil: until?.toISOString() ?? null },
           image,
           imageDays,
           store: answers.store,

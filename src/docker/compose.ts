@@ -98,12 +98,7 @@ export class Compose {
     return id === undefined ? undefined : this.#docker.container(id)
   }
 
-  /** Compose's own hash of the service as the file has it now; equals the container's label when nothing changed. */
-  async configHash(): Promise<string> {
-    return (await this.configHashes()).get(SERVICE) ?? ''
-  }
-
-  /** The same of every service; none where Compose cannot read the file. */
+  /** Compose's own hash of each service as the file has it now, equal to its container's label; none where it cannot be read. */
   async configHashes(): Promise<ReadonlyMap<string, string>> {
     const { stdout } = await this.call(['config', '--hash', '*'], { deadline: 20_000 })
     const lines = stdout.trim().split('\n')

@@ -52,6 +52,9 @@ export interface NewFile {
   owner?: FileOwner | undefined
 }
 
+/** The reason for which the proxy refuses a name that is on the list: rules about addresses come before it. */
+export const NOT_PUBLIC = 'leads-to-an-address-that-is-not-public'
+
 type Needs = Pick<EgressContext, 'layout' | 'change' | 'owner'>
 
 /** The list after the change: what was there stays in its place. */

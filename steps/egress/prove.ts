@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Decision } from '../../src/deployment/egress.ts'
-import { ToolError } from '../../src/errors.ts'
+import { Exit, ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { askTheProxy } from './ask.ts'
-import type { EgressContext, Expectation } from './context.ts'
+import { type EgressContext, type Expectation, NOT_PUBLIC } from './context.ts'
 
 type Needs = Pick<EgressContext, 'docker' | 'compose' | 'expected'>
 
@@ -21,7 +21,10 @@ export const proveAnswers: Step<Needs> = {
       const targets = ctx.expected.map(({ target }) => target)
       const answers = await askTheProxy(ctx, targets)
       const wrong = ctx.expected.filter(one => !isAsExpected(one, answers))
-      if (wrong.length === 0) return { saw: inWords(ctx.expected, answers) }
+      if (wrong.length === 0) {
+        refuseOwnNetwork(ctx.expected, answers)
+        return { saw: inWords(ctx.expected, answers) }
+      }
       if (Date.now() - began > PATIENCE)
         throw new ToolError(
           'egress_unproven',
@@ -31,6 +34,20 @@ export const proveAnswers: Step<Needs> = {
       await sleep(300, undefined, { signal })
     }
   },
+}
+
+/** A name on the list that will never be let through: whoever put it there is told so. */
+function refuseOwnNetwork(expected: readonly Expectation[], answers: ReadonlyMap<string, Decision>): void {
+  const hidden = expected
+    .filter(({ target, reasons }) => reasons.includes('listed') && answers.get(target)?.reason === NOT_PUBLIC)
+    .map(({ target }) => target)
+  if (hidden.length === 0) return
+  throw new ToolError(
+    'egress_not_public',
+    `on the list now, and refused all the same: ${hidden.join(', ')} leads to an address that is not public`,
+    'What is in your own network is named by its address, as a provider (--provider NAME=URL). Take the name off the list with egress deny.',
+    Exit.failed,
+  )
 }
 
 function isAsExpected({ target, reasons }: Expectation, answers: ReadonlyMap<string, Decision>): boolean {

@@ -14,6 +14,7 @@ import type { Step } from '../../src/procedure/step.ts'
 import type { StoredValue } from '../../src/stores/store.ts'
 import {
   admitting,
+  hostKeyFile,
   isKeyFileThere,
   type KeyFile,
   otherHostKeys,
@@ -215,22 +216,22 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
     if name == "sshd" and rest.split()[1] == "1": os.kill(int(pid), signal.SIGHUP)
 `
 
-/** Whether sshd would start with its settings, as its exit code in the last line: one that would not is not told to. */
-const TEST = 'echo; /usr/sbin/sshd -t -f "$0" 2>&1; echo $?'
+/** Whether sshd would start with this key, as its exit code in the last line: one that would not never reads of it. */
+const TEST = 'echo; /usr/sbin/sshd -t -f /dev/null -h "$0" 2>&1; echo $?'
 
 /** Brings the sandbox to show a host key. Returns how long that took until it was seen, in milliseconds. */
 async function show(ctx: Needs, key: StoredValue): Promise<number> {
   const { layout, docker, owner } = ctx
-  writeHostKey(layout, key, owner())
-  const began = performance.now()
-  writeKeyFiles(layout, [showing(key)], owner())
   const container = (await composeOf(ctx).container(SANDBOX.service))?.Id
   if (container === undefined) throw unseen('it has no container')
-  const settings = `${SANDBOX.folder}/sshd_config`
-  const tested = await docker.exec(container, ['sh', '-c', TEST, settings], { deadline: 30_000 })
+  writeHostKey(layout, key, owner())
+  const file = `${SANDBOX.folder}/${hostKeyFile(key)}`
+  const tested = await docker.exec(container, ['sh', '-c', TEST, file], { deadline: 30_000 })
   if (tested.code !== 0) throw unseen(firstLine(tested.stderr))
   if (!tested.stdout.endsWith('\n0\n'))
     throw notProven(`sshd would not start with it: ${visible(firstLine(tested.stdout))}`)
+  const began = performance.now()
+  writeKeyFiles(layout, [showing(key)], owner())
   const told = await docker.exec(container, ['python3', '-c', RELOAD], { deadline: 30_000 })
   if (told.code !== 0) throw unseen(firstLine(told.stderr))
   for (;;) {

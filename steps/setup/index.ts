@@ -4,6 +4,7 @@ import { seccompCanary } from './canary.ts'
 import { checkConfig } from './check.ts'
 import type { SetupContext } from './context.ts'
 import { deliverSecrets } from './deliver.ts'
+import { reloadEgress } from './egress.ts'
 import { writeFiles, writePasswordFile } from './files.ts'
 import { closeToNeighbours } from './firewall.ts'
 import { createFolder } from './folder.ts'
@@ -39,6 +40,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   loadProfile,
   seccompCanary,
   launchGateway,
+  reloadEgress,
   proveToken,
   refuseInGateway,
 ]

@@ -7,6 +7,7 @@ import { THREATS } from '../../src/procedure/step.ts'
 import type { Result } from '../../steps/attack/attack.ts'
 import { attacks } from '../../steps/attack/index.ts'
 import { ours, type Stage, setStage, type Target, theirs } from './attack-targets.ts'
+import { isThorough } from './harness.ts'
 
 let stage: Stage
 const targets: Target[] = []
@@ -37,15 +38,21 @@ beforeAll(async () => {
     targets.push(target)
     results.set('docker run', await target.attack(attacks.filter(attack => CARELESS.includes(attack.id))))
   })
-  for (const posture of ['chat', 'coding']) {
-    const made = await ours(posture, stage)
-    if ('reason' in made) {
-      withoutCoding = made.reason
-      continue
-    }
-    targets.push(...made.targets)
-    for (const target of made.targets) results.set(target.name, await target.attack(attacks))
-  }
+  // Side by side: most of the time goes into starting, and into turns of the agents.
+  await Promise.all(
+    ['chat', 'coding'].map(async posture => {
+      const made = await ours(posture, stage)
+      if ('reason' in made) {
+        withoutCoding = made.reason
+        return
+      }
+      targets.push(...made.targets)
+      // The gateway of a coding deployment is the one of a chat deployment.
+      for (const target of made.targets)
+        if (isThorough || target.name !== 'coding, in a gateway that was taken over')
+          results.set(target.name, await target.attack(attacks))
+    }),
+  )
   await foreign
 }, 600_000)
 

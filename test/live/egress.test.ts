@@ -1,47 +1,51 @@
 /**
- * Threat: network exfiltration. A gateway and its border, as the deployment's own files describe them, with a real
- * OpenClaw inside and peers outside that would answer anybody: what it is given it reaches, and nothing else.
+ * Threat: network exfiltration. A deployment as setup writes it, with a real OpenClaw inside and peers outside that would
+ * answer anybody: what it is given it reaches, and nothing else; and the list is changed as a person changes it.
  */
-import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
-import { tmpdir } from 'node:os'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { borderFiles } from '../../src/deployment/border.ts'
-import { composition } from '../../src/deployment/composition.ts'
+import * as z from 'zod'
 import { openUntil } from '../../src/deployment/egress.ts'
-import { verbatim } from '../../src/deployment/render.ts'
 import { borderRecipe } from '../../src/gateway/image.ts'
-import { gatewayPolicy, secretNamesOf } from '../../src/gateway/policy.ts'
+import { parseCommentedJson } from '../../src/json.ts'
 import { ANSWERS } from '../unit/support.ts'
-import { authStatus, BASE_IMAGE, freePort, IMAGE, sh } from './harness.ts'
+import {
+  authStatus,
+  BASE_IMAGE,
+  cli,
+  freePort,
+  freshFolder,
+  remove,
+  sh,
+  startCli,
+  tokenOf,
+  usual,
+} from './harness.ts'
 import { type Attempt, attempt, openPeers, type Peers, SAID } from './peers.ts'
 
 /** Addresses that look public, a private one and the one of clouds' metadata: all of them this machine's, for a while. */
 const [MODEL, OTHER, PRIVATE, METADATA] = ['6.6.6.6', '6.6.6.7', '10.77.77.77', '169.254.169.254']
+/** A private one that a provider is at. */
+const NEAR = '10.77.77.78'
 const USER = 1000
-const name = `t-egress-${process.pid}`
-const folder = mkdtempSync(resolve(tmpdir(), 'ocs-egress-'))
+const folder = freshFolder('egress')
+const name = basename(folder)
 const at = (path: string) => resolve(folder, path)
 const gateway = `${name}-openclaw-gateway-1`
-const egress = `${name}-egress-1`
+const proxy = `${name}-egress-1`
 const [beside, control] = [`${name}-beside`, `${name}-control`]
-const PROJECT = ['--project-name', name, '--file', at('docker-compose.yml')]
-const token = randomBytes(32).toString('hex')
-
-const answers = {
-  ...ANSWERS,
-  name,
-  companionBase: BASE_IMAGE,
-  providers: [
-    { id: 'named', url: 'https://model.example.org/v1' },
-    { id: 'local', url: `http://${MODEL}:11434/v1` },
-  ],
-  model: 'local/m',
-  egressHosts: ['*.allowed.example.org', 'private.example.org', 'metadata.example.org', 'mixed.example.org'],
-  egressResolver: MODEL,
-}
+/** The one thing that is the test's: the gateway trusts the peers' certificate. */
+const trust = at('../trust.json')
+const PROJECT = ['--project-name', name, '--file', at('docker-compose.yml'), '--file', trust]
+const HOSTS = [
+  'model.example.org',
+  '*.allowed.example.org',
+  'private.example.org',
+  'metadata.example.org',
+  'mixed.example.org',
+]
 
 let peers: Peers
 let hostService: Server
@@ -51,7 +55,7 @@ let port = 0
 beforeAll(async () => {
   peers = await openPeers({
     device: 'ocs-peers',
-    addresses: [MODEL, OTHER, PRIVATE, METADATA],
+    addresses: [MODEL, OTHER, PRIVATE, METADATA, NEAR],
     zone: {
       'model.example.org': [MODEL],
       'a.allowed.example.org': [OTHER],
@@ -69,8 +73,7 @@ beforeAll(async () => {
   await new Promise<void>(done => hostService.listen(0, '0.0.0.0', done))
   const listening = hostService.address()
   hostPort = typeof listening === 'object' && listening !== null ? listening.port : 0
-  port = await freePort()
-  await write()
+  await setUp()
   await docker('compose', ...PROJECT, 'up', '--detach', '--no-build')
   await docker(
     'run',
@@ -101,10 +104,9 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await sh('docker', ['rm', '--force', control, beside])
-  await sh('docker', ['compose', ...PROJECT, 'down', '--timeout', '1'])
+  await remove(folder)
   hostService.close()
   await peers.close()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 const REBINDING = Array.from({ length: 20 }, (_, index) => `r${index}.allowed.example.org`)
@@ -112,7 +114,7 @@ const REBINDING = Array.from({ length: 20 }, (_, index) => `r${index}.allowed.ex
 describe('what the gateway is given', () => {
   it.each([
     ['by its name, through a tunnel', 'named/m', `${MODEL}:443 model.example.org`],
-    ['by its address, on its port', 'local/m', `${MODEL}:11434 ${MODEL}:11434`],
+    ['by its address, on its port', 'local/m', `${NEAR}:11434 ${NEAR}:11434`],
   ])('a model %s: an agent’s turn reaches it', async (_, model, visit) => {
     const { stdout } = await sh('docker', [
       ...[
@@ -167,9 +169,9 @@ describe('everything else', () => {
     'another port': { kind: 'tunnel', target: 'a.allowed.example.org:8443' },
     'plain HTTP': { kind: 'request', url: 'http://a.allowed.example.org/?secret-2' },
     'HTTPS without a tunnel': { kind: 'request', url: 'https://a.allowed.example.org/' },
-    'another port of the model’s address': { kind: 'request', url: `http://${MODEL}/` },
+    'another port of the model’s address': { kind: 'request', url: `http://${NEAR}/` },
     'another address on the model’s port': { kind: 'request', url: `http://${OTHER}:11434/` },
-    'another method': { kind: 'request', url: `http://${MODEL}:11434/`, method: 'DELETE' },
+    'another method': { kind: 'request', url: `http://${NEAR}:11434/`, method: 'DELETE' },
     'the proxy’s own pages': { kind: 'request', url: 'http://egress:3128/squid-internal-mgr/info' },
     'a name that is private': { kind: 'tunnel', target: 'private.example.org:443' },
     'a name that is the metadata service': { kind: 'tunnel', target: 'metadata.example.org:443' },
@@ -226,7 +228,7 @@ describe('everything else', () => {
   })
 
   it('is written down, each with its reason, and without what was to be sent', async () => {
-    const log = await docker('logs', egress)
+    const log = await docker('logs', proxy)
     for (const line of [
       'refused CONNECT other.example.org:443 reason=not-on-the-list',
       'refused CONNECT a.allowed.example.org:8443 reason=only-port-443',
@@ -251,68 +253,125 @@ describe('everything else', () => {
     expect(became.filter(result => result !== '200 200' && result !== '403')).toEqual([])
     expect(became).toContain('200 200')
     expect(peers.visits.filter(visit => !visit.startsWith(OTHER))).toEqual([])
-    expect(await docker('logs', egress)).not.toContain(`peer=${PRIVATE}`)
+    expect(await docker('logs', proxy)).not.toContain(`peer=${PRIVATE}`)
   })
 })
 
-describe('a change of what is allowed', () => {
-  const other = { kind: 'tunnel', target: 'other.example.org:443' } as const
-  const kept = {
-    kind: 'hold',
-    target: 'a.allowed.example.org:443',
-    speak: 'a.allowed.example.org',
-    seconds: 4,
-  } as const
+const other = { kind: 'tunnel', target: 'other.example.org:443' } as const
+const model = { kind: 'tunnel', target: 'model.example.org:443' } as const
+const privately = { kind: 'tunnel', target: 'private.example.org:443' } as const
+/** A connection that lives: says whether it was cut, and when. */
+const held = (host: string, seconds: number): Promise<string> =>
+  attempt(beside, [{ kind: 'hold', target: `${host}:443`, speak: host, seconds }]).then(
+    ([became = '']) => became,
+  )
 
-  it('is taken up at once, and drops no connection', async () => {
-    const held = attempt(beside, [kept])
+describe('a change of what is allowed', () => {
+  it('is in force when egress allow has ended, and drops no connection', async () => {
+    const kept = held('a.allowed.example.org', 4)
     await new Promise(done => setTimeout(done, 1500))
-    place('squid.conf', rules([...answers.egressHosts, 'other.example.org']))
-    expect((await reload()).code).toBe(0)
-    await expect.poll(() => attempt(beside, [other]), { timeout: 3000 }).toEqual(['200'])
-    expect(await held).toEqual(['kept'])
+    expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other])).toEqual(['200'])
+    expect(await kept).toBe('kept')
+    const again = await egress('allow', 'other.example.org')
+    expect([again.code, again.stderr]).toEqual([0, expect.stringContaining('Nothing had to be changed')])
+  })
+
+  it('can be asked for beforehand: egress test says what the proxy would do, and why', async () => {
+    const asked = async (target: string) => {
+      const { code, stdout } = await egress('test', target, '--json')
+      const { answer, reason } = JSON.parse(stdout)
+      return [target, [code, answer, reason]] as const
+    }
+    const expected = {
+      'other.example.org': [0, 'allowed', 'listed'],
+      'new.example.org': [1, 'refused', 'not-on-the-list'],
+      [`${NEAR}:11434`]: [0, 'allowed', 'local-provider'],
+      'other.example.org:8443': [1, 'refused', 'only-port-443'],
+      '[::1]': [1, 'refused', 'no-full-host-name'],
+      'metadata.example.org': [1, 'refused', 'leads-to-an-address-that-is-not-public'],
+    }
+    const targets = Object.keys(expected)
+    expect(Object.fromEntries(await Promise.all(targets.map(asked)))).toEqual(expected)
+  })
+
+  it('does not let a name through that leads to a private address, and says so', async () => {
+    const { code, stderr } = await egress('allow', 'private.example.org')
+    expect([code, stderr]).toEqual([1, expect.stringContaining('egress_not_public')])
+    expect(await attempt(beside, [privately])).toEqual(['403'])
+  })
+
+  it('is in force when egress deny has ended; a provider’s own stays', async () => {
+    expect(await egress('deny', 'other.example.org')).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other, model])).toEqual(['403', '200'])
+    expect(await egress('deny', NEAR)).toMatchObject({ code: 2 })
+  })
+
+  it('is completed by the same command when the tool was killed in the middle', async () => {
+    const child = startCli(['egress', 'allow', 'other.example.org', '--dir', folder])
+    const ended = new Promise(done => child.once('exit', done))
+    const isWritten = () => readFileSync(at('border/squid.conf'), 'utf8').includes('other.example.org')
+    await vi.waitUntil(isWritten, { timeout: 20_000, interval: 5 })
+    child.kill('SIGKILL')
+    await ended
+    expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other])).toEqual(['200'])
+    expect(await egress('deny', 'other.example.org')).toMatchObject({ code: 0 })
   })
 
   it('is not taken up when Squid would not understand it, and nothing happens to the proxy', async () => {
-    place('squid.conf', `${rules(answers.egressHosts)}\nhttp_access allow nobody_knows\n`)
+    const before = readFileSync(at('border/squid.conf'), 'utf8')
+    place('squid.conf', `${before}\nhttp_access allow nobody_knows\n`)
     expect((await reload()).code).toBe(1)
-    expect(await attempt(beside, [other])).toEqual(['200'])
-    place('squid.conf', rules(answers.egressHosts))
-    await reload()
-    await expect.poll(() => attempt(beside, [other]), { timeout: 3000 }).toEqual(['403'])
+    expect(await attempt(beside, [other, model])).toEqual(['403', '200'])
+    expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 2 })
+    place('squid.conf', before)
+  })
+})
+
+describe('open for a while', () => {
+  it('lets every public host through and nothing private; closed at once, what was opened meanwhile is cut', async () => {
+    expect(await egress('open', '--for', '5m', '--yes')).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other, privately])).toEqual(['200', '403'])
+    expect((await egress('list')).stdout).toMatch(/open until .* \(5 min\) for every public host/)
+    const cut = held('other.example.org', 20)
+    await new Promise(done => setTimeout(done, 1000))
+    expect(await egress('close')).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other, model])).toEqual(['403', '200'])
+    expect(await cut).toMatch(/^cut /)
   })
 
-  it('for a while ends by itself: every host, still nothing private, and what was opened meanwhile is cut', async () => {
+  it('ends by itself, whoever is there to see it', async () => {
     const [now, seconds] = [new Date(), 5]
     place('open-until', openUntil(now, seconds))
-    expect(await attempt(beside, [other, { kind: 'tunnel', target: 'private.example.org:443' }])).toEqual([
-      '200',
-      '403',
-    ])
-    const [held = ''] = await attempt(beside, [
-      { kind: 'hold', target: 'other.example.org:443', speak: 'other.example.org', seconds: 20 },
-    ])
-    const late = Number(held.replace('cut ', '')) - (Math.floor(now.getTime() / 1000) + seconds) * 1000
+    expect(await attempt(beside, [other])).toEqual(['200'])
+    const late =
+      Number((await held('other.example.org', 20)).replace('cut ', '')) -
+      (Math.floor(now.getTime() / 1000) + seconds) * 1000
     expect(late).toBeGreaterThanOrEqual(0)
     expect(late).toBeLessThan(5000)
     // Docker has started it anew: closed, and with the list as it was.
-    await expect.poll(() => attempt(beside, [other]), { timeout: 10_000 }).toEqual(['403'])
-    expect(await attempt(beside, [{ kind: 'tunnel', target: 'model.example.org:443' }])).toEqual(['200'])
+    await expect.poll(() => attempt(beside, [other, model]), { timeout: 10_000 }).toEqual(['403', '200'])
   })
 })
 
 describe('the proxy away', () => {
-  it('means closed, not open', async () => {
-    await docker('stop', egress)
+  it('means closed, not open; what is allowed meanwhile is in force when it is back', async () => {
+    await docker('stop', proxy)
     peers.visits.length = 0
     const became = await attempt(gateway, [
-      { kind: 'tunnel', target: 'model.example.org:443' },
+      model,
       { kind: 'tcp', host: MODEL, port: 443 },
-      { kind: 'tcp', host: MODEL, port: 11434 },
+      { kind: 'tcp', host: NEAR, port: 11434 },
       { kind: 'lookup', name: 'model.example.org' },
     ])
     expect(became.filter(result => /^(connected|answered|\d)/.test(result))).toEqual([])
     expect(peers.visits).toEqual([])
+    const untold = await egress('allow', 'other.example.org')
+    expect([untold.code, untold.stderr]).toEqual([3, expect.stringContaining('egress_not_told')])
+    expect(await egress('open', '--for', '5m', '--yes')).toMatchObject({ code: 3 })
+    await docker('start', proxy)
+    await expect.poll(() => attempt(beside, [other]), { timeout: 10_000 }).toEqual(['200'])
   })
 })
 
@@ -320,38 +379,38 @@ describe('the proxy away', () => {
 const DEFAULT_ROUTE = `require('fs').readFileSync('/proc/net/route','utf8').split('\\n').map(l=>l.split('\\t'))
   .filter(l=>l[1]==='00000000').map(l=>l[2].match(/../g).reverse().map(h=>parseInt(h,16)).join('.'))[0]`
 
-/** The deployment's files, as setup would write them, and the image of the border. */
-async function write(): Promise<void> {
-  const withPort = { ...answers, port }
-  const border = borderFiles(withPort)
-  const recipe = borderRecipe(withPort)
+const Policy = z.looseObject({
+  models: z.looseObject({ providers: z.looseObject({ local: z.looseObject({ baseUrl: z.string() }) }) }),
+})
+
+/** A deployment with a provider that is an address; and its gateway is told of a second one, which has a name. */
+async function setUp(): Promise<void> {
+  port = await freePort()
+  writeFileSync(at('../key'), 'nobodys-key-0123456789')
+  const made = await cli([
+    ...(await usual(folder, port)),
+    ...['--no-launch', '--provider', `local=http://${NEAR}:11434/v1`, '--model', 'local/m'],
+    ...['--provider-key', `local=@${at('../key')}`],
+    ...['--egress-resolver', MODEL, ...HOSTS.flatMap(host => ['--allow-host', host])],
+  ])
+  expect(made.code, made.stderr).toBe(0)
+  const recipe = borderRecipe({ ...ANSWERS, companionBase: BASE_IMAGE })
   await sh('docker', ['build', '--network', 'host', '--quiet', '--tag', recipe.label, '-'], {
     input: recipe.dockerfile,
     timeout: 240_000,
   })
-  const seccomp = verbatim('seccomp-profile.json')
-  const structure = composition(
-    withPort,
-    { gateway: IMAGE, border: recipe.label },
-    { uid: USER, gid: USER },
-    { seccomp, squid: border['squid.conf'] ?? '', haproxy: border['haproxy.cfg'] },
-  )
-  // The one thing that is the test's: the gateway trusts the peers' certificate.
-  Object.assign(structure.services['openclaw-gateway'].environment, {
-    NODE_EXTRA_CA_CERTS: '/etc/openclaw/peers.pem',
-  })
-  for (const directory of ['border', 'config', 'secrets', 'state']) {
-    mkdirSync(at(directory), { mode: 0o700 })
-    chownSync(at(directory), USER, USER)
-  }
-  writeFileSync(at('docker-compose.yml'), JSON.stringify(structure))
-  writeFileSync(at('seccomp-profile.json'), seccomp)
-  for (const [file, content] of Object.entries(border)) place(file, content)
-  const secrets = secretNamesOf(answers).map(secret => ({ name: secret, rotationId: 'first' }))
-  for (const { name: secret } of secrets)
-    put(`secrets/${secret}.first`, secret === 'gateway_token' ? token : 'no key')
-  put('config/openclaw.json', JSON.stringify(gatewayPolicy(withPort, secrets)))
+  const policy = Policy.parse(parseCommentedJson(readFileSync(at('config/openclaw.json'), 'utf8')))
+  const { local } = policy.models.providers
+  Object.assign(policy.models.providers, { named: { ...local, baseUrl: 'https://model.example.org/v1' } })
+  put('config/openclaw.json', JSON.stringify(policy))
   put('config/peers.pem', peers.certificate)
+  const environment = { NODE_EXTRA_CA_CERTS: '/etc/openclaw/peers.pem' }
+  writeFileSync(trust, JSON.stringify({ services: { 'openclaw-gateway': { environment } } }))
+}
+
+/** `create-openclaw-secure egress ARGS`, on the deployment. */
+function egress(...args: string[]) {
+  return cli(['egress', ...args, '--dir', folder])
 }
 
 /** Replaces a file of the gateway's user, whole. */
@@ -366,13 +425,9 @@ function place(file: string, content: string): void {
   put(`border/${file}`, content)
 }
 
-function rules(egressHosts: string[]): string {
-  return borderFiles({ ...answers, egressHosts })['squid.conf'] ?? ''
-}
-
 /** Squid reads its own configuration first, and does nothing when it is not right. */
 function reload() {
-  return sh('docker', ['exec', egress, 'squid', '-k', 'reconfigure', '-f', '/etc/border/squid.conf'])
+  return sh('docker', ['exec', proxy, 'squid', '-k', 'reconfigure', '-f', '/etc/border/squid.conf'])
 }
 
 async function addressOf(container: string): Promise<string> {
@@ -387,7 +442,7 @@ async function docker(...args: string[]): Promise<string> {
 
 /** Whether the published port leads to the gateway, which takes its token. */
 function accepts(): Promise<boolean> {
-  const headers = { authorization: `Bearer ${token}` }
+  const headers = { authorization: `Bearer ${tokenOf(folder)}` }
   return fetch(`http://127.0.0.1:${port}/api/channels/x`, {
     headers,
     signal: AbortSignal.timeout(3000),

@@ -210,13 +210,18 @@ describe('running setup again', () => {
 
   it('applies an edit of deployment.yaml and keeps the token', async () => {
     const path = resolve(folder, 'deployment.yaml')
-    writeFileSync(path, readFileSync(path, 'utf8').replace('pids: 256', 'pids: 300 # a note of mine'))
+    const edited = readFileSync(path, 'utf8').replace('pids: 256', 'pids: 300 # a note of mine')
+    writeFileSync(path, edited.replace('hosts: []', 'hosts: [api.example.org]'))
+    const proxy = await containerOf(folder, 'egress')
     const again = await cli([folder, '--yes'])
     expect(again.code, again.stderr).toBe(0)
     container = await containerOf(folder)
     expect((await inspect()).HostConfig.PidsLimit).toBe(300)
     expect(await authStatus(port, token)).toBe(404)
     expect(readFileSync(path, 'utf8')).toContain('# a note of mine')
+    // The running proxy is told of the host, and no other one is made for it.
+    expect(again.stderr).toMatch(/^ok +Have the running proxy read its rules/m)
+    expect(await containerOf(folder, 'egress')).toBe(proxy)
   })
 
   it('makes a new token where the store has lost it, without a restart, and the old one is dead (credential leakage)', async () => {
