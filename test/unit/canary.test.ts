@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { verbatim } from '../../src/deployment/render.ts'
 import {
   allowingAlso,
@@ -18,7 +18,7 @@ import type { ProcessRunner } from '../../src/docker/process.ts'
 import { syscallsOf } from '../../src/docker/syscalls.ts'
 import { isTried, seccompCanary } from '../../steps/setup/canary.ts'
 import type { SetupContext } from '../../steps/setup/context.ts'
-import { ANSWERS, thrown } from './support.ts'
+import { ANSWERS, scratch, thrown } from './support.ts'
 
 const PROFILE = verbatim('seccomp-profile.json')
 const CANARY: Canary = {
@@ -276,6 +276,12 @@ describe('the names of the calls', () => {
 })
 
 describe('the step', () => {
+  // What has sung on this machine is kept in the person's own folder.
+  beforeEach(() => {
+    vi.stubEnv('HOME', scratch())
+    return () => vi.unstubAllEnvs()
+  })
+
   const version = JSON.stringify({ Version: '27.1.0', KernelVersion: '6.8.0' })
   const step = (
     sing: (profile: string) => string,
