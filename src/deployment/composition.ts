@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
-import { profileOption, profileText } from '../docker/confinement.ts'
+import { bindLabel, profileOption, profileText } from '../docker/confinement.ts'
 import { type DeliveredSecret, gatewayPolicy, secretNamesOf } from '../gateway/policy.ts'
 import { SANDBOX, sandboxFiles, sandboxService } from '../gateway/sandbox.ts'
 import type { Answers } from './answers.ts'
@@ -28,7 +28,14 @@ export interface Profiles {
  * The Compose file's structure. Why each control is there stands beside it in `templates/docker-compose.yml.hbs`.
  * Compose reads `$` as the start of a variable, so every one is doubled.
  */
-export function composition(answers: Answers, images: ImageNames, user: FileOwner, profiles: Profiles) {
+export function composition(
+  answers: Answers,
+  images: ImageNames,
+  user: FileOwner,
+  profiles: Profiles,
+  isLabelled = false,
+) {
+  const bind = bindWith(bindLabel(isLabelled))
   const addresses = addressesOf(answers.name)
   const proxied = answers.access === 'proxy'
   const closed = answers.egress === 'closed'
@@ -137,7 +144,7 @@ export function composition(answers: Answers, images: ImageNames, user: FileOwne
         : {
             [SANDBOX.service]: {
               ...common,
-              ...sandboxService(images.sandbox, user),
+              ...sandboxService(images.sandbox, user, bind),
               // Its host key is another one after a rotation, for which sshd is not started anew.
               labels: {
                 'create-openclaw-secure.sandbox': hash(JSON.stringify(sandboxFiles(user, 'host_key', []))),
@@ -222,8 +229,12 @@ function sealed(own: { subnet: string; range: string; gateway: string } | undefi
   }
 }
 
-function bind(source: string, target: string, readOnly: boolean) {
-  return { type: 'bind', source, target, read_only: readOnly, bind: { create_host_path: false } }
+/** A bind mount, as this machine wants it labelled. */
+function bindWith(label: ReturnType<typeof bindLabel>) {
+  return (source: string, target: string, readOnly: boolean) => ({
+    ...{ type: 'bind', source, target, read_only: readOnly },
+    bind: { create_host_path: false, ...label },
+  })
 }
 
 /** The secrets without their present values: a new token is taken up by the running gateway. */

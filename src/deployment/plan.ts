@@ -45,6 +45,8 @@ export interface PlanInput {
   /** The image in which a coding agent's commands run. */
   sandbox?: GatewayImage | undefined
   ownership: Ownership
+  /** Whether the engine confines containers by SELinux, and mounts have to be labelled. */
+  isLabelled?: boolean | undefined
   secrets: readonly DeliveredSecret[]
 }
 
@@ -57,7 +59,7 @@ export function makePlan(input: PlanInput): Plan {
   const { user } = ownership
   const profiles = profilesOf(answers)
   const images = { gateway: image.pinned, border: border.pinned, sandbox: sandbox?.pinned }
-  const compose = composition(answers, images, user, profiles)
+  const compose = composition(answers, images, user, profiles, input.isLabelled)
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
   const closed = answers.egress === 'closed'

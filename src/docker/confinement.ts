@@ -24,10 +24,10 @@ export function confinementOf(engine: Pick<EngineInfo, 'SecurityOptions'>): 'app
 
 /**
  * What a bind mount of Compose needs beside `create_host_path`. On SELinux a container may only touch what is labelled
- * for it; `Z` labels a folder for this container alone.
+ * for it: `z` labels a folder for containers. (`Z` would be for one alone, and what is tried in a sibling could not be.)
  */
-export function bindLabel(engine: Pick<EngineInfo, 'SecurityOptions'>): { selinux?: 'Z' } {
-  return confinementOf(engine) === 'selinux' ? { selinux: 'Z' } : {}
+export function bindLabel(isLabelled: boolean): { selinux?: 'z' } {
+  return isLabelled ? { selinux: 'z' } : {}
 }
 
 /** The name under which the kernel knows a deployment's profile. */

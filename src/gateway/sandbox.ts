@@ -154,14 +154,11 @@ export function sandboxKnownHosts(hostKeys: readonly string[]): string {
  * The Compose service without what every service has (`init`, `read_only`, `cap_drop`, `security_opt`, logging, …).
  * The limits are the seed's. Memory and swap are set apart: a build that needs more for a moment is not killed.
  */
-export function sandboxService(image: string, user: { uid: number; gid: number }) {
-  const bind = (source: string, target: string, readOnly: boolean) => ({
-    type: 'bind',
-    source,
-    target,
-    read_only: readOnly,
-    bind: { create_host_path: false },
-  })
+export function sandboxService<Bind>(
+  image: string,
+  user: { uid: number; gid: number },
+  bind: (source: string, target: string, readOnly: boolean) => Bind,
+) {
   return {
     image,
     hostname: SANDBOX.service,

@@ -9,6 +9,7 @@ import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { addressesOf, NETWORKS } from '../../src/deployment/network.ts'
 import type { Ownership } from '../../src/deployment/owner.ts'
 import { Compose, SERVICE } from '../../src/docker/compose.ts'
+import { confinementOf } from '../../src/docker/confinement.ts'
 import type { Docker } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
@@ -152,6 +153,7 @@ export class WeakCopy implements Twin {
         border: pinned(border),
         ...(sandbox === undefined ? {} : { sandbox: pinned(sandbox) }),
         ownership,
+        isLabelled: confinementOf(await docker.info().catch(() => ({ SecurityOptions: [] }))) === 'selinux',
       },
     }
     await runProcedure('setup', STEPS, context, {

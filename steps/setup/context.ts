@@ -50,6 +50,8 @@ export interface Found {
   /** The image in which a coding agent's commands run. */
   sandbox?: GatewayImage
   ownership?: Ownership
+  /** Whether the engine confines containers by SELinux. */
+  isLabelled?: boolean
   secrets?: DeliveredSecret[]
   plan?: Plan
   container?: string

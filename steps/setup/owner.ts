@@ -1,4 +1,5 @@
 import { assumeOwnership, type Ownership, probeOwnership } from '../../src/deployment/owner.ts'
+import { confinementOf } from '../../src/docker/confinement.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
@@ -15,7 +16,9 @@ export const findOwner: Step<Needs> = {
   // It leaves nothing behind, but a killed one does, and what it finds is worth remembering.
   effect: 'writes',
   async skip({ docker, person, launch, journal, found }) {
-    const { ID } = launch ? await docker.info() : { ID: '' }
+    const info = launch ? await docker.info() : undefined
+    const ID = info?.ID ?? ''
+    found.isLabelled = info !== undefined && confinementOf(info) === 'selinux'
     const known = launch ? recordedOwnership(journal.read(), ID, person.uid) : assumeOwnership(person)
     if (known === undefined) return undefined
     found.ownership = known

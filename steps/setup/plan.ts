@@ -22,6 +22,7 @@ export const planFiles: Step<Needs> = {
       border: must(found, 'border'),
       sandbox: found.sandbox,
       ownership: must(found, 'ownership'),
+      isLabelled: found.isLabelled,
       secrets: must(found, 'secrets'),
     })
     const { files } = must(found, 'plan')

@@ -33,7 +33,9 @@ const ENGINES: [what: string, options: string[] | null, confinement: string][] =
 describe('what an engine applies to its containers', () => {
   it.each(ENGINES)('%s', (_, SecurityOptions, confinement) => {
     expect(confinementOf({ SecurityOptions })).toBe(confinement)
-    expect(bindLabel({ SecurityOptions })).toEqual(confinement === 'selinux' ? { selinux: 'Z' } : {})
+    expect(bindLabel(confinementOf({ SecurityOptions }) === 'selinux')).toEqual(
+      confinement === 'selinux' ? { selinux: 'z' } : {},
+    )
   })
 })
 

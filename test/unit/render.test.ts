@@ -20,6 +20,7 @@ const PINNED = `ghcr.io/openclaw/openclaw@sha256:${'a'.repeat(64)}`
 const USER = { uid: 1000, gid: 1000 }
 const BORDER = `sha256:${'d'.repeat(64)}`
 const SANDBOX = `sha256:${'e'.repeat(64)}`
+const IMAGES = { gateway: PINNED, border: BORDER, sandbox: SANDBOX }
 const FULL: Answers = {
   ...ANSWERS,
   providers: [{ id: 'openai' }, { id: 'mine', url: 'https://llm.example/v1' }],
@@ -266,6 +267,18 @@ describe('ten thousand hostile answers', () => {
     const text = json('\u202e\u2028\u200b\ufeff\u007f\u0085\u00ad')
     expect(text).toMatch(/^[\x20-\x7e]+$/)
     expect(JSON.parse(text)).toBe('\u202e\u2028\u200b\ufeff\u007f\u0085\u00ad')
+  })
+})
+
+describe('on a machine with SELinux', () => {
+  it('every folder that is mounted is labelled for containers, and nothing else changes', () => {
+    const of = (isLabelled: boolean) =>
+      plain(composition({ ...FULL, posture: 'coding' }, IMAGES, USER, profilesOf(FULL), isLabelled))
+    const [without, labelled] = [JSON.stringify(of(false)), JSON.stringify(of(true))]
+    const mounts = without.split('"create_host_path":false').length - 1
+    expect(mounts).toBe(7)
+    expect(labelled.split('"create_host_path":false,"selinux":"z"').length - 1).toBe(mounts)
+    expect(labelled.replaceAll(',"selinux":"z"', '')).toBe(without)
   })
 })
 

@@ -18,6 +18,13 @@ import { thrown } from './support.ts'
 const USER = { uid: 1000, gid: 1000 }
 const [ONE, OTHER] = ['ssh-ed25519 AAAAone', 'ssh-ed25519 AAAAother']
 
+/** A bind mount without what only the machine knows. */
+const bind = (source: string, target: string, readOnly: boolean) => ({
+  source,
+  target,
+  read_only: readOnly,
+})
+
 describe('threat: command injection: what the agent may start', () => {
   it('is on the list, or it is what OpenClaw itself cannot do without', () => {
     expect(programsOf(['git'])).toEqual(
@@ -147,7 +154,7 @@ describe('threat: filesystem access: what OpenClaw is told', () => {
 
 describe('threat: resource exhaustion: the sandbox’s container', () => {
   it('has the seed’s limits, and one network', () => {
-    expect(sandboxService('sha256:0123', USER)).toMatchObject({
+    expect(sandboxService('sha256:0123', USER, bind)).toMatchObject({
       pids_limit: 256,
       mem_limit: '1024m',
       memswap_limit: '2048m',
@@ -157,7 +164,7 @@ describe('threat: resource exhaustion: the sandbox’s container', () => {
   })
 
   it('sees its settings, which it cannot change, and its work, and nothing else of the machine', () => {
-    const { volumes, tmpfs } = sandboxService('sha256:0123', USER)
+    const { volumes, tmpfs } = sandboxService('sha256:0123', USER, bind)
     expect(volumes.map(({ source, target, read_only }) => [source, target, read_only])).toEqual([
       ['./sandbox', '/etc/sandbox', true],
       ['./sandbox-work', '/workspace', false],
