@@ -85,6 +85,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const disk = existsSync(session.layout.state)
     ? judgeDisk(lookAtDisk(session.layout.state), answers.stateLimit)
     : undefined
+  const work = existsSync(session.layout.sandboxWork)
+    ? judgeDisk(lookAtDisk(session.layout.sandboxWork), answers.stateLimit)
+    : undefined
   const unfinished = journal.unfinished('setup')
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
@@ -98,7 +101,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       ? [`a new gateway token (this one is ${tokenDays} days old)`]
       : []),
     ...rotation.due,
-    ...(disk?.problems ?? []).map(what => `room on the disk: ${what}`),
+    ...[...(disk?.problems ?? []), ...(work?.problems ?? []).map(what => `sandbox-work: ${what}`)].map(
+      what => `room on the disk: ${what}`,
+    ),
     ...(imageDays !== undefined && imageDays >= IMAGE_DAYS
       ? [`a look for a newer image (this one is ${imageDays} days old)`]
       : []),

@@ -145,6 +145,7 @@ export function composition(
             [SANDBOX.service]: {
               ...common,
               ...sandboxService(images.sandbox, user, bind),
+              ulimits: { ...common.ulimits, fsize: answers.stateLimit * 1024 ** 2 },
               // Its host key is another one after a rotation, for which sshd is not started anew.
               labels: {
                 'create-openclaw-secure.sandbox': hash(JSON.stringify(sandboxFiles(user, 'host_key', []))),

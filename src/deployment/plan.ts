@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { SERVICE } from '../docker/compose.ts'
 import { profileText } from '../docker/confinement.ts'
-import { borderRecipe, dockerfile, type GatewayImage, imageLabel } from '../gateway/image.ts'
+import { borderRecipe, dockerfile, type GatewayImage, imageLabel, sandboxRecipe } from '../gateway/image.ts'
 import { type DeliveredSecret, gatewayPolicy } from '../gateway/policy.ts'
 import { type Answers, isApart, placeOf } from './answers.ts'
 import { borderFiles } from './border.ts'
@@ -162,6 +162,12 @@ export function makePlan(input: PlanInput): Plan {
         ? `docker build --tag ${imageLabel(answers)} -`
         : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
       `docker build --tag ${borderRecipe(answers).label} -   (unless the engine has it)`,
+      ...(coding
+        ? [
+            `docker build --tag ${sandboxRecipe(answers).label} -   (unless the engine has it)`,
+            `docker build --tag create-openclaw-secure/openclaw-ssh:… -   (the image above, with an ssh client)`,
+          ]
+        : []),
       `docker run --network none --read-only --cap-drop ALL … ${image.label} config validate --json`,
       `docker compose --project-name ${answers.name} up --detach`,
     ],

@@ -18,5 +18,6 @@ export const agentsRefused: VerifyCheck = {
       `openclaw approvals get: ${open.join('; ') || 'deny, for every agent, and nothing allowed beside'}`,
     )
   },
-  sabotage: { weaken: twin => twin.policy(['tools', 'exec', 'mode'], 'full') },
+  // Not in the copy whose tools are opened: nobody is to have a shell there.
+  sabotage: { in: 'unguarded', weaken: twin => twin.policy(['tools', 'exec', 'mode'], 'full') },
 }

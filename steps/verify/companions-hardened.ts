@@ -16,7 +16,7 @@ export const companionsHardened: VerifyCheck = {
   severity: 'high',
   kind: 'live',
   remedy: 'Run create-openclaw-secure . again: it makes the containers anew.',
-  refs: { seed: 'Container Security Options', cis: '5.3, 5.4, 5.12, 5.25' },
+  refs: { seed: 'Container Security Options', cis: '5.4, 5.5, 5.6, 5.11, 5.12, 5.13, 5.22, 5.26, 5.29' },
   async run(world) {
     const containers = await companionsOf(world)
     const { User: user } = (await world.container()).Config

@@ -1,7 +1,7 @@
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { demand, type VerifyCheck } from './check.ts'
 
-/** It binds the file tools only; a shell would read everything, which is why no posture has one. */
+/** It binds the file tools only; a command is bound by its container alone, which is why it gets one of its own. */
 export const filesWorkspace: VerifyCheck = {
   id: 'files.workspace',
   title: 'The agent’s file tools stay in its workspace',

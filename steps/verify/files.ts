@@ -88,7 +88,10 @@ export function anyFiles(
   layout: Layout,
   run: ProcessRunner,
   secrets: () => Promise<ReadonlyMap<string, Secret>>,
-): Pick<FileWorld, 'layout' | 'file' | 'text' | 'names' | 'leaksInState' | 'disk' | 'tracked' | 'addable'> {
+): Pick<
+  FileWorld,
+  'layout' | 'file' | 'text' | 'names' | 'leaksInState' | 'disk' | 'workDisk' | 'tracked' | 'addable'
+> {
   const git = (args: readonly string[], input?: string) =>
     run('git', ['-C', layout.root, ...args], { deadline: 15_000, ...(input === undefined ? {} : { input }) })
   // Looked for here first: a machine without git has no repository either.
@@ -109,6 +112,9 @@ export function anyFiles(
       if (lookAt(layout.state) === undefined) throw new NotApplicable('there is no state folder')
       return lookAtDisk(layout.state)
     }),
+    workDisk: once(async () =>
+      lookAt(layout.sandboxWork) === undefined ? undefined : lookAtDisk(layout.sandboxWork),
+    ),
     tracked: once(async () => {
       if (!inRepository()) return 'no repository'
       const { code, stdout, stderr } = await git(['ls-files', '-z'])

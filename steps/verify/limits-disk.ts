@@ -1,5 +1,4 @@
 import { passIf, type VerifyCheck } from './check.ts'
-import type { Limited } from './state-bounded.ts'
 
 /** The kernel ends a write that would make a file larger than the whole state may be (RLIMIT_FSIZE). */
 export const limitsDisk: VerifyCheck = {
@@ -11,7 +10,7 @@ export const limitsDisk: VerifyCheck = {
   kind: 'live',
   remedy: 'Set ulimits.fsize in docker-compose.yml, or run create-openclaw-secure . again.',
   refs: { seed: '3. Sandbox Isolation' },
-  async run(world: Limited) {
+  async run(world) {
     const limit = await world.ulimit('Max file size')
     const most = world.own === undefined ? Number.MAX_SAFE_INTEGER : world.own.stateLimit * 1024 ** 2
     const hard = Number(limit.split(' ')[1])

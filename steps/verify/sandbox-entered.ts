@@ -14,10 +14,11 @@ export const sandboxEntered: VerifyCheck = {
   refs: { seed: '3. Sandbox Isolation' },
   async run(world) {
     if (ours(world).posture !== 'coding') throw new NotApplicable('the agent has no commands, and no sandbox')
-    await world.sandbox()
+    // On a rootless engine user 0 inside is nobody outside: it has to be whom the container runs as.
+    const [user] = (await world.sandbox()).Config.User.split(':')
     const came = await world.entered()
     if ('refused' in came) return passIf(false, `ssh from the gateway: ${came.refused}`)
-    return passIf(came.uid > 0, `ssh from the gateway: in, as user ${came.uid}`)
+    return passIf(String(came.uid) === user, `ssh from the gateway: in, as user ${came.uid}`)
   },
   sabotage: {
     weaken: twin =>

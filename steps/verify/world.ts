@@ -41,6 +41,8 @@ export interface FileWorld {
   leaksInState(): Promise<{ searched: number; left: number; found: string[] }>
   /** What the state takes, and what the disk has left. */
   disk(): Promise<Disk>
+  /** The same of what a coding agent has made; undefined where there is none. */
+  workDisk(): Promise<Disk | undefined>
   /** openclaw.json. */
   policy(): Promise<Record<string, unknown>>
   /** The gateway's service in the Compose file. */

@@ -191,6 +191,7 @@ function files(): FileWorld {
       return some(found[folder], folder)
     },
     leaksInState: async () => ({ searched: 12, left: 0, found: [] }),
+    workDisk: async () => undefined,
     disk: async () => ({
       use: { bytes: 50 * 1024 ** 2, files: 60, unread: 0, more: false },
       ...{ state: SPACE, machine: SPACE },
