@@ -177,7 +177,9 @@ export function sandboxService<Bind>(
       `/run:rw,noexec,nosuid,nodev,size=16m,nr_inodes=1k,uid=${user.uid},gid=${user.gid},mode=0755`,
     ],
     networks: [SANDBOX.network],
+    // A name that nobody here has is missed after a second, and not after ten.
     dns: ['127.0.0.1'],
+    dns_opt: ['timeout:1', 'attempts:1'],
     healthcheck: {
       test: ['CMD', 'python3', '-c', GREETING],
       interval: '30s',

@@ -32,7 +32,7 @@ export interface StoreSources {
 }
 
 /** Secrets that are not for the gateway do not lie in the folder that is mounted into it. */
-const isForGateway = (name: string) => ![PROXY_PASSWORD, SANDBOX_HOST_KEY].includes(name)
+export const isForGateway = (name: string) => ![PROXY_PASSWORD, SANDBOX_HOST_KEY].includes(name)
 
 /**
  * The store that the answers name. Nothing is contacted before the first call, and the libraries of the other stores are

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { isApart, placeOf } from '../../src/deployment/answers.ts'
 import { readIfPresent, syncDirectory, writeAtomic } from '../../src/deployment/files.ts'
 import { ToolError } from '../../src/errors.ts'
-import { PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { forgetCredential } from '../../src/stores/credential.ts'
+import { isForGateway } from '../../src/stores/open.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
 import { isSwitched, type MoveContext } from './context.ts'
 import { withStoreOf } from './switch.ts'
@@ -101,7 +101,7 @@ async function destroyIn(
     const isCopy = found === undefined ? answers.store === 'docker' : copy?.rotationId === current.rotationId
     if (which === 'copies' && !isCopy) continue
     // Where the store's files are what the gateway reads, the one it reads stays.
-    const stays = !isApart(answers) && name !== PROXY_PASSWORD
+    const stays = !isApart(answers) && isForGateway(name)
     await store.destroy(name, stays ? current.rotationId : undefined)
   }
   await store.close()

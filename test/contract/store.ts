@@ -28,7 +28,12 @@ const value = (rotationId: string) => ({
   rotationId,
   value: new Secret(`${rotationId}-VALUE-${'x9Qz'.repeat(12)}`),
 })
-const [one, two, three] = [value('one-1'), value('two-2'), value('three-3')]
+/** A key has several lines, and the newline at its end is a part of it. */
+const key = {
+  rotationId: 'two-2',
+  value: new Secret(`-----BEGIN KEY-----\ntwo-2-VALUE-${'x9Qz'.repeat(12)}\n-----END KEY-----\n`),
+}
+const [one, two, three] = [value('one-1'), key, value('three-3')]
 
 /** What a store holds, with the values exposed: to compare. */
 function shown(secret: StoredSecret | undefined): unknown {
