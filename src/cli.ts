@@ -133,6 +133,7 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
   withGlobals(setup)
     .option('--answers <file>', 'read answers from a YAML or JSON file')
     .option('--no-launch', 'render the files and the secrets; do not touch an engine')
+    .option('--no-verify', 'leave out the checks at the end, for whoever runs verify next')
     .option('--start-timeout <seconds>', 'how long the gateway may take to start', seconds, 180)
     .option('--build', `build the image here (${environmentName({ flag: '--image-from' })}=build)`)
     .option('--token <@file|@->', 'take this gateway token instead of a generated one', collect)
@@ -270,7 +271,6 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
 }
-
 const OPEN_WITH = ['--store-credential <@file|@->', 'what opens the store, where it is not kept'] as const
 
 /** What opens a store, where it is told for the first time. */

@@ -9,14 +9,14 @@ import { resolve } from 'node:path'
 import { writeAtomic } from '../src/deployment/files.ts'
 import { Journal } from '../src/procedure/journal.ts'
 import { generateToken } from '../src/secret.ts'
-import { cli, containerOf, freePort, freshFolder, remove, usual } from './live/harness.ts'
+import { cli, containerOf, freePort, freshFolder, quick, remove } from './live/harness.ts'
 import { startTraffic, status } from './live/traffic.ts'
 
 const ROUNDS = 20
 const folder = freshFolder('benchrot')
 const port = await freePort()
 try {
-  const made = await cli([...(await usual(folder, port)), '--quiet'])
+  const made = await cli([...(await quick(folder, port)), '--quiet'])
   if (made.code !== 0) throw new Error(made.stderr)
   const own: number[] = []
   const whole: number[] = []

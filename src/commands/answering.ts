@@ -34,6 +34,7 @@ export interface SetupOptions extends Omit<GlobalOptions, 'storeCredential'> {
   answers?: string
   build?: boolean
   launch?: boolean
+  verify?: boolean
   token?: string[]
   providerKey?: string[]
   secretValue?: string[]

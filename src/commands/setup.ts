@@ -182,17 +182,20 @@ async function carryOut(
   )
   const verifying = performance.now()
   const deployment = { answers, suppressions: gathered.suppressions }
-  const findings = launch
+  const isVerified = launch && options.verify !== false
+  const findings = isVerified
     ? await verifyDeployment(session, deployment, store, program.now(), program.signal)
     : []
   if (program.signal.aborted)
     throw new Cancelled('The gateway runs; the checks were cut short: run create-openclaw-secure verify.')
-  const code = launch ? exitAfterSetup(findings) : Exit.done
+  const code = isVerified ? exitAfterSetup(findings) : Exit.done
 
   if (findings.length > 0) {
     const report = { version: program.version, deployment: session.layout.root, startedAt, findings }
     tell(`\n${await formatReport(report, 'text', { colour: session.colour, verbose: false })}`)
   }
+  if (launch && !isVerified)
+    tell('\nNothing is proven yet (--no-verify): run create-openclaw-secure verify.\n')
   if (changed.length === 0) tell('\nNothing had to be changed.\n')
   // The id of a role that was made now is an answer from now on, and no default.
   const { newRole: _, ...known } = place

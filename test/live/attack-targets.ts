@@ -30,7 +30,7 @@ import {
   scriptOf,
 } from '../../steps/attack/attack.ts'
 import { openDoors } from '../../steps/attack/doors.ts'
-import { cli, freePort, freshFolder, IMAGE, remove, sh, usual } from './harness.ts'
+import { cli, freePort, freshFolder, IMAGE, quick, remove, sh } from './harness.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
 
 /** A place in which attacks are made. */
@@ -138,7 +138,7 @@ export async function ours(
   writeFileSync(key, `sk-scripted-${'a1B2'.repeat(8)}`, { mode: 0o600 })
   const made = await cli(
     [
-      ...(await usual(folder)),
+      ...(await quick(folder)),
       ...['--agent', posture, '--cpus', '1', '--quiet'],
       ...['--provider', `local=http://${MACHINE}:${model.port}/v1`, '--model', 'local/m'],
       ...['--provider-key', `local=@${key}`],

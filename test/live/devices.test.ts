@@ -13,7 +13,7 @@ import { pairedDevices, revokeDevices } from '../../src/gateway/devices.ts'
 import { generateToken, Redactor } from '../../src/secret.ts'
 import { reviewDevices, revokeAllDevices } from '../../steps/rotate/devices.ts'
 import { type Connection, LAPTOP, LiveDevice, PHONE, pair } from './device.ts'
-import { authStatus, cli, containerOf, freePort, freshFolder, remove, sh, tokenOf, usual } from './harness.ts'
+import { authStatus, cli, containerOf, freePort, freshFolder, quick, remove, sh, tokenOf } from './harness.ts'
 import { watchProcesses } from './processes.ts'
 
 const folder = freshFolder('devices')
@@ -32,7 +32,7 @@ let token = ''
 
 beforeAll(async () => {
   port = await freePort()
-  const ran = await cli([...(await usual(folder, port)), '--quiet'])
+  const ran = await cli([...(await quick(folder, port)), '--quiet'])
   expect(ran.code, ran.stderr).toBe(0)
   container = await containerOf(folder)
   token = tokenOf(folder)

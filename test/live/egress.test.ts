@@ -17,11 +17,11 @@ import {
   cli,
   freePort,
   freshFolder,
+  quick,
   remove,
   sh,
   startCli,
   tokenOf,
-  usual,
 } from './harness.ts'
 import { type Attempt, attempt, openPeers, type Peers, SAID } from './peers.ts'
 
@@ -388,7 +388,7 @@ async function setUp(): Promise<void> {
   port = await freePort()
   writeFileSync(at('../key'), 'nobodys-key-0123456789')
   const made = await cli([
-    ...(await usual(folder, port)),
+    ...(await quick(folder, port)),
     ...['--no-launch', '--provider', `local=http://${NEAR}:11434/v1`, '--model', 'local/m'],
     ...['--provider-key', `local=@${at('../key')}`],
     ...['--egress-resolver', MODEL, ...HOSTS.flatMap(host => ['--allow-host', host])],

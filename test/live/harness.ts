@@ -101,6 +101,11 @@ export async function usual(folder: string, port?: number): Promise<string[]> {
   ]
 }
 
+/** The same without the checks at its end, for suites that are about something else: those take as long as the start. */
+export async function quick(folder: string, port?: number): Promise<string[]> {
+  return [...(await usual(folder, port)), '--no-verify']
+}
+
 /** The value of the delivered gateway token. Tests know it, and search for it. */
 export function tokenOf(folder: string): string {
   const name = readdirSync(resolve(folder, 'secrets')).find(file => file.startsWith('gateway_token.'))

@@ -12,11 +12,11 @@ import {
   freePort,
   freshFolder,
   isThorough,
+  quick,
   remove,
   sh,
   startCli,
   tokenOf,
-  usual,
 } from './harness.ts'
 
 /** Throw-away containers of the processes that were interrupted here; other suites have theirs at the same time. */
@@ -36,12 +36,8 @@ afterEach(async () => {
 
 /** The steps that change something in an ordinary setup, as the procedure itself lists them. */
 const NOT_HERE = [
-  'image.obtain',
-  'border.obtain',
-  'store.open',
-  'secrets.deliver',
-  'proxy.password',
-  'apparmor.load',
+  ...['image.obtain', 'border.obtain', 'sandbox.obtain', 'store.open', 'secrets.deliver', 'proxy.password'],
+  ...['sandbox.keys', 'apparmor.load', 'seccomp.canary', 'egress.reload', 'approvals.shut'],
 ]
 /** What these write is whole or not before any gateway starts: resuming them need not start one. */
 const FILES_ONLY = ['folder.create', 'secrets.store', 'files.write']
@@ -110,7 +106,7 @@ function storedToken(folder: string): string | undefined {
 }
 
 /** A gateway that has to start takes long: with everything else, one of them stands for the others. */
-const KILLED = WRITES.filter(step => isThorough || [...FILES_ONLY, 'gateway.launch'].includes(step))
+const KILLED = WRITES.filter(step => isThorough || ['secrets.store', 'gateway.launch'].includes(step))
 const ROUNDS = isThorough ? 12 : 4
 
 describe('kill -9 while setup', () => {
@@ -120,7 +116,7 @@ describe('kill -9 while setup', () => {
       const folder = freshFolder(`kill-${step.replace('.', '-')}`)
       made.push(folder)
       const port = await freePort()
-      const args = await usual(folder, port)
+      const args = await quick(folder, port)
       const { code } = await interruptAt(args, folder, step, 'SIGKILL')
       expect(code, 'it was killed, it did not end by itself').toBeNull()
       const first = storedToken(folder)
@@ -136,13 +132,13 @@ describe('kill -9 while setup', () => {
     const folder = freshFolder('kill-anywhere')
     made.push(folder)
     const port = await freePort()
-    const args = await usual(folder, port)
+    const args = await quick(folder, port)
     let first: string | undefined
     for (let round = 0; round < ROUNDS; round++) {
       const child = startCli(args)
       const ended = new Promise(done => child.once('close', done))
       // Spread over the two seconds or so before the gateway starts, where all files and secrets are made.
-      await sleep(250 + (round * 1800) / ROUNDS)
+      await sleep(250 + ((round + 1) * 2400) / ROUNDS)
       child.kill('SIGKILL')
       await ended
       const now = storedToken(folder)
@@ -163,7 +159,7 @@ describe('Ctrl-C while setup', () => {
       const folder = freshFolder(`stop-${step.replace('.', '-')}`)
       made.push(folder)
       const port = await freePort()
-      const args = await usual(folder, port)
+      const args = await quick(folder, port)
       const { code, stderr } = await interruptAt(args, folder, step, 'SIGINT')
       expect(code, stderr).toBe(130)
       expect(stderr).toContain('Stopping as soon as this step is at a safe point')
@@ -188,7 +184,7 @@ describe('Ctrl-C while setup', () => {
     const folder = freshFolder('stop-image')
     made.push(folder)
     // A build that takes long: a base that exists and a release that npm looks for until it gives up.
-    const args = (await usual(folder)).concat('--openclaw-version', '2026.9.6-nobody-made-this')
+    const args = (await quick(folder)).concat('--openclaw-version', '2026.9.6-nobody-made-this')
     const { code, stderr } = await interruptAt(args, folder, 'image.obtain', 'SIGINT')
     expect(code, stderr).toBe(130)
     expect(readdirSync(folder)).toEqual(['.secure'])
@@ -204,7 +200,7 @@ describe('a killed throw-away container', () => {
   it.runIf(isThorough)('ends by itself, and nothing of it is left', async () => {
     const folder = freshFolder('kill-throwaway')
     made.push(folder)
-    const args = await usual(folder)
+    const args = await quick(folder)
     const child = startCli(args)
     started.push(child.pid)
     const ended = new Promise(done => child.once('close', done))

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Journal } from '../../src/procedure/journal.ts'
 import { moveSteps } from '../../steps/move/index.ts'
 import { type Bao, startDev } from './bao.ts'
-import { authStatus, cli, freePort, freshFolder, remove, sh, startCli, tokenOf, usual } from './harness.ts'
+import { authStatus, cli, freePort, freshFolder, quick, remove, sh, startCli, tokenOf } from './harness.ts'
 
 const CONSENT = ['--yes', '--destroy-old']
 const desk = mkdtempSync(resolve(tmpdir(), 'ocs-move-'))
@@ -120,7 +120,7 @@ describe('a move under traffic', () => {
 
   it('to Vault and back again is noticed by nobody: no request fails, and the gateway is not restarted', async () => {
     const port = await freePort()
-    const made = await cli([...(await usual(folder, port)), '--quiet'])
+    const made = await cli([...(await quick(folder, port)), '--quiet'])
     expect(made.code, made.stderr).toBe(0)
     const token = tokenOf(folder)
     const id = async () =>

@@ -39,7 +39,7 @@ type Store = 'docker' | 'vault'
 /** `npm run crash`: sixty kills, on both stores, and on the way back. With everything else there is time for one store. */
 const STORES: readonly Store[] = isThorough && hasBao() ? ['docker', 'vault'] : ['docker']
 /** At random moments, altogether. */
-const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 10) / STORES.length)
+const KILLS = Math.ceil(Number(process.env.ROTATE_KILLS ?? 5) / STORES.length)
 /** Between "done" and the next "begun" nothing happens: the one store is killed at these, the other at those. */
 const LANES = STORES.map(store => ({
   store,

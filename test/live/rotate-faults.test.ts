@@ -17,10 +17,10 @@ import {
   IMAGE,
   isThorough,
   networksOf,
+  quick,
   type Ran,
   remove,
   sh,
-  usual,
 } from './harness.ts'
 import {
   begun,
@@ -392,7 +392,7 @@ describe.concurrent('a disk that is full in the middle of a rotation', () => {
     mkdirSync(small)
     await sh('mount', ['-t', 'tmpfs', '-o', 'size=6m,mode=755', 'tmpfs', small])
     const folder = resolve(small, `t-full-${process.pid}`)
-    const rendered = await cli([...(await usual(folder)), '--quiet', '--no-launch'])
+    const rendered = await cli([...(await quick(folder)), '--quiet', '--no-launch'])
     expect(rendered.code, rendered.stderr).toBe(0)
     // What the gateway keeps for itself lies on another disk: it does not run full with ours, and does not fill it.
     await sh('cp', ['-a', resolve(folder, 'state'), desk])

@@ -28,10 +28,10 @@ import {
   freePort,
   freshFolder,
   isThorough,
+  quick,
   remove,
   sh,
   tokenOf,
-  usual,
 } from './harness.ts'
 import { watchProcesses } from './processes.ts'
 import { startTraffic } from './traffic.ts'
@@ -46,7 +46,7 @@ beforeAll(async () => {
   port = await freePort()
   const key = secretFile('first.key', KEY_ONE)
   const made = await cli([
-    ...(await usual(folder, port)),
+    ...(await quick(folder, port)),
     ...['--provider', `local=http://172.17.0.1:${provider.port}/v1`, '--model', 'local/m'],
     ...['--provider-key', `local=@${key}`],
   ])

@@ -10,7 +10,7 @@ import { pointerOf } from '../../src/gateway/pointer.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { type Bao, until } from './bao.ts'
-import { authStatus, cli, freePort, freshFolder, type Ran, startCli, usual } from './harness.ts'
+import { authStatus, cli, freePort, freshFolder, quick, type Ran, startCli } from './harness.ts'
 import { status } from './traffic.ts'
 
 const NAME = 'gateway_token'
@@ -40,7 +40,7 @@ export async function deployed(
 ): Promise<Rotating> {
   const { bao, flags = [], env = process.env, folder = freshFolder(label) } = more
   const port = await freePort()
-  const args = [...(await usual(folder, port)), '--quiet', ...flags]
+  const args = [...(await quick(folder, port)), '--quiet', ...flags]
   const made = await cli(args, { env, timeout: 600_000 })
   expect(made.code, made.stderr).not.toBe(2)
   const rotating: Rotating = { folder, port, bao, env, known: new Set() }

@@ -33,11 +33,11 @@ import {
   freePort,
   freshFolder,
   isThorough,
+  quick,
   type Ran,
   remove,
   sh,
   tokenOf,
-  usual,
 } from './harness.ts'
 
 const SYSTEMD = resolve(BIN, '../../test/live/systemd')
@@ -196,7 +196,7 @@ describe('a rotation by systemd, of root', () => {
   beforeAll(async () => {
     port = await freePort()
     await manager.start()
-    const { code, stderr } = await sh(process.execPath, [BIN, ...(await usual(folder, port)), '--quiet'])
+    const { code, stderr } = await sh(process.execPath, [BIN, ...(await quick(folder, port)), '--quiet'])
     expect(code, stderr).toBe(0)
   })
   afterAll(async () => {
@@ -455,7 +455,7 @@ describe('a folder with a name that means something to systemd and to a shell (c
   })
 })
 
-describe('a rotation by systemd, of a user', () => {
+describe.runIf(isThorough)('a rotation by systemd, of a user', () => {
   const folder = freshFolder('schedule-user')
   const unit = `create-openclaw-secure-rotate-${basename(folder)}`
   const manager = new Manager(UID)
@@ -465,7 +465,7 @@ describe('a rotation by systemd, of a user', () => {
     port = await freePort()
     chownSync(resolve(folder, '..'), UID, UID)
     await manager.start()
-    const args = (await usual(folder, port)).filter(argument => argument !== '--firewall')
+    const args = (await quick(folder, port)).filter(argument => argument !== '--firewall')
     await manager.cli(...args, '--quiet')
     expect(await authStatus(port, tokenOf(folder))).toBe(404)
   })
@@ -533,75 +533,78 @@ describe('a rotation by systemd, of a user', () => {
   })
 })
 
-describe.runIf(hasBao())('a rotation by systemd, of a gateway whose secrets are in a Vault', () => {
-  const folders = { kept: freshFolder('schedule-id'), named: freshFolder('schedule-token') }
-  const manager = new Manager()
-  let bao: Bao
+describe.runIf(hasBao() && isThorough)(
+  'a rotation by systemd, of a gateway whose secrets are in a Vault',
+  () => {
+    const folders = { kept: freshFolder('schedule-id'), named: freshFolder('schedule-token') }
+    const manager = new Manager()
+    let bao: Bao
 
-  beforeAll(async () => {
-    bao = await startDev()
-    await manager.start()
-    const token = resolve(folders.named, '../token')
-    writeFileSync(token, bao.root.expose(), { mode: 0o600 })
-    const openers = {
-      kept: ['--vault-admin', `@${token}`],
-      named: ['--vault-auth', 'token', '--credential-file', token],
+    beforeAll(async () => {
+      bao = await startDev()
+      await manager.start()
+      const token = resolve(folders.named, '../token')
+      writeFileSync(token, bao.root.expose(), { mode: 0o600 })
+      const openers = {
+        kept: ['--vault-admin', `@${token}`],
+        named: ['--vault-auth', 'token', '--credential-file', token],
+      }
+      for (const which of ['kept', 'named'] as const) {
+        const where = ['--store', 'vault', '--vault-address', bao.address, ...openers[which]]
+        await unlaunched(folders[which], basename(folders[which]), ...where)
+      }
+    })
+    afterAll(async () => {
+      await manager.stop()
+      await bao.stop()
+      for (const folder of Object.values(folders)) await remove(folder)
+    })
+
+    async function scheduled(folder: string): Promise<string> {
+      const { code, stderr } = await manager.cli('rotate', '--dir', folder, '--schedule', 'monthly')
+      expect(code, stderr).toBe(0)
+      return `create-openclaw-secure-rotate-${basename(folder)}`
     }
-    for (const which of ['kept', 'named'] as const) {
-      const where = ['--store', 'vault', '--vault-address', bao.address, ...openers[which]]
-      await unlaunched(folders[which], basename(folders[which]), ...where)
-    }
-  })
-  afterAll(async () => {
-    await manager.stop()
-    await bao.stop()
-    for (const folder of Object.values(folders)) await remove(folder)
-  })
 
-  async function scheduled(folder: string): Promise<string> {
-    const { code, stderr } = await manager.cli('rotate', '--dir', folder, '--schedule', 'monthly')
-    expect(code, stderr).toBe(0)
-    return `create-openclaw-secure-rotate-${basename(folder)}`
-  }
+    it('has what opens it from systemd, for the file itself is hidden from it (credential leakage)', async () => {
+      const unit = await scheduled(folders.named)
+      const text = readFileSync(resolve(manager.units, `${unit}.service`), 'utf8')
+      expect(text).toContain(`\nLoadCredential=vault_credential:${resolve(folders.named, '../token')}\n`)
+      const { code } = await manager.systemctl('start', `${unit}.service`)
+      const { stdout } = await manager.run('journalctl', '--unit', unit, '--output', 'cat', '--no-pager')
+      expect(code, stdout).toBe(0)
+      expect(await manager.exposure(`/etc/systemd/system/${unit}.service`)).toBeLessThanOrEqual(2.0)
+    })
 
-  it('has what opens it from systemd, for the file itself is hidden from it (credential leakage)', async () => {
-    const unit = await scheduled(folders.named)
-    const text = readFileSync(resolve(manager.units, `${unit}.service`), 'utf8')
-    expect(text).toContain(`\nLoadCredential=vault_credential:${resolve(folders.named, '../token')}\n`)
-    const { code } = await manager.systemctl('start', `${unit}.service`)
-    const { stdout } = await manager.run('journalctl', '--unit', unit, '--output', 'cat', '--no-pager')
-    expect(code, stdout).toBe(0)
-    expect(await manager.exposure(`/etc/systemd/system/${unit}.service`)).toBeLessThanOrEqual(2.0)
-  })
+    it('rotates an old secret id as well (credential leakage)', async () => {
+      const unit = await scheduled(folders.kept)
+      const kept = resolve(folders.kept, '.secure/credentials/vault')
+      const before = readFileSync(kept, 'utf8')
+      expect((await manager.systemctl('start', `${unit}.service`)).code).toBe(0)
+      expect(readFileSync(kept, 'utf8')).toBe(before)
+      utimesSync(kept, new Date('2026-01-01'), new Date('2026-01-01'))
+      const { code } = await manager.systemctl('start', `${unit}.service`)
+      const { stdout } = await manager.run('journalctl', '--unit', unit, '--output', 'cat', '--no-pager')
+      expect(code, stdout).toBe(0)
+      expect(readFileSync(kept, 'utf8')).not.toBe(before)
+      expect(stdout).not.toContain(before)
+    })
 
-  it('rotates an old secret id as well (credential leakage)', async () => {
-    const unit = await scheduled(folders.kept)
-    const kept = resolve(folders.kept, '.secure/credentials/vault')
-    const before = readFileSync(kept, 'utf8')
-    expect((await manager.systemctl('start', `${unit}.service`)).code).toBe(0)
-    expect(readFileSync(kept, 'utf8')).toBe(before)
-    utimesSync(kept, new Date('2026-01-01'), new Date('2026-01-01'))
-    const { code } = await manager.systemctl('start', `${unit}.service`)
-    const { stdout } = await manager.run('journalctl', '--unit', unit, '--output', 'cat', '--no-pager')
-    expect(code, stdout).toBe(0)
-    expect(readFileSync(kept, 'utf8')).not.toBe(before)
-    expect(stdout).not.toContain(before)
-  })
-
-  it('leaves a secret id alone where somebody else has one of the same role, and says so', async () => {
-    const { body } = await bao.ask('LIST', 'auth/approle/role')
-    const { keys } = (body as { data: { keys: string[] } }).data
-    const role = keys.find(name => name.includes('schedule-id'))
-    await bao.ask('POST', `auth/approle/role/${role}/secret-id`, {})
-    const { code, stdout, stderr } = await manager.cli(
-      ...['rotate', '--dir', folders.kept, '--schedule', 'monthly', '--json'],
-    )
-    expect(code, stderr).toBe(0)
-    expect(stderr).toContain('The role has 2 secret ids')
-    expect(JSON.parse(stdout)).toMatchObject({ state: { secrets: ['gateway_token'] } })
-    expect(await judged(manager, folders.kept)).toMatchObject({ verdict: 'pass' })
-  })
-})
+    it('leaves a secret id alone where somebody else has one of the same role, and says so', async () => {
+      const { body } = await bao.ask('LIST', 'auth/approle/role')
+      const { keys } = (body as { data: { keys: string[] } }).data
+      const role = keys.find(name => name.includes('schedule-id'))
+      await bao.ask('POST', `auth/approle/role/${role}/secret-id`, {})
+      const { code, stdout, stderr } = await manager.cli(
+        ...['rotate', '--dir', folders.kept, '--schedule', 'monthly', '--json'],
+      )
+      expect(code, stderr).toBe(0)
+      expect(stderr).toContain('The role has 2 secret ids')
+      expect(JSON.parse(stdout)).toMatchObject({ state: { secrets: ['gateway_token'] } })
+      expect(await judged(manager, folders.kept)).toMatchObject({ verdict: 'pass' })
+    })
+  },
+)
 
 /** A machine with a cron of its own and without systemd: the crontabs are in `spool`, Docker is this machine's. */
 class CronMachine {
@@ -684,7 +687,7 @@ describe('a rotation by cron', () => {
     port = await freePort()
     mkdirSync(above, { recursive: true })
     await machine.start()
-    const args = [BIN, ...(await usual(folder, port)), '--name', basename(above), '--quiet']
+    const args = [BIN, ...(await quick(folder, port)), '--name', basename(above), '--quiet']
     const { code, stderr } = await sh(process.execPath, args)
     expect(code, stderr).toBe(0)
     await machine.replace(others)

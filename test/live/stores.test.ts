@@ -18,11 +18,11 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  quick,
   type Ran,
   remove,
   sh,
   tokenOf,
-  usual,
 } from './harness.ts'
 import { lookAtProcesses, watchProcesses } from './processes.ts'
 
@@ -50,7 +50,7 @@ beforeAll(async () => {
   writeFileSync(resolve(desk, 'key'), `sk-test-${'k3Jw'.repeat(10)}`, { mode: 0o600 })
   port = await freePort()
   const args = [
-    ...(await usual(folder, port)),
+    ...(await quick(folder, port)),
     ...there(),
     ...['--provider', 'openai', '--provider-key', `openai=@${resolve(desk, 'key')}`],
   ]
