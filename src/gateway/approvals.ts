@@ -1,10 +1,9 @@
 import * as z from 'zod'
-import { INSIDE } from '../deployment/layout.ts'
 import { type Docker, firstLine } from '../docker/engine.ts'
 import type { Finished } from '../docker/process.ts'
 import { ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { programsOf, SANDBOX, SANDBOX_CLIENT_KEY } from './sandbox.ts'
+import { programsOf } from './sandbox.ts'
 
 /**
  * What the agent may start, applied and read back, in both places where a command could run.
@@ -141,36 +140,4 @@ function unseen(finished: Pick<Finished, 'code' | 'stdout' | 'stderr'>): ToolErr
 
 function reasonOf({ code, stdout, stderr }: Pick<Finished, 'code' | 'stdout' | 'stderr'>): string {
   return `${visible(firstLine(`${stderr}\n${stdout}`))} (exit code ${code})`
-}
-
-/**
- * Comes into the sandbox as the gateway does, with its key and its idea of the sandbox's, and asks who one is there. The key
- * is read where the gateway reads it; nothing of it leaves the container. Errors: those of the process runner.
- */
-export async function enterSandbox(
-  docker: Docker,
-  container: string,
-): Promise<{ uid: number } | { refused: string }> {
-  const { target, port } = { target: `${SANDBOX.user}@${SANDBOX.service}`, port: String(SANDBOX.port) }
-  const options = {
-    BatchMode: 'yes',
-    ConnectTimeout: '5',
-    ControlPath: 'none',
-    GlobalKnownHostsFile: 'none',
-    IdentitiesOnly: 'yes',
-    IdentityAgent: 'none',
-    StrictHostKeyChecking: 'yes',
-    UserKnownHostsFile: SANDBOX.knownHosts,
-  }
-  const words = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
-  // The provider of OpenClaw's own configuration says which file is the key.
-  const script = `const c=require('node:fs').readFileSync('${INSIDE.configFile}','utf8');const k=/"(\\/[^"]*\\/${SANDBOX_CLIENT_KEY}\\.[^"]*)"/.exec(c)?.[1];const r=require('node:child_process').spawnSync('ssh',['-F','none','-i',String(k),...process.argv.slice(1)],{encoding:'utf8',timeout:20000});process.stdout.write(r.stdout??'');process.stderr.write(r.stderr??String(r.error));process.exitCode=r.status??1`
-  const finished = await docker.exec(
-    container,
-    ['node', '-e', script, '--', ...words, '-p', port, target, 'id -u'],
-    { deadline: 40_000 },
-  )
-  const uid = Number(/^(\d+)$/m.exec(finished.stdout)?.[1] ?? Number.NaN)
-  if (finished.code === 0 && Number.isInteger(uid)) return { uid }
-  return { refused: visible(firstLine(finished.stderr.trim().split('\n').at(-1) ?? '')) || 'no reason given' }
 }

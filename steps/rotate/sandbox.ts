@@ -2,13 +2,13 @@ import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readIfPresent, syncDirectory } from '../../src/deployment/files.ts'
-import { INSIDE } from '../../src/deployment/layout.ts'
 import { Compose } from '../../src/docker/compose.ts'
 import { firstLine } from '../../src/docker/engine.ts'
 import { Exit, ToolError, visible } from '../../src/errors.ts'
 import { pointerOf } from '../../src/gateway/pointer.ts'
 import { secretFileName } from '../../src/gateway/policy.ts'
 import { SANDBOX, SANDBOX_CLIENT_KEY } from '../../src/gateway/sandbox.ts'
+import { enterSandbox } from '../../src/gateway/sandbox-login.ts'
 import { publicSshKey } from '../../src/gateway/ssh-key.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import type { StoredValue } from '../../src/stores/store.ts'
@@ -252,33 +252,13 @@ async function show(ctx: Needs, key: StoredValue): Promise<number> {
  * Errors: `sandbox_unseen`, when there was no answer; those of the gateway.
  */
 async function knock(ctx: Needs, file: string, hostKey?: StoredValue): Promise<string | undefined> {
-  const known =
-    hostKey === undefined
-      ? [`UserKnownHostsFile=${SANDBOX.knownHosts}`]
-      : [
-          'UserKnownHostsFile=none',
-          // The public half.
-          `KnownHostsCommand=/bin/echo [${SANDBOX.service}]:${SANDBOX.port} ${publicSshKey(hostKey.value)}`,
-        ]
-  const options = [...KNOCK, ...known].flatMap(option => ['-o', option])
-  const { code, stderr } = await ctx.docker.exec(
-    await ctx.gateway.container(),
-    [
-      ...['ssh', '-F', 'none', '-n', '-T', ...options, '-i', `${INSIDE.secrets}/${file}`],
-      ...['-p', String(SANDBOX.port), `${SANDBOX.user}@${SANDBOX.service}`, 'true'],
-    ],
-    { deadline: 30_000 },
-  )
-  if (code === 0) return undefined
-  if (/host key verification failed/i.test(stderr)) return 'the gateway does not know the host key it shows'
-  if (/permission denied \(publickey/i.test(stderr)) return 'the sandbox does not let the key in'
-  throw unseen(firstLine(stderr))
+  // The public half.
+  const known = hostKey === undefined ? undefined : publicSshKey(hostKey.value)
+  const came = await enterSandbox(ctx.docker, await ctx.gateway.container(), file, known)
+  if ('uid' in came) return undefined
+  if (came.refused === 'no answer') throw unseen(came.said)
+  return came.refused
 }
-
-const KNOCK = [
-  ...['BatchMode=yes', 'StrictHostKeyChecking=yes', 'UpdateHostKeys=no', 'IdentitiesOnly=yes'],
-  ...['IdentityAgent=none', 'GlobalKnownHostsFile=none', 'ControlPath=none', 'ConnectTimeout=5'],
-]
 
 function composeOf({ docker, layout, answers }: Needs): Compose {
   return new Compose(docker, layout.root, answers.name)

@@ -7,12 +7,15 @@ import { type ContainerFacts, type Docker, publishes } from '../../src/docker/en
 import { NeighbourRule } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
-import { enterSandbox, startablePrograms } from '../../src/gateway/approvals.ts'
+import { startablePrograms } from '../../src/gateway/approvals.ts'
 import { askJudges, asScript, type Observed, observe, readAsStranger } from '../../src/gateway/inside.ts'
 import { askProxy, type ProxyAnswers, type ProxyOrder } from '../../src/gateway/inside-proxy.ts'
 import { readJudges } from '../../src/gateway/judges.ts'
+import { pointerOf } from '../../src/gateway/pointer.ts'
 import { secretNamesOf } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside } from '../../src/gateway/probe.ts'
+import { SANDBOX_CLIENT_KEY } from '../../src/gateway/sandbox.ts'
+import { enterSandbox } from '../../src/gateway/sandbox-login.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
 import { attackSibling } from '../attack/sibling.ts'
@@ -162,7 +165,11 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     programs: once(async () =>
       startablePrograms(docker, (await sandbox()).Id, files.own?.agentPrograms ?? []),
     ),
-    entered: once(async () => enterSandbox(docker, (await container()).Id)),
+    entered: once(async () => {
+      const key = pointerOf(await files.text(files.layout.configFile), SANDBOX_CLIENT_KEY)
+      if (key === undefined) throw new Error('openclaw.json names no key of the sandbox')
+      return enterSandbox(docker, (await container()).Id, key)
+    }),
     stranger: once(async () => {
       const { Image, Mounts } = await container()
       const mount = Mounts.find(one => one.Destination === INSIDE.secrets)

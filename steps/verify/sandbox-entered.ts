@@ -17,7 +17,7 @@ export const sandboxEntered: VerifyCheck = {
     // On a rootless engine user 0 inside is nobody outside: it has to be whom the container runs as.
     const [user] = (await world.sandbox()).Config.User.split(':')
     const came = await world.entered()
-    if ('refused' in came) return passIf(false, `ssh from the gateway: ${came.refused}`)
+    if ('refused' in came) return passIf(false, `ssh from the gateway: ${came.refused}: ${came.said}`)
     return passIf(String(came.uid) === user, `ssh from the gateway: in, as user ${came.uid}`)
   },
   sabotage: {

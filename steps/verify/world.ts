@@ -7,6 +7,7 @@ import type { Attempted } from '../../src/gateway/inside.ts'
 import type { ProxyAnswers } from '../../src/gateway/inside-proxy.ts'
 import type { Judges } from '../../src/gateway/judges.ts'
 import type { Status } from '../../src/gateway/probe.ts'
+import type { Login } from '../../src/gateway/sandbox-login.ts'
 import type { ChainState, JournalEvent } from '../../src/procedure/journal.ts'
 import type { Suppression } from '../../src/procedure/step.ts'
 import type { ScheduleState } from '../../src/schedule/schedule.ts'
@@ -99,7 +100,7 @@ export interface LiveWorld {
   /** What can be started in the sandbox, against the list of what may be. */
   programs(): Promise<ProgramsSeen>
   /** What came of coming into the sandbox as the gateway does: who one is there, or why not. */
-  entered(): Promise<{ uid: number } | { refused: string }>
+  entered(): Promise<Login>
   /** What another user than the gateway's can read of the secrets, by file. */
   stranger(): Promise<{ uid: number; seen: Record<string, string> }>
   judges(): Promise<Judges>

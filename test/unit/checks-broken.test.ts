@@ -452,7 +452,13 @@ const wrong: Row[] = [
   [
     'sandbox.entered',
     'a host key that is not the pinned one',
-    { ...coding, entered: async () => ({ refused: 'Host key verification failed.' }) },
+    {
+      ...coding,
+      entered: async () => ({
+        refused: 'the host key is not the known one',
+        said: 'Host key verification failed.',
+      }),
+    },
   ],
   ['sandbox.entered', 'a sandbox in which one is root', { ...coding, entered: async () => ({ uid: 0 }) }],
   [
