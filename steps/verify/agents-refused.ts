@@ -18,6 +18,6 @@ export const agentsRefused: VerifyCheck = {
       `openclaw approvals get: ${open.join('; ') || 'deny, for every agent, and nothing allowed beside'}`,
     )
   },
-  // Not in the copy whose tools are opened: nobody is to have a shell there.
-  sabotage: { in: 'unguarded', weaken: twin => twin.policy(['tools', 'exec', 'mode'], 'full') },
+  // A list with nothing on it refuses as well; but nobody has said so of what comes onto it. No copy has a shell.
+  sabotage: { weaken: twin => twin.policy(['tools', 'exec', 'mode'], 'allowlist') },
 }
