@@ -37,7 +37,6 @@ export function composition(
 ) {
   const bind = bindWith(bindLabel(isLabelled))
   const addresses = addressesOf(answers.name)
-  const proxied = answers.access === 'proxy'
   const closed = answers.egress === 'closed'
   const ids = `uid=${user.uid},gid=${user.gid}`
   const common = hardened(answers, user)
@@ -85,7 +84,7 @@ export function composition(
           ...(images.sandbox === undefined ? [] : [NETWORKS.sandbox]),
         ],
         // A container of ours that is away is missed after a second, and not after ten.
-        ...(closed ? { dns: [NOWHERE], dns_opt: ['timeout:1', 'attempts:1'] } : {}),
+        ...(closed ? QUIET : {}),
         healthcheck: {
           test: ['CMD', 'node', '-e', HEALTH_SCRIPT],
           interval: '30s',
@@ -111,10 +110,12 @@ export function composition(
         tmpfs: ['/tmp:rw,noexec,nosuid,nodev,size=8m,nr_inodes=1k,mode=1777'],
         ports: [`127.0.0.1:${answers.port}:${INSIDE.port}`],
         networks: {
-          [NETWORKS.inside]: proxied ? { ipv4_address: addresses.inside.ingress } : {},
+          [NETWORKS.inside]: { ipv4_address: addresses.inside.ingress },
           // A name that is its own on this network alone: it listens there and nowhere else.
           [NETWORKS.front]: { aliases: [`${INGRESS}-${NETWORKS.front}`] },
         },
+        // Nobody else is to say where the gateway is.
+        ...QUIET,
         healthcheck: knock(`${INGRESS}-${NETWORKS.front}`, INSIDE.port),
         labels: { 'create-openclaw-secure.haproxy': hash(profiles.haproxy), ...seccomp },
       },
@@ -155,7 +156,7 @@ export function composition(
           }),
     },
     networks: {
-      [NETWORKS.inside]: sealed(proxied ? addresses.inside : undefined),
+      [NETWORKS.inside]: sealed(addresses.inside),
       [NETWORKS.front]: {
         driver: 'bridge',
         driver_opts: {
@@ -203,6 +204,7 @@ export const FILE_LIMIT = 8192
  * internal network too, with the machine's own address (CVE-2024-29018), and a question is a message.
  */
 const NOWHERE = '127.0.0.1'
+const QUIET = { dns: [NOWHERE], dns_opt: ['timeout:1', 'attempts:1'] }
 
 /** Asks the liveness path, which needs no token. Node is the one program every OpenClaw image has. */
 const HEALTH_SCRIPT = `fetch('http://127.0.0.1:${INSIDE.port}/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`

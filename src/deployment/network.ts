@@ -28,7 +28,8 @@ export function addressesOf(name: string): {
   const address = (offset: number) =>
     `10.${200 + Math.floor(block / 2048)}.${Math.floor(block / 8) % 256}.${(block % 8) * 32 + offset}`
   return {
-    bridge: `ocs-${hash.toString(16).padStart(8, '0')}`,
+    // Another name than the one network of former versions had: two cannot have the same.
+    bridge: `ocf-${hash.toString(16).padStart(8, '0')}`,
     front: { subnet: `${address(0)}/29`, gateway: address(1) },
     // The engine gives out addresses of the upper half; the ingress has one below.
     inside: {

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import type { Answers } from '../deployment/answers.ts'
 import { render } from '../deployment/render.ts'
 import type { Docker, ImageFacts } from '../docker/engine.ts'
-import { ToolError } from '../errors.ts'
+import { ToolError, visible } from '../errors.ts'
 import { gatewayDockerfile, sandboxDockerfile } from './sandbox.ts'
 
 /** Where OpenClaw publishes its image (its Docker install page). */
@@ -38,6 +38,8 @@ export function dockerfile(answers: Pick<Answers, 'version' | 'baseImage'>): str
 export interface Recipe {
   label: string
   dockerfile: string
+  /** Whether npm works in it, and is to have this machine's settings: nobody else's image is handed them. */
+  npm?: true
 }
 
 /** The image of the two at the border: Squid, which lets named hosts through, and HAProxy, which publishes the port. */
@@ -46,11 +48,29 @@ export function borderRecipe(answers: Pick<Answers, 'companionBase'>): Recipe {
   return { label: `create-openclaw-secure/border:${digest(dockerfile)}`, dockerfile }
 }
 
+/** A name a builder takes: an id of a local image is none, so it is given one first ({@link nameForBuilder}). */
+function builderName({ pinned }: GatewayImage): string {
+  return pinned.includes('@')
+    ? pinned
+    : `create-openclaw-secure/from:${pinned.replace(/^sha256:/, '').slice(0, 12)}`
+}
+
+/** Gives a local image the name by which it is built upon. */
+export async function nameForBuilder(docker: Docker, image: GatewayImage): Promise<void> {
+  if (!image.pinned.includes('@'))
+    await docker.call(['tag', image.pinned, builderName(image)], { deadline: 20_000 })
+}
+
 /** The gateway's image with an ssh client on top, by which it reaches its sandbox. */
 export function gatewaySshRecipe(image: GatewayImage, user: string): Recipe {
-  // A builder takes names and digests, no ids of local images.
-  const from = image.pinned.includes('@') ? image.pinned : image.label
-  const dockerfile = gatewayDockerfile(from, user === '' ? '0' : user)
+  // What an image says of itself is written into a Dockerfile: it has to be a user's name or number.
+  if (!/^[A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$/.test(user))
+    throw new ToolError(
+      'image_not_openclaw',
+      `${image.label} runs as ${visible(user)}, which is no user`,
+      'Choose another --image.',
+    )
+  const dockerfile = gatewayDockerfile(builderName(image), user === '' ? '0' : user)
   return {
     label: `create-openclaw-secure/openclaw-ssh:${digest(`${image.pinned}\n${dockerfile}`)}`,
     dockerfile,
@@ -93,7 +113,7 @@ export async function obtainImage(
   const present = await localImage(docker, label)
   if (present !== undefined) return present
   if (answers.image === 'build')
-    return obtainBuilt(docker, { label, dockerfile: dockerfile(answers) }, options)
+    return obtainBuilt(docker, { label, dockerfile: dockerfile(answers), npm: true }, options)
   await docker.pull(label, options)
   return expectImage(docker, label)
 }
@@ -126,14 +146,14 @@ async function expectImage(docker: Docker, label: string): Promise<GatewayImage>
  */
 async function build(
   docker: Docker,
-  { label, dockerfile }: Recipe,
+  { label, dockerfile, npm }: Recipe,
   options: { signal: AbortSignal; onLine: (line: string) => void },
 ): Promise<void> {
   const npmrc = `${homedir()}/.npmrc`
   const authorities = process.env.NODE_EXTRA_CA_CERTS ?? ''
   const secrets = [
-    ...(existsSync(npmrc) ? ['--secret', `id=npmrc,src=${npmrc}`] : []),
-    ...(existsSync(authorities) ? ['--secret', `id=ca,src=${authorities}`] : []),
+    ...(npm === true && existsSync(npmrc) ? ['--secret', `id=npmrc,src=${npmrc}`] : []),
+    ...(npm === true && existsSync(authorities) ? ['--secret', `id=ca,src=${authorities}`] : []),
   ]
   const { code, stderr } = await docker.call(
     ['build', '--network', 'host', '--progress', 'plain', ...secrets, '--tag', label, '-'],

@@ -34,14 +34,14 @@ const KINDS: Record<string, Kind> = {
     line: 3,
     severity: 'high',
     remedy: 'Set up with --egress closed; with an open way out, treat everything the agent can read as sent.',
-    weaken: twin => twin.service({ networks: ['inside', 'outside'] }),
+    weaken: twin => twin.wayOut(),
   },
   commands: {
     threat: 'command injection',
     line: 3,
     severity: 'high',
     remedy: AGAIN,
-    weaken: twin => twin.service({ networks: ['inside', 'outside'] }),
+    weaken: twin => twin.wayOut(),
   },
   resources: {
     threat: 'resource exhaustion',

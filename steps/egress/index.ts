@@ -3,6 +3,7 @@ import { reloadEgress } from '../setup/egress.ts'
 import { checkRules } from './check.ts'
 import { closeAtOnce } from './close.ts'
 import type { EgressContext } from './context.ts'
+import { cutConnections } from './cut.ts'
 import { writeHosts } from './hosts.ts'
 import { openForAWhile } from './open.ts'
 import { proveAnswers } from './prove.ts'
@@ -12,6 +13,7 @@ export const changeSteps: readonly Step<EgressContext>[] = [
   checkRules,
   writeHosts,
   reloadEgress,
+  cutConnections,
   proveAnswers,
 ]
 

@@ -174,5 +174,5 @@ function filesOf(copy: WeakCopy, { now, run }: ProveSources): FileWorld {
 
 /** The same for each run, so that what a killed run left is found and removed by the next. */
 function nameOf(layout: Layout, group: string): string {
-  return `prove-${addressesOf(layout.root).bridge.replace('ocs-', '')}-${group}`
+  return `prove-${addressesOf(layout.root).bridge.slice(4)}-${group}`
 }

@@ -198,6 +198,11 @@ export class WeakCopy implements Twin {
     )
   }
 
+  wayOut(): void {
+    const before = list(at(parse(this.read('docker-compose.yml')), 'services', SERVICE, 'networks'))
+    if (!before.includes(NETWORKS.outside)) this.service({ networks: [...before, NETWORKS.outside] })
+  }
+
   environment(name: string, value: string): void {
     this.#edit(composition => altered(composition, ['services', SERVICE, 'environment', name], value))
   }

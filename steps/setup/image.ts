@@ -4,6 +4,7 @@ import {
   gatewaySshRecipe,
   imageLabel,
   localImage,
+  nameForBuilder,
   obtainBuilt,
   obtainImage,
   type Recipe,
@@ -76,7 +77,9 @@ export const obtainTheSandbox: Step<Needs> = {
   },
   async run({ answers, docker, launch, found, say }, signal) {
     const options = { signal, onLine: say }
-    found.image = await obtainBuilt(docker, await sshRecipe(docker, must(found, 'plain'), launch), options)
+    const plain = must(found, 'plain')
+    await nameForBuilder(docker, plain)
+    found.image = await obtainBuilt(docker, await sshRecipe(docker, plain, launch), options)
     found.sandbox = await obtainBuilt(docker, sandboxRecipe(answers), options)
     return { saw: [found.image, found.sandbox].map(named).join(', ') }
   },

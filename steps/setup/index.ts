@@ -12,7 +12,7 @@ import { lookForImage, obtainTheBorder, obtainTheImage, obtainTheSandbox } from 
 import { launchGateway, proveToken } from './launch.ts'
 import { findOwner } from './owner.ts'
 import { planFiles } from './plan.ts'
-import { refuseInGateway, writeSandboxKeys } from './sandbox.ts'
+import { forgetSandboxKeys, refuseInGateway, writeSandboxKeys } from './sandbox.ts'
 import { readSecretNames, storeSecrets } from './secrets.ts'
 import { openTheStore } from './store.ts'
 
@@ -42,5 +42,6 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   launchGateway,
   reloadEgress,
   proveToken,
+  forgetSandboxKeys,
   refuseInGateway,
 ]

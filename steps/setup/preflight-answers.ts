@@ -54,6 +54,17 @@ export async function inspectAnswers(
         ),
       )
   }
+  if (
+    answers.posture === 'coding' &&
+    engine.SecurityOptions?.some(option => option.startsWith('name=rootless'))
+  )
+    notices.push(
+      usage(
+        'posture',
+        'a rootless engine: the sandbox needs a user that is not 0 inside',
+        'Choose --agent chat or workspace, or an engine that root runs.',
+      ),
+    )
   if (answers.cpus > engine.NCPU)
     notices.push(
       usage(

@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { type FileOwner, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
+import { readdirSync, rmSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
+import { type FileOwner, lookAt, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { openApprovals, shutApprovals } from '../../src/gateway/approvals.ts'
 import {
@@ -135,6 +135,39 @@ export function otherHostKeys({ sandbox }: Layout, key: StoredValue): string[] {
 /** The name of a host key's file, in the sandbox's folder on either side. */
 export function hostKeyFile({ rotationId }: StoredValue): string {
   return `host_key.${rotationId}`
+}
+
+/** Where an agent has no commands any more, nothing is left that opens a sandbox: behind the launch, when nobody reads it. */
+export const forgetSandboxKeys: Step<Needs & Pick<SetupContext, 'launch'>> = {
+  id: 'sandbox.forget',
+  title: 'Forget the keys of a sandbox that is no more',
+  effect: 'writes',
+  skip({ answers, layout, launch }) {
+    if (answers.posture === 'coding') return 'there is one'
+    if (!launch) return 'nothing is launched'
+    return leftFrom(layout).length === 0 ? 'none is left' : undefined
+  },
+  async run({ layout, store }) {
+    for (const name of [SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY]) await store.destroy(name)
+    const left = leftFrom(layout)
+    for (const path of left) rmSync(path, { force: true })
+    return { saw: left.map(path => relative(layout.root, path)).join(', ') || 'in the store' }
+  },
+}
+
+/** Files of ours that only a sandbox needs. What its agents have made is not ours to remove. */
+function leftFrom({ secrets, sandbox, config }: Layout): string[] {
+  const named = (folder: string, prefix: string) =>
+    lookAt(folder) === undefined
+      ? []
+      : readdirSync(folder)
+          .filter(name => name.startsWith(prefix))
+          .map(name => resolve(folder, name))
+  return [
+    ...named(secrets, `${SANDBOX_CLIENT_KEY}.`),
+    ...named(sandbox, ''),
+    ...named(config, 'sandbox_known_hosts'),
+  ]
 }
 
 /** In the gateway itself nothing may be started: should its sandbox ever be switched off, this is what is left. */

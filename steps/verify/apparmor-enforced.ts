@@ -1,4 +1,4 @@
-import { confinementOf } from '../../src/docker/confinement.ts'
+import { confinementOf, profileName } from '../../src/docker/confinement.ts'
 import { passIf, skip, unknown, type VerifyCheck } from './check.ts'
 import type { World } from './world.ts'
 
@@ -24,6 +24,9 @@ export const apparmorEnforced: VerifyCheck = {
       .find(option => /^apparmor[=:]/.test(option))
       ?.replace(/^apparmor[=:]/, '')
     const engine = confinementOf(await world.engine())
+    const own = world.own?.apparmor === true ? profileName(world.own.name) : undefined
+    if (own !== undefined && asked !== own)
+      return passIf(false, `${own} was asked for, and the container has ${asked ?? 'the engine’s own'}`)
     if (asked === undefined && engine !== 'apparmor')
       return skip(
         `this engine has no AppArmor (docker info)${engine === 'selinux' ? '; SELinux confines the container' : ''}`,

@@ -24,6 +24,8 @@ export interface Twin {
   service(keys: Record<string, unknown>, service?: string): void
   /** Sets keys of a network in docker-compose.yml. */
   network(name: string, keys: Record<string, unknown>): void
+  /** Puts the gateway on a network with a way out, besides its own. */
+  wayOut(): void
   /** Adds a variable to the service's environment. */
   environment(name: string, value: string): void
   /** Adds a volume to the service. */

@@ -22,5 +22,5 @@ export const egressDenied: VerifyCheck = {
     if (reached.length === 0 && wayOut.length > 0 && route) return unknown(evidence)
     return passIf(reached.length === 0 && wayOut.length === 0, evidence)
   },
-  sabotage: { weaken: twin => twin.service({ networks: ['inside', 'outside'] }) },
+  sabotage: { weaken: twin => twin.wayOut() },
 }

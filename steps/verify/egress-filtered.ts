@@ -21,7 +21,12 @@ export const egressFiltered: VerifyCheck = {
     const open = answers.filter(([, status]) => status !== 403 && status !== 0)
     const evidence = `asked the proxy from the gateway: ${answers.map(([target, status]) => `${target} ${status === 0 ? 'no answer' : status}`).join(', ')}${await opening(world)}`
     if (open.length > 0) return passIf(false, evidence)
-    return silent.length > 0 ? unknown(evidence) : passIf(answers.length > 0, evidence)
+    if (silent.length > 0) return unknown(evidence)
+    const isRead = await world.rulesAreRead()
+    return passIf(
+      answers.length > 0 && isRead,
+      `${evidence}; border/squid.conf is ${isRead ? 'what it has read' : 'not what it has read'}`,
+    )
   },
   sabotage: {
     weaken(twin) {

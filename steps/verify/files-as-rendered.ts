@@ -1,3 +1,4 @@
+import { borderFiles } from '../../src/deployment/border.ts'
 import { ours, passIf, type VerifyCheck } from './check.ts'
 
 /** An edit by hand may be meant; then deployment.yaml has to say so. */
@@ -12,9 +13,10 @@ export const filesAsRendered: VerifyCheck = {
     'Move what you need into deployment.yaml and run create-openclaw-secure . again; or find out who edited it.',
   refs: { seed: 'Docker Security Hardening' },
   async run(world) {
-    ours(world)
+    const answers = ours(world)
     const { root, base } = world.layout
-    const files = ['docker-compose.yml', 'config/openclaw.json', 'seccomp-profile.json']
+    const border = Object.keys(borderFiles(answers)).map(name => `border/${name}`)
+    const files = ['docker-compose.yml', 'config/openclaw.json', 'seccomp-profile.json', ...border]
     const edited: string[] = []
     for (const file of files) {
       const [now, rendered] = await Promise.all([

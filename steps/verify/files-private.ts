@@ -11,16 +11,18 @@ export const filesPrivate: VerifyCheck = {
   remedy: 'Run create-openclaw-secure . again: it sets the modes.',
   refs: { seed: '4. Filesystem Scoping', openclaw: 'fs.state_dir.perms_readable' },
   async run(world) {
-    ours(world)
-    const { root, config, secrets, state, own, cases, configFile } = world.layout
-    const open = [root, config, secrets, state, own, cases, configFile].filter(path => {
+    const { posture } = ours(world)
+    const { root, config, secrets, state, border, sandbox, sandboxWork, own, cases, configFile } =
+      world.layout
+    const folders = [root, config, secrets, state, border, own, cases, configFile]
+    const open = [...folders, ...(posture === 'coding' ? [sandbox, sandboxWork] : [])].filter(path => {
       const found = world.file(path)
       return found === undefined || (found.mode & 0o077) !== 0
     })
     return passIf(
       open.length === 0,
       open.length === 0
-        ? 'the folder, config, secrets, state, .secure and cases are their owner’s alone'
+        ? 'the folder, config, secrets, state, border, .secure, cases and what belongs to a sandbox are their owner’s alone'
         : `open to others or missing: ${open.join(', ')}`,
     )
   },

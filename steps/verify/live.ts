@@ -19,6 +19,7 @@ import { enterSandbox } from '../../src/gateway/sandbox-login.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
 import { attackSibling } from '../attack/sibling.ts'
+import { hasRead } from '../setup/egress.ts'
 import { cgroupOf, listenersOf, mountsOf, processesOf, ulimitOf } from './kernel.ts'
 import { DATABASE, judgeInSibling, tryInSibling } from './sibling.ts'
 import { at } from './tree.ts'
@@ -162,6 +163,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as ProxyAnswers
       throw new ToolError('exec_failed', 'nothing could be run in the container', 'Run the command again.')
     }),
+    rulesAreRead: once(async () => hasRead(await egress(), files.layout, files.journal())),
     programs: once(async () =>
       startablePrograms(docker, (await sandbox()).Id, files.own?.agentPrograms ?? []),
     ),

@@ -1,5 +1,6 @@
 import type { NetworkFacts } from '../../src/docker/engine.ts'
 import { passIf, type VerifyCheck } from './check.ts'
+import { companionsOf } from './companions-hardened.ts'
 
 /** On Docker’s default bridge every container of the machine can knock, and an address of the machine is next door. */
 export const networkOwn: VerifyCheck = {
@@ -12,16 +13,14 @@ export const networkOwn: VerifyCheck = {
   remedy: 'Run create-openclaw-secure . again, and connect nothing else to its networks.',
   refs: { seed: '2. Network Isolation', cis: '5.30' },
   async run(world) {
-    const { HostConfig, NetworkSettings } = await world.container()
+    const { Id, HostConfig, NetworkSettings } = await world.container()
     if (
       Object.keys(NetworkSettings.Networks ?? {}).length === 0 ||
       ['host', 'bridge', 'default'].includes(HostConfig.NetworkMode)
     )
       return passIf(false, `docker inspect: network mode ${HostConfig.NetworkMode}`)
-    const seen = (await world.networks()).map(network => ({
-      network,
-      flaws: flawsOf(network, world.own?.name),
-    }))
+    const ids = world.own === undefined ? undefined : [Id, ...(await companionsOf(world)).map(one => one.Id)]
+    const seen = (await world.networks()).map(network => ({ network, flaws: flawsOf(network, ids) }))
     return passIf(
       seen.every(one => one.flaws.length === 0),
       `docker network inspect: ${seen
@@ -41,19 +40,20 @@ export const networkOwn: VerifyCheck = {
 /** What is wrong with a network, in words. A way out that was asked for is another check’s business. */
 function flawsOf(
   { Name, Internal, Options, Containers }: NetworkFacts,
-  project: string | undefined,
+  ids: readonly string[] | undefined,
 ): string[] {
   const option = (name: string) => Options?.[`com.docker.network.bridge.${name}`]
   const strangers =
-    project === undefined
+    ids === undefined
       ? []
-      : Object.values(Containers ?? {}).filter(
-          ({ Name: name }) => !name.startsWith(`${project}-`) && !name.startsWith('ocs-sibling-'),
+      : Object.entries(Containers ?? {}).filter(
+          // What verify tries things in is there for a moment.
+          ([id, { Name: name }]) => !ids.includes(id) && !name.startsWith('ocs-sibling-'),
         )
-  const apart = option('enable_icc') === 'false' || (Internal && project !== undefined)
+  const apart = option('enable_icc') === 'false' || (Internal && ids !== undefined)
   return [
     ...(apart ? [] : [`${Name} lets whoever joins it reach the gateway`]),
     ...(Internal && option('inhibit_ipv4') !== 'true' ? ['this machine has an address on it'] : []),
-    ...strangers.map(({ Name: name }) => `${name} is not of this deployment`),
+    ...strangers.map(([, { Name: name }]) => `${name} is not of this deployment`),
   ]
 }

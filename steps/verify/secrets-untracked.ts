@@ -14,11 +14,11 @@ export const secretsUntracked: VerifyCheck = {
     const tracked = await world.tracked()
     if (tracked === 'no repository') return passIf(true, 'git ls-files: this folder is in no repository')
     const secret = tracked.filter(path =>
-      /^(secrets|state|\.secure|cases)\/|^proxy\/htpasswd$|^\.env$/.test(path),
+      /^(secrets|state|sandbox|sandbox-work|\.secure|cases)\/|^proxy\/htpasswd$|^\.env$/.test(path),
     )
     return passIf(
       secret.length === 0,
-      `git ls-files: ${secret.length === 0 ? `${tracked.length} files, none below secrets, state, .secure or cases` : secret.slice(0, 5).join(', ')}`,
+      `git ls-files: ${secret.length === 0 ? `${tracked.length} files, none below secrets, state, sandbox, sandbox-work, .secure or cases` : secret.slice(0, 5).join(', ')}`,
     )
   },
   sabotage: {

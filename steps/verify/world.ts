@@ -97,6 +97,8 @@ export interface LiveWorld {
   attack(attacks: readonly Attack[]): Promise<Result[]>
   /** What the proxy answered to what it has to refuse, asked from the gateway's container. */
   proxied(): Promise<ProxyAnswers>
+  /** Whether the running proxy has read its rules as they are on the disk now. */
+  rulesAreRead(): Promise<boolean>
   /** What can be started in the sandbox, against the list of what may be. */
   programs(): Promise<ProgramsSeen>
   /** What came of coming into the sandbox as the gateway does: who one is there, or why not. */

@@ -5,6 +5,7 @@ import {
   borderRecipe,
   gatewaySshRecipe,
   imageLabel,
+  nameForBuilder,
   obtainBuilt,
   obtainImage,
   sandboxRecipe,
@@ -32,6 +33,7 @@ else {
     gatewaySshRecipe(gateway, user),
     sandboxRecipe({ companionBase: baseImage, agentPrograms: [...USUAL_PROGRAMS], agentPackages: [] }),
   ]
+  await nameForBuilder(docker, gateway)
   process.stdout.write(`${gateway.label}\n`)
   for (const recipe of recipes)
     process.stdout.write(`${(await obtainBuilt(docker, recipe, options)).label}\n`)

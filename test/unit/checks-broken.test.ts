@@ -426,6 +426,7 @@ const wrong: Row[] = [
     'a proxy that opens a tunnel to what nobody named',
     { proxied: async () => ({ 'nobody-named-this.invalid:443': 200, '127.0.0.1:443': 403 }) },
   ],
+  ['egress.filtered', 'a proxy that works by other rules', { rulesAreRead: async () => false }],
   [
     'egress.filtered',
     'a proxy that tries, and finds nothing there',
@@ -440,6 +441,12 @@ const wrong: Row[] = [
       ['without a limit of processes', hostOf({ PidsLimit: 0 })],
       ['under another profile', hostOf({ SecurityOpt: ['no-new-privileges:true'] })],
       ['with the secrets before it', { Mounts: container().Mounts }],
+      ['without a seccomp filter', hostOf({ SecurityOpt: ['no-new-privileges:true', 'seccomp=unconfined'] })],
+      ['that sees the machine’s processes', hostOf({ PidMode: 'host' })],
+      [
+        'on one network more',
+        { NetworkSettings: { Networks: { 'my-gateway_inside': {}, bridge: {} }, Ports: {} } },
+      ],
     ] as const
   ).map(
     ([how, change]): Row => [

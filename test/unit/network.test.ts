@@ -13,7 +13,7 @@ describe('the network of a deployment', () => {
       fc.property(name, of => {
         const { bridge, front, inside } = addressesOf(of)
         // IFNAMSIZ is 16, with the NUL.
-        expect(bridge).toMatch(/^ocs-[0-9a-f]{8}$/)
+        expect(bridge).toMatch(/^ocf-[0-9a-f]{8}$/)
         const [a, b, c, d] = (front.subnet.split('/')[0] ?? '').split('.').map(Number)
         expect([a, front.subnet.endsWith('/29'), Number(d) % 32]).toEqual([10, true, 0])
         expect(b).toBeGreaterThanOrEqual(200)

@@ -146,7 +146,7 @@ export const SPACE = {
 
 function files(): FileWorld {
   const seen = { uid: 1000, links: 1, modified: new Date('2026-11-23T01:40:00Z') }
-  const folders = [layout.root, layout.config, layout.secrets, layout.state]
+  const folders = [layout.root, layout.config, layout.secrets, layout.state, layout.border]
     .concat(layout.own, layout.base, layout.store, layout.cases)
     .concat('/srv/gateways/staging')
   return {
@@ -238,6 +238,7 @@ export function healthy(): World {
     ingress: async () => companion('ingress'),
     egress: async () => companion('egress'),
     sandbox: async () => companion('sandbox'),
+    rulesAreRead: async () => true,
     programs: async () => ({ missing: [], extra: [] }),
     entered: async () => ({ uid: 1000 }),
     published: async () => companion('ingress'),
