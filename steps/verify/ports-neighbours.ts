@@ -14,6 +14,8 @@ export const portsNeighbours: VerifyCheck = {
   async run(world) {
     const engine = await world.engine()
     const { ServerVersion } = engine
+    // A port in front of nothing is nobody's.
+    await world.container()
     const { Options } = await world.front()
     const mode = Options?.['com.docker.network.bridge.gateway_mode_ipv4']
     if (mode === 'nat-unprotected' || mode === 'routed')

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { THREATS } from '../../src/procedure/step.ts'
-import type { Result } from '../../steps/attack/attack.ts'
+import { type Attack, isTool, type Result } from '../../steps/attack/attack.ts'
 import { attacks } from '../../steps/attack/index.ts'
 import { ours, type Stage, setStage, type Target, theirs } from './attack-targets.ts'
 import { isThorough } from './harness.ts'
@@ -50,7 +50,7 @@ beforeAll(async () => {
       // The gateway of a coding deployment is the one of a chat deployment.
       for (const target of made.targets)
         if (isThorough || target.name !== 'coding, in a gateway that was taken over')
-          results.set(target.name, await target.attack(attacks))
+          results.set(target.name, await target.attack(attacks.filter(attack => isMade(target, attack))))
     }),
   )
   await foreign
@@ -60,6 +60,14 @@ afterAll(async () => {
   for (const target of targets) await target.remove()
   await stage?.close()
 })
+
+/** With everything else, a coding agent makes a few of those that take long: a gateway that was taken over makes them all. */
+function isMade(target: Target, attack: Attack): boolean {
+  if (isThorough || target.name !== 'coding, by its agent') return true
+  const alike = attacks.filter(other => other.threat === attack.threat && isTool(other) === isTool(attack))
+  const isSlow = ['network exfiltration', 'resource exhaustion'].includes(attack.threat)
+  return !isSlow || isTool(attack) || alike.indexOf(attack) < 6
+}
 
 /** What has not been stopped, with what was seen. What a gateway that was taken over can always do is not asked. */
 function notStopped(target: string, threat: string): string[] {
