@@ -4,6 +4,8 @@ export interface Answers {
   posture: Posture
   providers: Provider[]
   model: string
+  /** What makes a coding agent's sandbox: this deployment, reached by ssh, or OpenClaw itself, by the engine's socket. */
+  agentSandbox: 'ssh' | 'docker'
   /** The programs that a coding agent may start in its sandbox. */
   agentPrograms: string[]
   /** Debian packages that the sandbox has besides the usual ones. */
@@ -58,6 +60,19 @@ export interface Answers {
 
 /** What the agent may do. `coding` runs commands in a sandbox of its own. */
 export type Posture = 'chat' | 'workspace' | 'coding'
+
+/** Where an agent's commands run. Without a word about it, in the deployment's own sandbox. */
+export type Sandboxing = Pick<Answers, 'posture'> & Partial<Pick<Answers, 'agentSandbox'>>
+
+/** Whether the deployment has a sandbox of its own, with the keys by which the gateway and it know each other. */
+export function hasSandbox({ posture, agentSandbox = 'ssh' }: Sandboxing): boolean {
+  return posture === 'coding' && agentSandbox === 'ssh'
+}
+
+/** Whether the gateway is handed the engine's socket, to make sandboxes by itself. */
+export function hasSocket({ posture, agentSandbox }: Sandboxing): boolean {
+  return posture === 'coding' && agentSandbox === 'docker'
+}
 
 /** A source of models. `api` is OpenClaw's name for the protocol; `url` is set for providers OpenClaw has no name for. */
 export interface Provider {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
 import { bindLabel, profileOption, profileText } from '../docker/confinement.ts'
 import { type DeliveredSecret, gatewayPolicy, secretNamesOf } from '../gateway/policy.ts'
-import { SANDBOX, sandboxFiles, sandboxService } from '../gateway/sandbox.ts'
-import type { Answers } from './answers.ts'
+import { ENGINE_SOCKET, SANDBOX, sandboxFiles, sandboxService } from '../gateway/sandbox.ts'
+import { type Answers, hasSocket } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
 import { addressesOf, NETWORKS } from './network.ts'
@@ -34,6 +34,7 @@ export function composition(
   user: FileOwner,
   profiles: Profiles,
   isLabelled = false,
+  socketGroup = 0,
 ) {
   const bind = bindWith(bindLabel(isLabelled))
   const addresses = addressesOf(answers.name)
@@ -72,7 +73,10 @@ export function composition(
           bind('./config', INSIDE.config, true),
           bind('./secrets', INSIDE.secrets, true),
           bind('./state', INSIDE.state, false),
+          // Labelling it for containers would be labelling it for all of them.
+          ...(hasSocket(answers) ? [bindWith({})(ENGINE_SOCKET, ENGINE_SOCKET, true)] : []),
         ],
+        ...(hasSocket(answers) ? { group_add: [String(socketGroup)] } : {}),
         tmpfs: [
           '/tmp:rw,noexec,nosuid,nodev,size=512m,nr_inodes=64k,mode=1777',
           `${INSIDE.cache}:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,${ids},mode=0700`,

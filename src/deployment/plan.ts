@@ -3,7 +3,7 @@ import { SERVICE } from '../docker/compose.ts'
 import { profileText } from '../docker/confinement.ts'
 import { borderRecipe, dockerfile, type GatewayImage, imageLabel, sandboxRecipe } from '../gateway/image.ts'
 import { type DeliveredSecret, gatewayPolicy } from '../gateway/policy.ts'
-import { type Answers, isApart, placeOf } from './answers.ts'
+import { type Answers, hasSandbox, hasSocket, isApart, placeOf, type Sandboxing } from './answers.ts'
 import { borderFiles } from './border.ts'
 import { composition, type Profiles } from './composition.ts'
 import type { Layout } from './layout.ts'
@@ -47,6 +47,8 @@ export interface PlanInput {
   ownership: Ownership
   /** Whether the engine confines containers by SELinux, and mounts have to be labelled. */
   isLabelled?: boolean | undefined
+  /** The group that may open the engine's socket. */
+  socketGroup?: number | undefined
   secrets: readonly DeliveredSecret[]
 }
 
@@ -58,12 +60,17 @@ export function makePlan(input: PlanInput): Plan {
   const { answers, layout, image, border, sandbox, ownership, secrets } = input
   const { user } = ownership
   const profiles = profilesOf(answers)
-  const images = { gateway: image.pinned, border: border.pinned, sandbox: sandbox?.pinned }
-  const compose = composition(answers, images, user, profiles, input.isLabelled)
+  const images = {
+    gateway: image.pinned,
+    border: border.pinned,
+    sandbox: hasSandbox(answers) ? sandbox?.pinned : undefined,
+  }
+  const compose = composition(answers, images, user, profiles, input.isLabelled, input.socketGroup)
   const policy = gatewayPolicy(answers, secrets)
   const proxied = answers.access === 'proxy'
   const closed = answers.egress === 'closed'
-  const coding = answers.posture === 'coding'
+  const sandboxed = hasSandbox(answers)
+  const socket = hasSocket(answers)
   const person = (path: string, content: string): PlannedFile => ({
     path,
     mode: 0o644,
@@ -86,7 +93,7 @@ export function makePlan(input: PlanInput): Plan {
         'docker-compose.yml',
         render(
           'docker-compose.yml.hbs',
-          { ...compose, ...compose.services, gateway: compose.services[SERVICE], closed, coding },
+          { ...compose, ...compose.services, gateway: compose.services[SERVICE], closed, sandboxed, socket },
           'yaml',
           compose,
         ),
@@ -97,6 +104,16 @@ export function makePlan(input: PlanInput): Plan {
         owner: 'gateway',
         content: render('openclaw.json.hbs', { ...policy, proxied, closed }, 'json', policy),
       },
+      ...(socket && answers.seccomp === 'fitted'
+        ? [
+            {
+              path: 'config/seccomp-profile.json',
+              mode: 0o400,
+              owner: 'gateway',
+              content: profiles.seccomp,
+            } as const,
+          ]
+        : []),
       ...Object.entries(borderFiles(answers)).map(
         ([name, content]): PlannedFile => ({
           path: `border/${name}`,
@@ -162,10 +179,10 @@ export function makePlan(input: PlanInput): Plan {
         ? `docker build --tag ${imageLabel(answers)} -`
         : `docker pull ${imageLabel(answers)}   (unless the engine has it)`,
       `docker build --tag ${borderRecipe(answers).label} -   (unless the engine has it)`,
-      ...(coding
+      ...(answers.posture === 'coding'
         ? [
             `docker build --tag ${sandboxRecipe(answers).label} -   (unless the engine has it)`,
-            `docker build --tag create-openclaw-secure/openclaw-ssh:… -   (the image above, with an ssh client)`,
+            `docker build --tag create-openclaw-secure/openclaw-${answers.agentSandbox}:… -   (the image above, with a client of ${answers.agentSandbox})`,
           ]
         : []),
       `docker run --network none --read-only --cap-drop ALL … ${image.label} config validate --json`,
@@ -188,7 +205,7 @@ export function profilesOf(answers: Answers): Profiles {
 /** The folders. What is mounted belongs to the gateway's user; everybody else on this machine is kept out of all of it. */
 export function directoriesOf(
   layout: Layout,
-  { access, posture }: Pick<Answers, 'access' | 'posture'>,
+  answers: Pick<Answers, 'access'> & Sandboxing,
 ): PlannedDirectory[] {
   const at = (path: string) => relative(layout.root, path)
   return [
@@ -198,10 +215,10 @@ export function directoriesOf(
     { path: at(layout.store), mode: 0o700, owner: 'person' },
     { path: at(layout.cases), mode: 0o700, owner: 'person' },
     { path: at(layout.runbooks), mode: 0o755, owner: 'person' },
-    ...(access === 'proxy' ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
+    ...(answers.access === 'proxy' ? [{ path: 'proxy', mode: 0o755, owner: 'person' } as const] : []),
     { path: at(layout.border), mode: 0o700, owner: 'gateway' },
     { path: at(layout.config), mode: 0o700, owner: 'gateway' },
-    ...(posture === 'coding'
+    ...(hasSandbox(answers)
       ? [layout.sandbox, layout.sandboxWork].map(
           path => ({ path: at(path), mode: 0o700, owner: 'gateway' }) as const,
         )

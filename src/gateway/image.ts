@@ -5,7 +5,7 @@ import type { Answers } from '../deployment/answers.ts'
 import { render } from '../deployment/render.ts'
 import type { Docker, ImageFacts } from '../docker/engine.ts'
 import { ToolError, visible } from '../errors.ts'
-import { gatewayDockerfile, sandboxDockerfile } from './sandbox.ts'
+import { gatewayDockerDockerfile, gatewayDockerfile, sandboxDockerfile } from './sandbox.ts'
 
 /** Where OpenClaw publishes its image (its Docker install page). */
 const OFFICIAL = 'ghcr.io/openclaw/openclaw'
@@ -61,8 +61,12 @@ export async function nameForBuilder(docker: Docker, image: GatewayImage): Promi
     await docker.call(['tag', image.pinned, builderName(image)], { deadline: 20_000 })
 }
 
-/** The gateway's image with an ssh client on top, by which it reaches its sandbox. */
-export function gatewaySshRecipe(image: GatewayImage, user: string): Recipe {
+/** The gateway's image with a client on top, by which it reaches its sandbox: ssh, or Docker's. */
+export function gatewaySshRecipe(
+  image: GatewayImage,
+  user: string,
+  client: Answers['agentSandbox'] = 'ssh',
+): Recipe {
   // What an image says of itself is written into a Dockerfile: it has to be a user's name or number.
   if (!/^[A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$/.test(user))
     throw new ToolError(
@@ -70,9 +74,10 @@ export function gatewaySshRecipe(image: GatewayImage, user: string): Recipe {
       `${image.label} runs as ${visible(user)}, which is no user`,
       'Choose another --image.',
     )
-  const dockerfile = gatewayDockerfile(builderName(image), user === '' ? '0' : user)
+  const recipe = client === 'ssh' ? gatewayDockerfile : gatewayDockerDockerfile
+  const dockerfile = recipe(builderName(image), user === '' ? '0' : user)
   return {
-    label: `create-openclaw-secure/openclaw-ssh:${digest(`${image.pinned}\n${dockerfile}`)}`,
+    label: `create-openclaw-secure/openclaw-${client}:${digest(`${image.pinned}\n${dockerfile}`)}`,
     dockerfile,
   }
 }

@@ -1,8 +1,17 @@
-import { type Answers, keySecretOf, type Posture, type Provider } from '../deployment/answers.ts'
+import {
+  type Answers,
+  hasSandbox,
+  hasSocket,
+  keySecretOf,
+  type Posture,
+  type Provider,
+  type Sandboxing,
+} from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
 import { addressesOf } from '../deployment/network.ts'
 import { EGRESS } from '../docker/compose.ts'
-import { SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY, sandboxPolicy } from './sandbox.ts'
+import { sandboxRecipe } from './image.ts'
+import { dockerBackend, SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY, sandboxPolicy } from './sandbox.ts'
 
 /** A secret as the gateway finds it: its name and the versioned file that holds its present value. */
 export interface DeliveredSecret {
@@ -21,23 +30,23 @@ export const GATEWAY_TOKEN = 'gateway_token'
 export const PROXY_PASSWORD = 'proxy_password'
 
 /** The secrets that the gateway reads, by name. */
-export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets' | 'posture'>): string[] {
+export function secretNamesOf(answers: Pick<Answers, 'providers' | 'extraSecrets'> & Sandboxing): string[] {
   return [
     GATEWAY_TOKEN,
     ...answers.providers.map(keySecretOf),
     ...answers.extraSecrets,
-    ...(answers.posture === 'coding' ? [SANDBOX_CLIENT_KEY] : []),
+    ...(hasSandbox(answers) ? [SANDBOX_CLIENT_KEY] : []),
   ]
 }
 
 /** All secrets a deployment has, by name: the gateway's, and what stands before it. */
 export function allSecretNamesOf(
-  answers: Pick<Answers, 'providers' | 'extraSecrets' | 'access' | 'posture'>,
+  answers: Pick<Answers, 'providers' | 'extraSecrets' | 'access'> & Sandboxing,
 ): string[] {
   return [
     ...secretNamesOf(answers),
     ...(answers.access === 'proxy' ? [PROXY_PASSWORD] : []),
-    ...(answers.posture === 'coding' ? [SANDBOX_HOST_KEY] : []),
+    ...(hasSandbox(answers) ? [SANDBOX_HOST_KEY] : []),
   ]
 }
 
@@ -90,7 +99,6 @@ const TOOLS: Record<Exclude<Posture, 'coding'>, Tools> = {
  * from starting. Why each is set as it is stands beside it in `templates/openclaw.json.hbs`.
  */
 export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecret[]) {
-  const sandboxed = answers.posture === 'coding' ? sandboxPolicy() : undefined
   const { exec, ...tools }: Tools =
     answers.posture === 'coding' ? sandboxPolicy().tools : TOOLS[answers.posture]
   const ref = (name: string) => ({ source: 'file', provider: name, id: 'value' })
@@ -149,7 +157,7 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
     agents: {
       defaults: {
         workspace: INSIDE.workspace,
-        sandbox: sandboxed?.sandbox ?? { mode: 'off' },
+        sandbox: sandboxOf(answers),
         ...(answers.model === '' ? {} : { model: { primary: answers.model } }),
       },
     },
@@ -182,6 +190,12 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
     update: { checkOnStart: false, auto: { enabled: false } },
     telemetry: { enabled: false },
   }
+}
+
+/** Where an agent's commands run. */
+function sandboxOf(answers: Answers) {
+  if (hasSocket(answers)) return dockerBackend(answers, sandboxRecipe(answers).label)
+  return hasSandbox(answers) ? sandboxPolicy().sandbox : { mode: 'off' }
 }
 
 function modelProvider(provider: Provider, model: string) {

@@ -1,11 +1,16 @@
+import { statSync } from 'node:fs'
+import type { Answers } from '../deployment/answers.ts'
+import { INSIDE } from '../deployment/layout.ts'
 import { render } from '../deployment/render.ts'
 import { SANDBOX_SERVICE } from '../docker/compose.ts'
+import { confinementOf } from '../docker/confinement.ts'
+import type { EngineInfo } from '../docker/engine.ts'
 import { Exit, ToolError } from '../errors.ts'
 
 /**
  * The sandbox of the `coding` posture: a container of its own, in which OpenClaw's ssh backend runs every command and file
  * operation of the agent. It has a network with the gateway alone, no secret but its own host key, and no way to the engine.
- * Everything here is a pure function of what it is given.
+ * Everything here but {@link socketGroup} is a pure function of what it is given.
  */
 
 /** The paths and names on both sides. `folder`, `work` and `user` are the sandbox's, the rest the gateway's. */
@@ -82,6 +87,79 @@ export function sandboxPolicy() {
   }
 }
 
+/** Where the engine of this machine listens, and where OpenClaw's docker backend looks for it. */
+export const ENGINE_SOCKET = '/var/run/docker.sock'
+
+/** The group that may open the socket, by number; undefined where there is none. */
+export function socketGroup(): number | undefined {
+  const found = statSync(ENGINE_SOCKET, { throwIfNoEntry: false })
+  return found?.isSocket() === true ? found.gid : undefined
+}
+
+/**
+ * Why the gateway of this machine cannot be handed the socket, or undefined where it can. A rootless engine listens elsewhere,
+ * one that maps users gives the socket's group another number inside, and SELinux and AppArmor keep containers from it.
+ */
+export function socketProblem(
+  engine: Pick<EngineInfo, 'SecurityOptions'>,
+  apparmor: boolean,
+  group: number | undefined = socketGroup(),
+): string | undefined {
+  const has = (name: string) =>
+    engine.SecurityOptions?.some(option => option.startsWith(`name=${name}`)) === true
+  if (group === undefined) return `this machine has no socket at ${ENGINE_SOCKET}`
+  if (has('rootless') || has('userns')) return 'this engine maps its users'
+  if (confinementOf(engine) === 'selinux') return 'SELinux keeps containers from the socket'
+  return apparmor ? 'the profile of --apparmor keeps the gateway from the socket' : undefined
+}
+
+/** The seccomp profile of OpenClaw's sandboxes, where Docker's client in the gateway reads it. */
+export const SANDBOX_SECCOMP = `${INSIDE.config}/seccomp-profile.json`
+
+/**
+ * The same for OpenClaw's docker backend, which makes a container a session by the engine's socket. It is as confined as the
+ * sandbox of our own; what is not confined any more is the gateway. OpenClaw runs it as the workspace's owner, the gateway's user.
+ */
+export function dockerBackend({ name, seccomp }: Pick<Answers, 'name' | 'seccomp'>, image: string) {
+  const { pids_limit, mem_limit, memswap_limit, cpus } = LIMITS
+  return {
+    mode: 'all',
+    backend: 'docker',
+    scope: 'session',
+    workspaceAccess: 'none',
+    docker: {
+      image,
+      // Names follow from it and the session: with one prefix, two gateways of this machine would take each other's.
+      containerPrefix: `${name}-agent-`,
+      workdir: SANDBOX.work,
+      readOnlyRoot: true,
+      tmpfs: temporary('mode=1777'),
+      network: 'none',
+      capDrop: ['ALL'],
+      pidsLimit: pids_limit,
+      memory: mem_limit,
+      memorySwap: memswap_limit,
+      cpus,
+      ulimits: { core: 0, nofile: { soft: 8192, hard: 8192 } },
+      ...(seccomp === 'fitted' ? { seccompProfile: SANDBOX_SECCOMP } : {}),
+    },
+    // A container at rest is removed after a day. What was made in it lies in the gateway's state folder, and stays.
+    prune: { idleHours: 24, maxAgeDays: 7 },
+  }
+}
+
+/** The seed's. Memory and swap are set apart: a build that needs more for a moment is not killed. */
+const LIMITS = { pids_limit: 256, mem_limit: '1024m', memswap_limit: '2048m', cpus: 1 }
+
+/** The folders that can be written besides the work, and that nothing is started from. `run` is whose /run is. */
+function temporary(run: string): string[] {
+  return [
+    '/tmp:rw,noexec,nosuid,nodev,size=256m,nr_inodes=64k,mode=1777',
+    '/var/tmp:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,mode=1777',
+    `/run:rw,noexec,nosuid,nodev,size=16m,nr_inodes=1k,${run}`,
+  ]
+}
+
 /**
  * The sandbox's Dockerfile: Debian's packages, and then every program but `programs` taken away from its user.
  * Errors: `sandbox_program`, for a name that is none.
@@ -115,6 +193,11 @@ export function programsOf(programs: readonly string[]): string[] {
 export function gatewayDockerfile(gateway: string, user: string): string {
   const { command, knownHosts } = SANDBOX
   return render('gateway-ssh.Dockerfile.hbs', { gateway, user, command, knownHosts }, 'text')
+}
+
+/** The same with Docker's client, for OpenClaw's docker backend. */
+export function gatewayDockerDockerfile(gateway: string, user: string): string {
+  return render('gateway-docker.Dockerfile.hbs', { gateway, user }, 'text')
 }
 
 /** What lies in the folder that is mounted at {@link SANDBOX.folder}, by file name. No secret is in it. */
@@ -152,7 +235,6 @@ export function sandboxKnownHosts(hostKeys: readonly string[]): string {
 
 /**
  * The Compose service without what every service has (`init`, `read_only`, `cap_drop`, `security_opt`, logging, …).
- * The limits are the seed's. Memory and swap are set apart: a build that needs more for a moment is not killed.
  */
 export function sandboxService<Bind>(
   image: string,
@@ -165,17 +247,10 @@ export function sandboxService<Bind>(
     command: ['/usr/sbin/sshd', '-D', '-e', '-f', `${SANDBOX.folder}/sshd_config`],
     working_dir: SANDBOX.work,
     stop_grace_period: '5s',
-    pids_limit: 256,
-    mem_limit: '1024m',
-    memswap_limit: '2048m',
-    cpus: 1,
+    ...LIMITS,
     shm_size: '64m',
     volumes: [bind('./sandbox', SANDBOX.folder, true), bind('./sandbox-work', SANDBOX.work, false)],
-    tmpfs: [
-      '/tmp:rw,noexec,nosuid,nodev,size=256m,nr_inodes=64k,mode=1777',
-      '/var/tmp:rw,noexec,nosuid,nodev,size=64m,nr_inodes=16k,mode=1777',
-      `/run:rw,noexec,nosuid,nodev,size=16m,nr_inodes=1k,uid=${user.uid},gid=${user.gid},mode=0755`,
-    ],
+    tmpfs: temporary(`uid=${user.uid},gid=${user.gid},mode=0755`),
     networks: [SANDBOX.network],
     // A name that nobody here has is missed after a second, and not after ten.
     dns: ['127.0.0.1'],

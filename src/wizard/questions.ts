@@ -50,6 +50,30 @@ export const QUESTIONS = [
     fallback: () => 'chat',
   }),
   define({
+    id: 'agentSandbox',
+    flag: '--sandbox',
+    path: ['agent', 'sandbox'],
+    group: 'Agent',
+    prompt: 'What makes the sandbox in which the agent’s commands run?',
+    help: 'what makes the sandbox; docker hands the gateway the engine’s socket, which is root on this machine',
+    kind: choice<Answers['agentSandbox']>('<backend>', [
+      {
+        value: 'ssh',
+        label: 'This deployment',
+        hint: 'a container of its own; nobody gets the engine’s socket',
+      },
+      {
+        value: 'docker',
+        label: 'OpenClaw, by the engine’s socket',
+        hint: 'root on this machine for whoever takes the gateway over',
+      },
+    ]),
+    fallback: () => 'ssh',
+    when: answers => answers.posture === 'coding',
+    needs: '--agent coding',
+    advanced: always,
+  }),
+  define({
     id: 'agentPrograms',
     flag: '--agent-program',
     path: ['agent', 'programs'],

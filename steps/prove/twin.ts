@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs
 import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'yaml'
-import type { Answers } from '../../src/deployment/answers.ts'
+import { type Answers, hasSocket } from '../../src/deployment/answers.ts'
 import { writeAtomic } from '../../src/deployment/files.ts'
 import { type Layout, layoutOf } from '../../src/deployment/layout.ts'
 import { addressesOf, NETWORKS } from '../../src/deployment/network.ts'
@@ -106,6 +106,10 @@ export class WeakCopy implements Twin {
       apparmor: false,
       store: 'docker',
       seal: 'none',
+      // What is weak on purpose gets no engine's socket.
+      ...(hasSocket(sources.answers)
+        ? { posture: 'chat', agentSandbox: 'ssh', agentPrograms: [], agentPackages: [] }
+        : {}),
     }
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const twin = new WeakCopy(sources, root, answers)

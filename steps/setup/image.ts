@@ -32,7 +32,7 @@ export const lookForImage: Step<Needs> = {
     const plain = await look(label)
     if (plain === undefined) return { saw: `${label} is not on this machine yet` }
     found.plain = plain
-    const image = isCoding ? await look((await sshRecipe(docker, plain, launch)).label) : plain
+    const image = isCoding ? await look((await clientRecipe(answers, docker, plain, launch)).label) : plain
     if (image !== undefined) found.image = image
     return { saw: launch ? `${label} = ${plain.pinned}` : `${label}, not pinned: nothing is launched` }
   },
@@ -65,10 +65,10 @@ export const obtainTheBorder: Step<Needs> = {
   },
 }
 
-/** Both ends of the way from the gateway to its sandbox: the pinned image with an ssh client, and the sandbox's own. */
+/** Both ends of the way from the gateway to its sandbox: the pinned image with a client, and the sandbox's own. */
 export const obtainTheSandbox: Step<Needs> = {
   id: 'sandbox.obtain',
-  title: 'Build the image of the agents’ sandbox, and give the gateway an ssh client',
+  title: 'Build the image of the agents’ sandbox, and give the gateway a client for it',
   effect: 'writes',
   interruptible: true,
   skip({ answers, found }) {
@@ -79,16 +79,21 @@ export const obtainTheSandbox: Step<Needs> = {
     const options = { signal, onLine: say }
     const plain = must(found, 'plain')
     await nameForBuilder(docker, plain)
-    found.image = await obtainBuilt(docker, await sshRecipe(docker, plain, launch), options)
+    found.image = await obtainBuilt(docker, await clientRecipe(answers, docker, plain, launch), options)
     found.sandbox = await obtainBuilt(docker, sandboxRecipe(answers), options)
     return { saw: [found.image, found.sandbox].map(named).join(', ') }
   },
 }
 
 /** Whom the image runs as is to be restored after the client is installed. */
-async function sshRecipe(docker: Needs['docker'], plain: GatewayImage, launch: boolean): Promise<Recipe> {
+async function clientRecipe(
+  { agentSandbox }: Pick<Needs['answers'], 'agentSandbox'>,
+  docker: Needs['docker'],
+  plain: GatewayImage,
+  launch: boolean,
+): Promise<Recipe> {
   const user = launch ? (await docker.image(plain.pinned))?.Config.User : undefined
-  return gatewaySshRecipe(plain, user ?? '')
+  return gatewaySshRecipe(plain, user ?? '', agentSandbox)
 }
 
 function named({ label, pinned }: GatewayImage): string {

@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
+import { hasSocket } from '../../src/deployment/answers.ts'
 import { lookAt, readIfPresent } from '../../src/deployment/files.ts'
 import { makePlan, type PlannedFile } from '../../src/deployment/plan.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
+import { ENGINE_SOCKET, socketGroup } from '../../src/gateway/sandbox.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type SetupContext } from './context.ts'
 import { ownerOf } from './folder.ts'
@@ -23,6 +25,7 @@ export const planFiles: Step<Needs> = {
       sandbox: found.sandbox,
       ownership: must(found, 'ownership'),
       isLabelled: found.isLabelled,
+      socketGroup: hasSocket(answers) ? expectSocket() : undefined,
       secrets: must(found, 'secrets'),
     })
     const { files } = must(found, 'plan')
@@ -38,6 +41,18 @@ export const planFiles: Step<Needs> = {
       )
     return { saw: `${files.length} files, each parsed again and equal to its plan` }
   },
+}
+
+/** The group of the engine's socket. Errors: `no_socket`. */
+function expectSocket(): number {
+  const group = socketGroup()
+  if (group !== undefined) return group
+  throw new ToolError(
+    'no_socket',
+    `this machine has no engine socket at ${ENGINE_SOCKET} to hand to the gateway`,
+    'Take --sandbox ssh: the commands of its agents run in a container of this deployment, without the socket.',
+    Exit.usage,
+  )
 }
 
 /** Whether a file on the disk already is as planned: bytes, mode and owner; or is somebody's own by now. */

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { dirname, relative, resolve } from 'node:path'
-import type { Answers } from '../../src/deployment/answers.ts'
+import { type Answers, hasSocket } from '../../src/deployment/answers.ts'
 import { lookAt } from '../../src/deployment/files.ts'
 import { deniedPlace } from '../../src/deployment/mounts.ts'
 import { addressesOf } from '../../src/deployment/network.ts'
@@ -10,6 +10,7 @@ import { confinementOf } from '../../src/docker/confinement.ts'
 import type { Docker, EngineInfo } from '../../src/docker/engine.ts'
 import { NeighbourRule, publishesToNeighbours } from '../../src/docker/firewall.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
+import { ENGINE_SOCKET, socketProblem } from '../../src/gateway/sandbox.ts'
 import { type Notice, pass, usage } from './notice.ts'
 import type { Machine } from './preflight.ts'
 
@@ -81,6 +82,7 @@ export async function inspectAnswers(
         'Lower --memory (1536 at least).',
       ),
     )
+  if (hasSocket(answers)) notices.push(socketNotice(engine, answers))
   if (answers.apparmor) notices.push(apparmorNotice(engine, machine.isRoot))
   if (publishesToNeighbours(engine)) notices.push(await neighbourNotice(run, answers, machine.isRoot))
   return notices
@@ -97,6 +99,16 @@ function folderNotices({ layout: { root, own } }: Machine): Notice[] {
   // Root's home is where root works, and a deployment that is there already has to be kept up.
   const isTolerable = denied.how === 'is in' && (denied.place === '/root' || lookAt(own) !== undefined)
   return isTolerable ? [{ id: 'folder', verdict: 'warn', saw, fix }] : [usage('folder', saw, fix)]
+}
+
+/** The danger is named where it is asked for, and again by every verify. */
+function socketNotice(engine: EngineInfo, answers: Answers): Notice {
+  const without =
+    'Take --sandbox ssh: its commands run in a container of this deployment, without the socket.'
+  const problem = socketProblem(engine, answers.apparmor)
+  if (problem !== undefined) return usage('sandbox', problem, without)
+  const saw = `the gateway gets ${ENGINE_SOCKET}: whoever takes it over is root on this machine, whatever else confines it`
+  return { id: 'sandbox', verdict: 'warn', saw, fix: `${without} Setup and verify fail because of it.` }
 }
 
 function apparmorNotice(engine: EngineInfo, isRoot: boolean): Notice {

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
+import { hasSandbox } from '../../src/deployment/answers.ts'
 import { type FileOwner, lookAt, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { openApprovals, shutApprovals } from '../../src/gateway/approvals.ts'
@@ -23,7 +24,7 @@ export const writeSandboxKeys: Step<Needs> = {
   title: 'Make the gateway and its sandbox known to each other',
   effect: 'writes',
   async skip(ctx) {
-    if (ctx.answers.posture !== 'coding') return 'no sandbox'
+    if (!hasSandbox(ctx.answers)) return 'no sandbox of its own'
     const { user, host, by } = must(ctx.found, 'ownership')
     const { client, shown } = await readSandboxKeys(ctx.store)
     const files = [...userFiles(user), admitting([client]), recognising([shown]), showing(shown)]
@@ -143,7 +144,7 @@ export const forgetSandboxKeys: Step<Needs & Pick<SetupContext, 'launch'>> = {
   title: 'Forget the keys of a sandbox that is no more',
   effect: 'writes',
   skip({ answers, layout, launch }) {
-    if (answers.posture === 'coding') return 'there is one'
+    if (hasSandbox(answers)) return 'there is one'
     if (!launch) return 'nothing is launched'
     return leftFrom(layout).length === 0 ? 'none is left' : undefined
   },

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Answers } from '../../src/deployment/answers.ts'
+import { type Answers, hasSandbox } from '../../src/deployment/answers.ts'
 import type { Check, Judgement } from '../../src/procedure/step.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { Service } from './service.ts'
@@ -79,6 +79,14 @@ export function demand(
 export function ours(world: Pick<World, 'own'>): Answers {
   if (world.own === undefined) throw new NotApplicable('this deployment was not made by this tool')
   return world.own
+}
+
+/** Skips where there is no sandbox of the deployment's own to look into. */
+export function expectSandbox(world: Pick<World, 'own'>): void {
+  const answers = ours(world)
+  if (answers.posture !== 'coding') throw new NotApplicable('the agent has no commands, and no sandbox')
+  if (!hasSandbox(answers))
+    throw new NotApplicable('OpenClaw makes the sandboxes itself, by the engine’s socket (agent.sandbox)')
 }
 
 /** The service in the Compose file, or undefined where the container was started by hand. */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { hasSandbox } from '../../src/deployment/answers.ts'
 import { companionMounts, type MountContext, mountProblems } from '../../src/deployment/mounts.ts'
 import { NETWORKS } from '../../src/deployment/network.ts'
 import { EGRESS, INGRESS, SANDBOX_SERVICE } from '../../src/docker/compose.ts'
@@ -56,11 +57,11 @@ const NETWORKS_OF: Readonly<Record<string, readonly string[]>> = {
 
 /** The containers that this deployment has beside the gateway's. */
 export async function companionsOf(world: World): Promise<ContainerFacts[]> {
-  const { egress, posture } = ours(world)
+  const answers = ours(world)
   return Promise.all([
     world.ingress(),
-    ...(egress === 'closed' ? [world.egress()] : []),
-    ...(posture === 'coding' ? [world.sandbox()] : []),
+    ...(answers.egress === 'closed' ? [world.egress()] : []),
+    ...(hasSandbox(answers) ? [world.sandbox()] : []),
   ])
 }
 

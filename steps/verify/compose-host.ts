@@ -8,7 +8,8 @@ export const composeHost: VerifyCheck = {
   threat: 'privilege escalation',
   severity: 'critical',
   kind: 'static',
-  remedy: 'Remove it from docker-compose.yml: the engine’s socket alone is root on this machine.',
+  remedy:
+    'Remove it from docker-compose.yml (the engine’s socket: agent.sandbox is ssh in deployment.yaml, and create-openclaw-secure . again).',
   refs: { seed: 'Docker Security Hardening', cis: '5.5, 5.10, 5.16-5.18, 5.21, 5.31, 5.32' },
   async run(world) {
     const { shared } = await world.service()

@@ -1,3 +1,4 @@
+import { hasSandbox } from '../../src/deployment/answers.ts'
 import { ours, passIf, type VerifyCheck } from './check.ts'
 
 /** Transcripts and logs in state/ hold conversations in plain text. */
@@ -11,11 +12,11 @@ export const filesPrivate: VerifyCheck = {
   remedy: 'Run create-openclaw-secure . again: it sets the modes.',
   refs: { seed: '4. Filesystem Scoping', openclaw: 'fs.state_dir.perms_readable' },
   async run(world) {
-    const { posture } = ours(world)
+    const answers = ours(world)
     const { root, config, secrets, state, border, sandbox, sandboxWork, own, cases, configFile } =
       world.layout
     const folders = [root, config, secrets, state, border, own, cases, configFile]
-    const open = [...folders, ...(posture === 'coding' ? [sandbox, sandboxWork] : [])].filter(path => {
+    const open = [...folders, ...(hasSandbox(answers) ? [sandbox, sandboxWork] : [])].filter(path => {
       const found = world.file(path)
       return found === undefined || (found.mode & 0o077) !== 0
     })

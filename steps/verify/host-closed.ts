@@ -8,7 +8,8 @@ export const hostClosed: VerifyCheck = {
   threat: 'privilege escalation',
   severity: 'critical',
   kind: 'live',
-  remedy: 'Remove it from docker-compose.yml: the engine’s socket alone is root on this machine.',
+  remedy:
+    'Remove it from docker-compose.yml (the engine’s socket: agent.sandbox is ssh in deployment.yaml, and create-openclaw-secure . again).',
   refs: { seed: 'Docker Security Hardening', cis: '5.5, 5.10, 5.16-5.18, 5.21, 5.31, 5.32' },
   async run(world) {
     const { HostConfig: host, Mounts } = await world.container()
@@ -22,7 +23,7 @@ export const hostClosed: VerifyCheck = {
       (host.CapAdd ?? []).length > 0 && `added capabilities ${(host.CapAdd ?? []).join(' ')}`,
       (host.Devices ?? []).length > 0 && 'devices',
       Mounts.some(mount => /(docker|containerd|podman)\.sock/.test(`${mount.Source} ${mount.Destination}`)) &&
-        'an engine socket',
+        'an engine socket, which is root on this machine',
     ].filter(found => found !== false)
     return passIf(
       wrong.length === 0,

@@ -1,5 +1,4 @@
-import { ours, passIf, type VerifyCheck } from './check.ts'
-import { NotApplicable } from './world.ts'
+import { expectSandbox, passIf, type VerifyCheck } from './check.ts'
 
 /** A sandbox that nobody comes into is safe, and of no use: the agent's next step would be to ask for less safety. */
 export const sandboxEntered: VerifyCheck = {
@@ -13,7 +12,7 @@ export const sandboxEntered: VerifyCheck = {
     'docker compose logs sandbox says why; create-openclaw-secure . writes both keys’ public halves anew.',
   refs: { seed: '3. Sandbox Isolation' },
   async run(world) {
-    if (ours(world).posture !== 'coding') throw new NotApplicable('the agent has no commands, and no sandbox')
+    expectSandbox(world)
     // On a rootless engine user 0 inside is nobody outside: it has to be whom the container runs as.
     const [user] = (await world.sandbox()).Config.User.split(':')
     const came = await world.entered()

@@ -1,5 +1,4 @@
-import { ours, passIf, type VerifyCheck } from './check.ts'
-import { NotApplicable } from './world.ts'
+import { expectSandbox, passIf, type VerifyCheck } from './check.ts'
 
 /** A list of words in a command is no list of programs: a shell has a thousand ways to write one. The kernel is asked. */
 export const sandboxPrograms: VerifyCheck = {
@@ -13,7 +12,7 @@ export const sandboxPrograms: VerifyCheck = {
     'Run create-openclaw-secure . again: it builds the sandbox’s image from agent.programs in deployment.yaml.',
   refs: { seed: '6. Command Restrictions' },
   async run(world) {
-    if (ours(world).posture !== 'coding') throw new NotApplicable('the agent has no commands, and no sandbox')
+    expectSandbox(world)
     const { missing, extra } = await world.programs()
     const some = (names: readonly string[]) => names.slice(0, 5).join(', ') || 'none'
     return passIf(

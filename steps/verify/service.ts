@@ -133,7 +133,7 @@ function sharedWith(service: Record<string, unknown>): string[] {
     list(service.devices).length + list(service.device_cgroup_rules).length > 0 ? 'devices' : '',
     service.gpus === undefined ? '' : 'its graphics processors',
     list(service.volumes_from).length > 0 ? 'another container’s volumes' : '',
-    socket ? 'an engine socket' : '',
+    socket ? 'an engine socket, which is root on this machine' : '',
   ].filter(found => found !== '')
 }
 

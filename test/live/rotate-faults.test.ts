@@ -148,7 +148,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     if (at !== undefined) await remove(at.folder)
   })
 
-  describe.sequential('a gateway that ends in the middle (denial of service)', () => {
+  describe.runIf(isThorough).sequential('a gateway that ends in the middle (denial of service)', () => {
     const ways: [string, (id: string) => string[]][] = [
       ['killed', id => ['kill', id]],
       ['removed', id => ['rm', '--force', id]],

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ToolError } from '../../src/errors.ts'
+import { ENGINE_SOCKET } from '../../src/gateway/sandbox.ts'
 import { THREATS } from '../../src/procedure/step.ts'
 import { CHECKLIST } from '../../src/report/report.ts'
 import { Redactor } from '../../src/secret.ts'
@@ -687,5 +688,46 @@ describe('the facts of a run', () => {
         true,
       ),
     ).toEqual({})
+  })
+})
+
+describe('threat: privilege escalation: a gateway that was handed the engine’s socket on purpose', () => {
+  const own = { ...answers, posture: 'coding', agentSandbox: 'docker' } as const
+  const socket = { source: ENGINE_SOCKET, target: ENGINE_SOCKET, readOnly: true }
+  const handed = (): World => {
+    const shared = ['an engine socket, which is root on this machine']
+    const mount = { Type: 'bind', Source: ENGINE_SOCKET, Destination: ENGINE_SOCKET, RW: false }
+    return {
+      ...healthy(),
+      ...withContainer({ Mounts: [...container().Mounts, mount] }),
+      service: async () => ({ ...service(), shared, mounts: [...service().mounts, socket] }),
+      own,
+    }
+  }
+
+  it.each(['compose.host', 'host.closed', 'compose.mounts'])(
+    'fails %s, which says what was handed out',
+    async id => {
+      const { verdict, evidence } = await verdictOf(byId(id), handed())
+      expect({ verdict, evidence }).toEqual({
+        verdict: 'fail',
+        evidence: expect.stringMatching(/root on this machine|docker\.sock must never be mounted/),
+      })
+    },
+  )
+
+  it.each(['sandbox.entered', 'sandbox.programs'])('has no sandbox for %s to look into', async id => {
+    const { verdict, evidence } = await verdictOf(byId(id), handed())
+    expect({ verdict, evidence }).toEqual({
+      verdict: 'skip',
+      evidence: expect.stringContaining('agent.sandbox'),
+    })
+  })
+
+  it('is asked for no container of a sandbox', async () => {
+    const gone = async () => Promise.reject(new Error('there is no sandbox'))
+    expect(await verdictOf(byId('companions.hardened'), { ...handed(), sandbox: gone })).toMatchObject({
+      verdict: 'pass',
+    })
   })
 })

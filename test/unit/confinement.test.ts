@@ -11,6 +11,7 @@ import {
   profileText,
 } from '../../src/docker/confinement.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
+import { socketProblem } from '../../src/gateway/sandbox.ts'
 import { scratch, thrown } from './support.ts'
 
 /** `docker info --format '{{json .SecurityOptions}}'`, as engines have said it. */
@@ -36,6 +37,24 @@ describe('what an engine applies to its containers', () => {
     expect(bindLabel(confinementOf({ SecurityOptions }) === 'selinux')).toEqual(
       confinement === 'selinux' ? { selinux: 'z' } : {},
     )
+  })
+})
+
+describe('handing the gateway the engine’s socket', () => {
+  const problem = (options: string[] | null, apparmor = false, group: number | undefined = 998) =>
+    socketProblem({ SecurityOptions: options }, apparmor, group)
+
+  it('is possible where the engine of this machine has the machine’s own users', () => {
+    expect(problem(['name=seccomp,profile=default'])).toBeUndefined()
+    expect(problem(['name=apparmor', 'name=seccomp,profile=builtin'])).toBeUndefined()
+    expect(problem(null)).toBeUndefined()
+  })
+
+  it('is refused with the reason where it could not work', () => {
+    expect(problem(['name=rootless'])).toContain('maps its users')
+    expect(problem(['name=seccomp,profile=builtin', 'name=userns'])).toContain('maps its users')
+    expect(problem(['name=selinux'])).toContain('SELinux')
+    expect(problem(['name=apparmor'], true)).toContain('--apparmor')
   })
 })
 

@@ -40,6 +40,7 @@ const contactKind = some(
 const choices = fc.record({
   name: fc.stringMatching(/^[a-z][a-z0-9-]{0,38}[a-z0-9]$/),
   posture: fc.constantFrom<Answers['posture']>('chat', 'workspace', 'coding'),
+  agentSandbox: fc.constantFrom<Answers['agentSandbox']>('ssh', 'docker'),
   agentPrograms: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9.+_-]{0,9}$/), {
     minLength: 1,
     maxLength: 4,
@@ -122,6 +123,7 @@ export const anyAnswers: fc.Arbitrary<Answers> = choices.map(chosen => {
     ...ANSWERS,
     name: chosen.name,
     posture: chosen.posture,
+    agentSandbox: chosen.posture === 'coding' ? chosen.agentSandbox : 'ssh',
     agentPrograms: chosen.posture === 'coding' ? chosen.agentPrograms : [],
     agentPackages: chosen.posture === 'coding' ? chosen.agentPackages : [],
     providers,

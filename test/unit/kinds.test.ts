@@ -36,6 +36,7 @@ const EXAMPLES: Record<keyof Answers, { world: Answers; text: string }> = {
   posture: { world: ANSWERS, text: 'workspace' },
   providers: { world: ANSWERS, text: 'openai,local=http://127.0.0.1:8080/v1' },
   model: { world: { ...ANSWERS, providers: [{ id: 'openai' }] }, text: 'openai/gpt-6.1:mini' },
+  agentSandbox: { world: CODING, text: 'docker' },
   agentPrograms: { world: CODING, text: 'git,make' },
   agentPackages: { world: CODING, text: 'golang' },
   image: { world: ANSWERS, text: 'build' },

@@ -1,14 +1,16 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { type Answers, keySecretOf } from '../../src/deployment/answers.ts'
+import { type Answers, hasSandbox, hasSocket, keySecretOf } from '../../src/deployment/answers.ts'
 import { composition } from '../../src/deployment/composition.ts'
 import { providerProblem } from '../../src/deployment/egress.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { makePlan, type Plan, profilesOf, sshTunnel } from '../../src/deployment/plan.ts'
 import { json, render, verbatim } from '../../src/deployment/render.ts'
+import { SERVICE } from '../../src/docker/compose.ts'
 import { describeProblem, ToolError } from '../../src/errors.ts'
-import { GATEWAY_TOKEN, gatewayPolicy, secretNamesOf } from '../../src/gateway/policy.ts'
+import { sandboxRecipe } from '../../src/gateway/image.ts'
+import { allSecretNamesOf, GATEWAY_TOKEN, gatewayPolicy, secretNamesOf } from '../../src/gateway/policy.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import { gather } from '../../src/wizard/gather.ts'
 import type { AnswerId } from '../../src/wizard/question.ts'
@@ -41,7 +43,8 @@ function planOf(answers: Answers, pinned = PINNED): Plan {
     layout: layoutOf('/srv/gw'),
     image: { pinned, label: pinned },
     border: { pinned: BORDER, label: BORDER },
-    sandbox: answers.posture === 'coding' ? { pinned: SANDBOX, label: SANDBOX } : undefined,
+    sandbox: { pinned: SANDBOX, label: SANDBOX },
+    socketGroup: 998,
     ownership: { user: USER, host: USER, by: 'chown' },
     secrets: secretNamesOf(answers).map(name => ({ name, rotationId: '20261123t014000-1a2b3c4d' })),
   })
@@ -77,9 +80,11 @@ function lines(text: string): number {
 function planned(answers: Answers, pinned = PINNED) {
   return composition(
     answers,
-    { gateway: pinned, border: BORDER, sandbox: answers.posture === 'coding' ? SANDBOX : undefined },
+    { gateway: pinned, border: BORDER, sandbox: hasSandbox(answers) ? SANDBOX : undefined },
     USER,
     profilesOf(answers),
+    false,
+    998,
   )
 }
 
@@ -224,7 +229,8 @@ describe('ten thousand hostile answers', () => {
           ...wanted.services,
           gateway: wanted.services['openclaw-gateway'],
           closed: true,
-          coding: false,
+          sandboxed: false,
+          socket: false,
         },
         'yaml',
         wanted,
@@ -444,27 +450,31 @@ describe('no valid answer weakens', () => {
           'network_mode',
           'env_file',
           'userns_mode',
-          'group_add',
           'extra_hosts',
         ])
           expect(service).not.toHaveProperty(key)
+        // The engine's socket, for whoever insists on it, and then for nobody but the gateway.
+        expect(service.group_add).toEqual(hasSocket(answers) ? ['998'] : undefined)
+        const { [SERVICE]: _, ...beside } = services
+        expect(JSON.stringify(beside)).not.toContain('docker.sock')
         expect(service.volumes.map(volume => `${volume.source} ${volume.read_only}`)).toEqual([
           './config true',
           './secrets true',
           './state false',
+          ...(hasSocket(answers) ? ['/var/run/docker.sock true'] : []),
         ])
         for (const mount of service.tmpfs) expect(mount).toMatch(/noexec,nosuid,nodev/)
         expect(networks.inside).toMatchObject({ internal: true })
         expect(service.networks).toEqual([
           'inside',
           ...(answers.egress === 'closed' ? [] : ['outside']),
-          ...(answers.posture === 'coding' ? ['sandbox'] : []),
+          ...(hasSandbox(answers) ? ['sandbox'] : []),
         ])
         expect(Object.keys(services)).toEqual([
           'openclaw-gateway',
           'ingress',
           ...(answers.egress === 'closed' ? ['egress'] : []),
-          ...(answers.posture === 'coding' ? ['sandbox'] : []),
+          ...(hasSandbox(answers) ? ['sandbox'] : []),
         ])
       }),
       { numRuns: 60 },
@@ -552,6 +562,38 @@ describe('openclaw.json', () => {
       agents: { defaults: { sandbox: { mode: 'all', backend: 'ssh' } } },
       tools: { exec: { host: 'sandbox' }, elevated: { enabled: false } },
     })
+  })
+
+  it('has the engine make its sandboxes for whoever insists, each as confined as the one of our own', () => {
+    const answers: Answers = { ...FULL, posture: 'coding', agentSandbox: 'docker', agentPrograms: ['git'] }
+    const plan = planOf(answers)
+    const policy = parseCommentedJson(fileOf(plan, 'config/openclaw.json'))
+    expect(policy).toMatchObject({
+      agents: {
+        defaults: {
+          sandbox: {
+            ...{ mode: 'all', backend: 'docker', scope: 'session', workspaceAccess: 'none' },
+            docker: {
+              ...{
+                image: sandboxRecipe(answers).label,
+                network: 'none',
+                readOnlyRoot: true,
+                capDrop: ['ALL'],
+              },
+              ...{ pidsLimit: 256, memory: '1024m', memorySwap: '2048m', cpus: 1 },
+              seccompProfile: '/etc/openclaw/seccomp-profile.json',
+            },
+          },
+        },
+      },
+      tools: { exec: { host: 'sandbox' }, elevated: { enabled: false } },
+    })
+    // What the gateway's Docker client is told to read lies there, and no key of a sandbox that is not there.
+    expect(fileOf(plan, 'config/seccomp-profile.json')).toBe(fileOf(plan, 'seccomp-profile.json'))
+    expect(allSecretNamesOf(answers).filter(name => name.startsWith('sandbox_'))).toEqual([])
+    expect(plan.directories.filter(({ path }) => path.startsWith('sandbox'))).toEqual([])
+    expect(fileOf(plan, 'docker-compose.yml')).toContain('root on this machine')
+    expect(fileOf(planOf(FULL), 'docker-compose.yml')).not.toContain('docker.sock')
   })
 
   it('may hold comments, and only as whole lines, so that no value is mistaken for one', () => {

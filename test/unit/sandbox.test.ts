@@ -3,6 +3,8 @@ import { Docker } from '../../src/docker/engine.ts'
 import type { Finished } from '../../src/docker/process.ts'
 import { openApprovals, shutApprovals, startablePrograms } from '../../src/gateway/approvals.ts'
 import {
+  dockerBackend,
+  gatewayDockerDockerfile,
   gatewayDockerfile,
   programsOf,
   SANDBOX,
@@ -254,5 +256,37 @@ describe('reading back what can be started in the sandbox', () => {
     expect(await thrown(() => startablePrograms(engine('Killed').docker, 's', []))).toMatchObject({
       code: 'programs_unknown',
     })
+  })
+})
+
+describe('threat: privilege escalation: OpenClaw’s own docker backend', () => {
+  const { docker, prune } = dockerBackend({ name: 'my-gateway', seccomp: 'fitted' }, 'sandbox:1')
+
+  it('makes containers that are as confined as the sandbox of our own, and have no network at all', () => {
+    const { pids_limit, mem_limit, memswap_limit, cpus, tmpfs } = sandboxService('sandbox:1', USER, bind)
+    expect(docker).toMatchObject({
+      ...{ image: 'sandbox:1', network: 'none', readOnlyRoot: true, capDrop: ['ALL'], workdir: '/workspace' },
+      ...{ pidsLimit: pids_limit, memory: mem_limit, memorySwap: memswap_limit, cpus },
+      seccompProfile: '/etc/openclaw/seccomp-profile.json',
+    })
+    expect(docker.tmpfs.slice(0, 2)).toEqual(tmpfs.slice(0, 2))
+    for (const mount of docker.tmpfs) expect(mount).toMatch(/:rw,noexec,nosuid,nodev,size=\d+m,/)
+  })
+
+  it('has them named apart from those of another gateway on the machine, and removed when nobody uses them', () => {
+    expect(docker.containerPrefix).toBe('my-gateway-agent-')
+    expect(prune.idleHours).toBeGreaterThan(0)
+  })
+
+  it('goes by Docker’s own profile where that was asked for', () => {
+    const { docker: other } = dockerBackend({ name: 'my-gateway', seccomp: 'docker-default' }, 'sandbox:1')
+    expect(other).not.toHaveProperty('seccompProfile')
+  })
+
+  it('calls the client that the gateway’s image has for it, and no engine', () => {
+    const dockerfile = gatewayDockerDockerfile('openclaw@sha256:0123', '1000:1000')
+    expect(dockerfile).toContain('FROM openclaw@sha256:0123\n')
+    expect(dockerfile).toContain('docker-cli')
+    expect(dockerfile.trimEnd().endsWith('USER 1000:1000')).toBe(true)
   })
 })

@@ -322,9 +322,12 @@ describe('what is shared with the machine', () => {
     [{ userns_mode: 'host' }, 'the machine’s users'],
     [{ network_mode: 'host' }, 'the machine’s network'],
     [{ devices: ['/dev/null:/dev/x'] }, 'devices'],
-    [{ volumes: ['/var/run/docker.sock:/x:ro'] }, 'an engine socket'],
-    [{ volumes: [{ type: 'bind', source: '/run/podman/podman.sock', target: '/x' }] }, 'an engine socket'],
-    [{ volumes: ['/run/containerd/containerd.sock:/x'] }, 'an engine socket'],
+    [{ volumes: ['/var/run/docker.sock:/x:ro'] }, 'an engine socket, which is root on this machine'],
+    [
+      { volumes: [{ type: 'bind', source: '/run/podman/podman.sock', target: '/x' }] },
+      'an engine socket, which is root on this machine',
+    ],
+    [{ volumes: ['/run/containerd/containerd.sock:/x'] }, 'an engine socket, which is root on this machine'],
   ])('%j', (keys, wanted) => {
     expect(read(keys).shared).toEqual([wanted])
   })

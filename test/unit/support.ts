@@ -39,6 +39,7 @@ export const ANSWERS: Answers = {
   posture: 'chat',
   providers: [],
   model: '',
+  agentSandbox: 'ssh',
   agentPrograms: [],
   agentPackages: [],
   image: 'official',
