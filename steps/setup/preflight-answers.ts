@@ -46,7 +46,8 @@ export async function inspectAnswers(
   // Our own gateway may hold the port already; then it is not taken but in use as planned.
   if (!(ours && owner.ports.includes(answers.port))) {
     const taken = await portProblem(answers.port)
-    if (taken !== undefined)
+    // Of a run that was killed, Compose may be about to start what holds it.
+    if (taken !== undefined && !(ours && (await isSoonOurs(docker, answers))))
       notices.push(
         usage(
           'port',
@@ -143,6 +144,15 @@ async function neighbourNotice(run: ProcessRunner, answers: Answers, isRoot: boo
     saw,
     fix: `--firewall installs the rule that closes it (${rule.toString()}), or upgrade Docker.`,
   }
+}
+
+/** Whether the port turns out to be held by a container of the project. Takes three seconds at the most. */
+async function isSoonOurs(docker: Docker, { name, port }: Pick<Answers, 'name' | 'port'>): Promise<boolean> {
+  for (let tries = 0; tries < 10; tries++) {
+    if ((await projectOwner(docker, name))?.ports.includes(port) === true) return true
+    await sleep(300)
+  }
+  return false
 }
 
 async function projectOwner(

@@ -121,6 +121,9 @@ const problems = (stderr: string) =>
     .split('\n')
     .filter(line => line !== '' && !line.startsWith('Nothing was written.'))
 
+/** What the containers beside an image of one's own are built on: the usual one has to be downloaded. */
+const BESIDE = ['--companion-base', BASE_IMAGE] as const
+
 /** Nothing of a deployment is on the machine: no folder, no container, no network. */
 async function expectNothing(folder: string): Promise<void> {
   expect(existsSync(folder), `${folder} was made`).toBe(false)
@@ -739,7 +742,7 @@ describe('the engine', () => {
 
 describe('the image', () => {
   const launch = async (folder: string, image: string, ...more: string[]) =>
-    cli([folder, '--yes', '--image', image, '--port', String(port), ...more])
+    cli([folder, '--yes', '--image', image, ...BESIDE, '--port', String(port), ...more])
 
   it('that cannot be had leaves no secret and nothing in the engine', async () => {
     const folder = place('absent')
@@ -773,7 +776,9 @@ describe('the image', () => {
     expect(existsSync(resolve(folder, 'docker-compose.yml'))).toBe(false)
     expect(existsSync(resolve(folder, 'config/openclaw.json'))).toBe(false)
 
-    expect((await cli([folder, '--yes', '--image', IMAGE, '--port', '3000', '--no-launch'])).code).toBe(DONE)
+    expect(
+      (await cli([folder, '--yes', '--image', IMAGE, ...BESIDE, '--port', '3000', '--no-launch'])).code,
+    ).toBe(DONE)
     const before = files(folder)
     const second = await launch(folder, image)
     expect(second.code, second.stderr).toBe(UNKNOWN)
@@ -828,6 +833,7 @@ describe('a gateway that never becomes ready', () => {
   const args = async (...more: string[]) => [
     folder,
     '--yes',
+    ...BESIDE,
     '--image',
     await imageThat('sleeps'),
     '--port',
@@ -1010,7 +1016,7 @@ describe.runIf(isRoot || isDemanded)('a full disk', () => {
 
   it('is explained too where setup meets it first while it asks the engine', async () => {
     mount(folder, 'size=64m,nr_inodes=1')
-    const ran = await cli([folder, '--yes', '--image', IMAGE, '--port', String(await freePort())])
+    const ran = await cli([folder, '--yes', '--image', IMAGE, ...BESIDE, '--port', String(await freePort())])
     expect(ran.code, ran.stderr).toBe(UNKNOWN)
     expectDecent(ran)
     expect(lastWords(ran.stderr)).toMatch(new RegExp(`^disk_full: no space left to write ${folder}`))
