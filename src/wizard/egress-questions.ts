@@ -18,6 +18,7 @@ export const EGRESS_QUESTIONS = [
       { value: 'open', label: 'Everything', hint: 'whatever an agent can read, it can send anywhere' },
     ]),
     fallback: () => 'closed',
+    advanced: always,
     refuses: (value, { providers = [] }) => {
       if (value === 'open') return undefined
       const unreachable = providers.map(providerProblem).filter(problem => problem !== undefined)

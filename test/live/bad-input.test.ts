@@ -121,8 +121,11 @@ const problems = (stderr: string) =>
     .split('\n')
     .filter(line => line !== '' && !line.startsWith('Nothing was written.'))
 
-/** What the containers beside an image of one's own are built on: the usual one has to be downloaded. */
-const BESIDE = ['--companion-base', BASE_IMAGE] as const
+/**
+ * What the containers beside an image of one's own are built on: the usual one has to be downloaded. And without the canary, which
+ * would find these images out before setup starts one.
+ */
+const BESIDE = ['--companion-base', BASE_IMAGE, '--seccomp', 'docker-default'] as const
 
 /** Nothing of a deployment is on the machine: no folder, no container, no network. */
 async function expectNothing(folder: string): Promise<void> {
@@ -1087,7 +1090,10 @@ function outcome(child: ReturnType<typeof startCli>): Promise<Ran> {
 
 async function untilRunning(folder: string): Promise<void> {
   for (let tries = 0; tries < 150; tries++) {
-    if ((await stateOf(folder)) === 'running') return
+    // All three: before that, Compose is still at it.
+    const filter = `label=com.docker.compose.project=${basename(folder)}`
+    const { stdout } = await sh('docker', ['ps', '--quiet', '--filter', filter])
+    if (stdout.trim().split('\n').length === 3) return
     await sleep(200)
   }
   throw new Error(`no container of ${folder} came up`)

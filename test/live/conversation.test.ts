@@ -63,7 +63,7 @@ const upTo = (question: string) =>
 const pick = (steps: number) => down.repeat(steps) + enter
 const [GO, CHANGE_ANSWER, LEAVE] = [enter, pick(1), pick(2)]
 /** In the list of answers at the review, when nothing but the defaults was answered. */
-const [ITS_ACCESS, ITS_PORT] = [pick(5), pick(6)]
+const [ITS_ACCESS, ITS_PORT] = [pick(9), pick(10)]
 
 /** A colour; and whatever moves the cursor or takes something back from the screen. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control sequences are what it is about
@@ -247,7 +247,7 @@ describe.concurrent('the conversation', () => {
       [STORE, enter],
       [CONTACT, enter],
       [REVIEW, CHANGE_ANSWER],
-      [CHANGE, pick(8)],
+      [CHANGE, pick(12)],
       ['Under which host name', clear, 'new.example.org', enter],
       ['/etc/letsencrypt/live/new.example.org/fullchain.pem', enter],
       ['access.proxy.key          /etc/ssl/own.pem'],
@@ -256,16 +256,10 @@ describe.concurrent('the conversation', () => {
     await talk.ends()
   })
 
-  test('refuses the coding posture with its reason and asks again', async ({ folder, sitDown }) => {
+  test('takes the coding posture, with its list of programs at the review', async ({ folder, sitDown }) => {
     const talk = sitDown([folder, '--no-launch'])
-    await talk.plays(
-      [NAME, enter],
-      [POSTURE, pick(2)],
-      ['Not possible: chat or workspace: coding needs the agent sandbox'],
-      [POSTURE, enter],
-      ...from(PROVIDERS),
-    )
-    await talk.sees('agent.posture     chat')
+    await talk.plays([NAME, enter], [POSTURE, pick(2)], ...from(PROVIDERS))
+    await talk.sees('agent.posture     coding')
     await talk.plays([REVIEW, LEAVE])
     await talk.ends()
   })
@@ -492,7 +486,7 @@ describe.concurrent('plain mode', () => {
         ['Allowed: 2 to 40 of a-z', 'typed', enter],
         // By number, by value, and back.
         [POSTURE, '3', enter],
-        ['Not possible: chat or workspace'],
+        [PROVIDERS, '<', enter],
         [POSTURE, 'workspace', enter],
         [PROVIDERS, '<', enter],
         [POSTURE, '9', enter],

@@ -197,7 +197,7 @@ describe('talking about 1Password', () => {
         ['1Password service account token', server.token.expose(), enter],
         ['In which 1Password vault?', enter],
         [REVIEW, pick(1)],
-        ['Which one?', pick(8)],
+        ['Which one?', pick(12)],
         [STORE, key.up, enter],
         ['Where is Vault?', `http://127.0.0.1:${port}`, enter],
         ['Which CA signed its certificate?', enter],
