@@ -6,7 +6,7 @@ import { ENGINE_SOCKET, SANDBOX, sandboxFiles, sandboxService } from '../gateway
 import { type Answers, hasSocket } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
-import { addressesOf, NETWORKS } from './network.ts'
+import { addressesOf, LISTENS, NETWORKS } from './network.ts'
 
 /** The images of a deployment, each as Compose is to name it. */
 export interface ImageNames {
@@ -41,6 +41,7 @@ export function composition(
   const closed = answers.egress === 'closed'
   const ids = `uid=${user.uid},gid=${user.gid}`
   const common = hardened(answers, user)
+  const ulimits = { ...common.ulimits, fsize: answers.stateLimit * 1024 ** 2 }
   const seccomp = {
     'create-openclaw-secure.seccomp': answers.seccomp === 'fitted' ? hash(profiles.seccomp) : answers.seccomp,
   }
@@ -59,7 +60,7 @@ export function composition(
         memswap_limit: `${answers.memory}m`,
         cpus: answers.cpus,
         oom_score_adj: 500,
-        ulimits: { ...common.ulimits, fsize: answers.stateLimit * 1024 ** 2 },
+        ulimits,
         environment: {
           HOME: INSIDE.home,
           OPENCLAW_STATE_DIR: INSIDE.state,
@@ -116,11 +117,11 @@ export function composition(
         networks: {
           [NETWORKS.inside]: { ipv4_address: addresses.inside.ingress },
           // A name that is its own on this network alone: it listens there and nowhere else.
-          [NETWORKS.front]: { aliases: [`${INGRESS}-${NETWORKS.front}`] },
+          [NETWORKS.front]: { aliases: [LISTENS.ingress] },
         },
         // Nobody else is to say where the gateway is.
         ...QUIET,
-        healthcheck: knock(`${INGRESS}-${NETWORKS.front}`, INSIDE.port),
+        healthcheck: knock(LISTENS.ingress, INSIDE.port),
         labels: { 'create-openclaw-secure.haproxy': hash(profiles.haproxy), ...seccomp },
       },
       ...(closed
@@ -136,10 +137,10 @@ export function composition(
                 `/run:rw,noexec,nosuid,nodev,size=8m,nr_inodes=1k,${ids},mode=0700`,
               ],
               networks: {
-                [NETWORKS.inside]: { aliases: [`${EGRESS}-${NETWORKS.inside}`] },
+                [NETWORKS.inside]: { aliases: [LISTENS.egress] },
                 [NETWORKS.outside]: {},
               },
-              healthcheck: knock(`${EGRESS}-${NETWORKS.inside}`, INSIDE.proxyPort),
+              healthcheck: knock(LISTENS.egress, INSIDE.proxyPort),
               labels: { 'create-openclaw-secure.squid': hash(profiles.squid), ...seccomp },
             },
           }
@@ -150,7 +151,7 @@ export function composition(
             [SANDBOX.service]: {
               ...common,
               ...sandboxService(images.sandbox, user, bind),
-              ulimits: { ...common.ulimits, fsize: answers.stateLimit * 1024 ** 2 },
+              ulimits,
               // Its host key is another one after a rotation, for which sshd is not started anew.
               labels: {
                 'create-openclaw-secure.sandbox': hash(JSON.stringify(sandboxFiles(user, 'host_key', []))),

@@ -1,9 +1,9 @@
 import { isIPv4 } from 'node:net'
-import { EGRESS, INGRESS, SERVICE } from '../docker/compose.ts'
+import { SERVICE } from '../docker/compose.ts'
 import { Exit, type Problem, ToolError } from '../errors.ts'
 import type { Answers, Provider } from './answers.ts'
 import { INSIDE } from './layout.ts'
-import { NETWORKS } from './network.ts'
+import { LISTENS } from './network.ts'
 
 /**
  * The border of a deployment: whom Squid lets out (`egress`), and what HAProxy hands in (`ingress`). Pure: nothing is
@@ -211,7 +211,7 @@ export function squidConf(answers: EgressAnswers) {
   const names = hosts.filter(({ host }) => !host.startsWith('*.'))
   return {
     name: answers.name,
-    listen: `${EGRESS}-${NETWORKS.inside}:${INSIDE.proxyPort}`,
+    listen: `${LISTENS.egress}:${INSIDE.proxyPort}`,
     folder: INSIDE.border,
     names,
     nothingNamed: names.length === 0,
@@ -234,7 +234,7 @@ export function haproxyCfg(answers: Pick<EgressAnswers, 'name'>) {
   return {
     name: answers.name,
     // Its name on that network alone: nobody on another one reaches the port.
-    listen: `${INGRESS}-${NETWORKS.front}:${INSIDE.port}`,
+    listen: `${LISTENS.ingress}:${INSIDE.port}`,
     gateway: `${SERVICE}:${INSIDE.port}`,
     connections: 512,
     rate: 200,

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { EGRESS, INGRESS } from '../docker/compose.ts'
 
 /** The networks of a deployment, by their names in the Compose file. */
 export const NETWORKS = {
@@ -10,6 +11,14 @@ export const NETWORKS = {
   outside: 'outside',
   /** The gateway and the sandbox of its agents. As closed as `inside`. */
   sandbox: 'sandbox',
+} as const
+
+/** Names of one companion on one network alone: it listens there, and not on the others that it is on. */
+export const LISTENS = {
+  /** The proxy, where the gateway asks it. */
+  egress: `${EGRESS}-${NETWORKS.inside}`,
+  /** What hands requests in, where the port is published. */
+  ingress: `${INGRESS}-${NETWORKS.front}`,
 } as const
 
 /**

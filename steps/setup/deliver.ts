@@ -45,7 +45,7 @@ async function isThere(secret: DeliveredSecret, ctx: Needs): Promise<boolean> {
 }
 
 /** Who must own what the gateway reads; undefined: whoever runs this. */
-function gatewaysOwn({ found }: Pick<Needs, 'found'>): FileOwner | undefined {
+export function gatewaysOwn({ found }: Pick<SetupContext, 'found'>): FileOwner | undefined {
   const { by, host } = must(found, 'ownership')
   return by === 'chown' ? host : undefined
 }

@@ -15,6 +15,7 @@ import type { Step } from '../../src/procedure/step.ts'
 import { isDelivered } from '../../src/stores/delivered.ts'
 import type { SecretStore, StoredValue } from '../../src/stores/store.ts'
 import { must, type SetupContext } from './context.ts'
+import { gatewaysOwn } from './deliver.ts'
 
 type Needs = Pick<SetupContext, 'answers' | 'layout' | 'store' | 'found'>
 
@@ -25,17 +26,17 @@ export const writeSandboxKeys: Step<Needs> = {
   effect: 'writes',
   async skip(ctx) {
     if (!hasSandbox(ctx.answers)) return 'no sandbox of its own'
-    const { user, host, by } = must(ctx.found, 'ownership')
+    const { user } = must(ctx.found, 'ownership')
     const { client, shown } = await readSandboxKeys(ctx.store)
     const files = [...userFiles(user), admitting([client]), recognising([shown]), showing(shown)]
-    return isHostKeyThere(ctx.layout, shown, by === 'chown' ? host : undefined) &&
+    return isHostKeyThere(ctx.layout, shown, gatewaysOwn(ctx)) &&
       files.every(file => isKeyFileThere(ctx.layout, file))
       ? 'they know each other'
       : undefined
   },
   async run({ layout, store, found }) {
-    const { user, host, by } = must(found, 'ownership')
-    const owner = by === 'chown' ? host : undefined
+    const { user } = must(found, 'ownership')
+    const owner = gatewaysOwn({ found })
     const { client, shown } = await readSandboxKeys(store)
     const written = [
       ...writeHostKey(layout, shown, owner),

@@ -1,9 +1,5 @@
 import { confinementOf, profileName } from '../../src/docker/confinement.ts'
 import { passIf, skip, unknown, type VerifyCheck } from './check.ts'
-import type { World } from './world.ts'
-
-/** A world in which every process tells what AppArmor has on it: "NAME (enforce)"; undefined where it tells nothing. */
-export type Labelled = World & { labels(): Promise<(string | undefined)[]> }
 
 /**
  * The kernel's word, of every process. The engine's would not do: one without AppArmor takes the option and applies
@@ -19,7 +15,7 @@ export const apparmorEnforced: VerifyCheck = {
   remedy:
     'Run create-openclaw-secure . --apparmor again, as root; on a machine without AppArmor, leave it out.',
   refs: { seed: 'Container Security Options', cis: '5.2' },
-  async run(world: Labelled) {
+  async run(world) {
     const asked = ((await world.container()).HostConfig.SecurityOpt ?? [])
       .find(option => /^apparmor[=:]/.test(option))
       ?.replace(/^apparmor[=:]/, '')

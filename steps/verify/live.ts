@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { INSIDE } from '../../src/deployment/layout.ts'
-import { addressesOf, NETWORKS } from '../../src/deployment/network.ts'
+import { addressesOf, LISTENS, NETWORKS } from '../../src/deployment/network.ts'
 import { type Compose, EGRESS, INGRESS, SANDBOX_SERVICE } from '../../src/docker/compose.ts'
 import { type ContainerFacts, type Docker, publishes } from '../../src/docker/engine.ts'
 import { NeighbourRule } from '../../src/docker/firewall.ts'
@@ -74,13 +74,10 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     const secrets = [...(await files.secrets())]
       .filter(([name]) => own?.includes(name) !== false)
       .map(([, value]) => value)
-    const { code, stdout } = await docker.exec((await container()).Id, ['node', '-e', asScript(observe)], {
-      input: listed(secrets),
-      deadline: 20_000,
-    })
-    const parsed = parseJson(stdout)
-    if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as Observed
-    throw new ToolError('exec_failed', 'nothing could be run in the container', 'Run the command again.')
+    const program = ['node', '-e', asScript(observe)]
+    return told<Observed>(
+      await docker.exec((await container()).Id, program, { input: listed(secrets), deadline: 20_000 }),
+    )
   })
   const networksOf = async ({ NetworkSettings, HostConfig }: ContainerFacts) => {
     const names = Object.keys(NetworkSettings.Networks ?? {})
@@ -150,7 +147,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     proxied: once(async () => {
       const order: ProxyOrder = {
         // Where it listens: on another network, should the gateway be on one, it would be asked in vain.
-        host: `${EGRESS}-${NETWORKS.inside}`,
+        host: LISTENS.egress,
         port: INSIDE.proxyPort,
         // Names that nobody can own (RFC 6761), so that no question for one ever leaves; addresses of the machine, of
         // the proxy itself and of a cloud's metadata service.
@@ -158,10 +155,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         plain: ['http://nobody-named-this.invalid/', 'http://169.254.169.254/'],
       }
       const command = ['node', '-e', asScript(askProxy), JSON.stringify(order)]
-      const { code, stdout } = await docker.exec((await container()).Id, command, { deadline: 20_000 })
-      const parsed = parseJson(stdout)
-      if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as ProxyAnswers
-      throw new ToolError('exec_failed', 'nothing could be run in the container', 'Run the command again.')
+      return told<ProxyAnswers>(await docker.exec((await container()).Id, command, { deadline: 20_000 }))
     }),
     rulesAreRead: once(async () => hasRead(await egress(), files.layout, files.journal())),
     programs: once(async () =>
@@ -178,17 +172,14 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       if (mount === undefined) throw new NotApplicable('no secret is delivered as a file')
       // A folder it may not list hides the names; it is told them, so that it tries each.
       const names = JSON.stringify(files.names(mount.Source))
-      const { code, stdout } = await docker.throwaway({
+      const finished = await docker.throwaway({
         image: Image,
         command: ['node', '-e', asScript(readAsStranger), INSIDE.secrets, names],
         user: STRANGER,
         mounts: [{ source: mount.Source, target: INSIDE.secrets, readOnly: true }],
         deadline: 30_000,
       })
-      const parsed = parseJson(stdout)
-      if (code === 0 && typeof parsed === 'object' && parsed !== null)
-        return parsed as { uid: number; seen: Record<string, string> }
-      throw new ToolError('exec_failed', 'nothing could be run as another user', 'Run the command again.')
+      return told<{ uid: number; seen: Record<string, string> }>(finished, 'as another user')
     }),
     judges: once(async () => {
       const program = ['node', '-e', asScript(askJudges), DATABASE] as const
@@ -228,6 +219,16 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       throw new ToolError('logs_unknown', 'the container’s log cannot be read', 'Run the command again.')
     }),
   }
+}
+
+/** What one of our programs printed in a container. Errors: `exec_failed`. */
+function told<T>(
+  { code, stdout }: { code: number | undefined; stdout: string },
+  where = 'in the container',
+): T {
+  const parsed = parseJson(stdout)
+  if (code === 0 && typeof parsed === 'object' && parsed !== null) return parsed as T
+  throw new ToolError('exec_failed', `nothing could be run ${where}`, 'Run the command again.')
 }
 
 function running(container: ContainerFacts | undefined, name = 'gateway'): ContainerFacts {
