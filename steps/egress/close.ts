@@ -26,9 +26,12 @@ export const closeAtOnce: Step<Needs> = {
       // One that does not run has no connections, and reads the rules when it starts.
       if (proxy === undefined || proxy.State.Status === 'exited')
         return { saw: 'closed; the proxy does not run' }
-      // What `is-open` remembers of an opening goes when Squid has ended, and with Squid every connection.
-      const marked = await docker.exec(proxy.Id, ['test', '-e', '/run/opened'], { deadline: 10_000 })
-      if (marked.code === 1) return { saw: 'closed; what was opened meanwhile is cut' }
+      // What `is-open` remembers of an opening goes when Squid has ended, and with Squid every connection. Its word counts,
+      // not its exit code: Docker's own, for a container that is being started anew, is 1 as well.
+      const mark = await docker.exec(proxy.Id, ['sh', '-c', 'test -e /run/opened || echo gone'], {
+        deadline: 10_000,
+      })
+      if (mark.stdout.trim() === 'gone') return { saw: 'closed; what was opened meanwhile is cut' }
       if (Date.now() - began > PATIENCE)
         throw new ToolError(
           'egress_not_closed',
