@@ -28,6 +28,11 @@ export interface RunOptions {
    * they are not read, and not waited for. Until the child itself has ended, deadline and signals end all of them.
    */
   leaves?: boolean
+  /**
+   * Where stdout goes as it is, neither capped nor redacted: for evidence alone, which has to be as it was found. It is not
+   * ended; `stdout` of the result is empty.
+   */
+  into?: NodeJS.WritableStream
 }
 
 /** Runs one program to its end. */
@@ -71,10 +76,12 @@ export function processRunner(
       detached: true,
     })
     const clean = (text: string) => redactor.clean(text)
-    const stdout = keep(child.stdout, cap, clean)
+    const stdout = options.into === undefined ? keep(child.stdout, cap, clean) : () => ''
+    if (options.into !== undefined) child.stdout?.pipe(options.into, { end: false })
     const stderr = keep(child.stderr, cap, clean)
     if (options.onLine !== undefined)
-      for (const stream of [child.stdout, child.stderr]) forwardLines(stream, clean, options.onLine)
+      for (const stream of options.into === undefined ? [child.stdout, child.stderr] : [child.stderr])
+        forwardLines(stream, clean, options.onLine)
     const ending = endGroup(child.pid, options.deadline, options.signal, abandon)
     const result = await child.finally(ending.settled)
     options.signal?.throwIfAborted()

@@ -10,7 +10,7 @@ const FLOORS: [name: string, holds: RegExp][] = [
   ['src/cli', /^src\/cli\.ts$/],
   ['src/commands', /^src\/commands\//],
   ['steps', /^steps\//],
-  ['the rooms of src', /^src\/(wizard|deployment|stores|docker|gateway|schedule|report)\//],
+  ['the rooms of src', /^src\/(wizard|deployment|stores|docker|gateway|schedule|report|evidence)\//],
   ['src/procedure', /^src\/procedure\//],
   ['the ground floor', /^src\/(secret|errors|json)\.ts$/],
 ]
