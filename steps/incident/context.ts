@@ -8,7 +8,7 @@ import type { Case } from '../../src/evidence/case.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
 import type { Runbook, RunbookEffect } from '../../src/procedure/runbook.ts'
-import type { Outcome } from '../../src/procedure/step.ts'
+import type { Finding, Outcome } from '../../src/procedure/step.ts'
 import type { Redactor, Secret } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 
@@ -37,6 +37,8 @@ export interface IncidentContext {
   version: string
   /** What a procedure inside this one runs with: the lock is held already. */
   runtimeOf(): Runtime
+  /** Runs every check against the deployment as it is now. */
+  verify(): Promise<Finding[]>
   /** A line for the person. */
   say(line: string): void
   /** How to ask; undefined where nobody can be asked. */
