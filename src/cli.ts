@@ -2,14 +2,26 @@ import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { EGRESS_COMMANDS } from './commands/egress-table.ts'
+import {
+  age,
+  collect,
+  givenIn,
+  OPEN_WITH,
+  oneFolder,
+  seconds,
+  withGlobals,
+  withOpeners,
+  withQuestions,
+} from './commands/flags.ts'
+import { INCIDENT_COMMANDS, INCIDENT_OPTIONS, LOCKDOWN_COMMANDS } from './commands/incident-table.ts'
 import type { Program } from './commands/program.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
 import { FORMATS } from './report/format.ts'
 import { guarded } from './report/guard.ts'
 import { Redactor, type Secret } from './secret.ts'
-import { type AnswerId, environmentName, type Question } from './wizard/question.ts'
+import { environmentName } from './wizard/question.ts'
 import { questions } from './wizard/questions.ts'
 
 /**
@@ -100,9 +112,7 @@ export async function run(program: Program, argv: readonly string[]): Promise<Ex
 }
 
 /** Words that will be commands: nobody who types one means a folder. */
-const COMMANDS_TO_COME = 'incident backup restore monitor maintain update diff remove lockdown unlock'.split(
-  ' ',
-)
+const COMMANDS_TO_COME = 'backup restore monitor maintain update diff remove'.split(' ')
 
 /** All commands. Each loads its own code when it is chosen: `--help` loads none. */
 function commandTable(program: Program, finish: (code: ExitCode) => void): Command {
@@ -266,78 +276,42 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     )
   }
 
+  const incident = withGlobals(
+    root
+      .command('incident')
+      .argument('[runbook]', 'credential-exposed, container-compromised, or a file')
+      .description('something is wrong: be led through a runbook that keeps the evidence'),
+  )
+  for (const [flags, help, several] of INCIDENT_OPTIONS)
+    incident.addOption(
+      several === undefined ? new Option(flags, help) : new Option(flags, help).argParser(collect),
+    )
+  incident
+    .option('--start-timeout <seconds>', 'how long the gateway may take to start', seconds, 180)
+    .option(...OPEN_WITH, collect)
+    .action(async (runbook: string | undefined, options) =>
+      finish(await (await import('./commands/incident-words.ts')).startIncident(program, runbook, options)),
+    )
+  for (const [words, help] of INCIDENT_COMMANDS) {
+    const one = withGlobals(incident.command(words).description(help))
+    if (words.startsWith('verify-bundle'))
+      one.option('--public-key <file|SHA256:...>', 'who must have signed it (default: this deployment)')
+    one.action(async () => {
+      const { incidentWord } = await import('./commands/incident-words.ts')
+      finish(await incidentWord(program, one.name(), one.args, one.opts()))
+    })
+  }
+
+  for (const [word, help] of LOCKDOWN_COMMANDS)
+    withGlobals(root.command(word).description(help))
+      .option(...OPEN_WITH, collect)
+      .action(async options => finish(await (await import('./commands/lockdown.ts'))[word](program, options)))
+
   withGlobals(root.command('status').description('what runs, since when, and what is due'))
     .option(...OPEN_WITH)
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
 }
-const OPEN_WITH = ['--store-credential <@file|@->', 'what opens the store, where it is not kept'] as const
-
-/** What opens a store, where it is told for the first time. */
-function withOpeners(command: Command): void {
-  command
-    .option(
-      '--store-credential <@file|@->',
-      'what opens the store: secret id (also wrapped), token, JWT, or service account token',
-      collect,
-    )
-    .option(
-      '--vault-admin <@file|@->',
-      'a token that may set Vault up: makes the path, the policies and the AppRole; it is not kept',
-      collect,
-    )
-}
-
-/** Each question's own flag, and for a switch its opposite. */
-function withQuestions(command: Command, asked: readonly Question[]): void {
-  for (const question of asked) {
-    const isSwitch = question.kind.placeholder === ''
-    const option = new Option(
-      isSwitch ? question.flag : `${question.flag} ${question.kind.placeholder}`,
-      `${question.help}: ${question.kind.allowed}`,
-    )
-    option.attributeName = () => `answer.${question.id}`
-    command.addOption(isSwitch ? option : option.argParser(collect))
-    if (!isSwitch) continue
-    const negated = new Option(`--no-${question.flag.slice(2)}`).hideHelp()
-    negated.attributeName = () => `answer.${question.id}`
-    command.addOption(negated)
-  }
-}
-
-/** What the questions' flags say, by question. */
-function givenIn(options: Record<string, unknown>): Partial<Record<AnswerId, string[]>> {
-  const given: Partial<Record<AnswerId, string[]>> = {}
-  for (const { id } of questions) {
-    const value = options[`answer.${id}`]
-    if (Array.isArray(value)) given[id] = value.map(String)
-    else if (typeof value === 'boolean') given[id] = [value ? 'yes' : 'no']
-  }
-  return given
-}
-
-function withGlobals(command: Command): Command {
-  return command
-    .option('--dir <path>', 'the deployment folder (default: .)')
-    .option('-y, --yes', 'never ask: take the defaults, and accept no weakening')
-    .option('--dry-run', 'show what would be done and do nothing')
-    .option('--json', 'one JSON envelope on stdout')
-    .option('--quiet', 'no progress on stderr')
-    .option('--plain', 'no redrawing, for screen readers and simple terminals')
-    .option('--no-color', 'no colour')
-    .exitOverride()
-}
-
-/** The folder, named in one way or in two that agree. */
-function oneFolder(program: Program, directory: string | undefined, dir: unknown): string | undefined {
-  if (typeof dir !== 'string') return directory
-  if (directory !== undefined && resolve(program.cwd, directory) !== resolve(program.cwd, dir))
-    throw new UsageError([
-      { field: 'folder', given: `${directory} and --dir ${dir}`, allowed: 'one folder', flag: '--dir' },
-    ])
-  return directory ?? dir
-}
-
 /** Lines for the terminal, whatever is in them: a container or an engine may have had its word in it. */
 function shown(text: string): string {
   return text.split('\n').map(visible).join('\n')
@@ -365,25 +339,6 @@ function report(program: Program, error: unknown): ExitCode {
     `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${shown(stack)}`,
   )
   return Exit.unknown
-}
-
-function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value]
-}
-
-function seconds(value: string): number {
-  const number = Number(value)
-  if (!Number.isInteger(number) || number < 1 || number > 3600)
-    throw new InvalidArgumentError('allowed: a whole number of seconds from 1 to 3600')
-  return number
-}
-
-/** "30d" in milliseconds. */
-function age(value: string): number {
-  const match = /^(\d{1,4})(h|d|w)$/.exec(value)
-  if (match === null)
-    throw new InvalidArgumentError('allowed: a number of hours, days or weeks: 12h, 30d, 4w')
-  return Number(match[1]) * { h: 3_600_000, d: 86_400_000, w: 604_800_000 }[match[2] as 'h' | 'd' | 'w']
 }
 
 function packageVersion(): string {

@@ -8,8 +8,10 @@ import { type Layout, layoutOf } from '../deployment/layout.ts'
 import { takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
+import { readLockdown } from '../docker/isolation.ts'
 import { type ProcessRunner, processRunner } from '../docker/process.ts'
-import { explainWriteError, ToolError, UsageError } from '../errors.ts'
+import { Exit, explainWriteError, ToolError, UsageError } from '../errors.ts'
+import { openCase } from '../evidence/case.ts'
 import { Journal } from '../procedure/journal.ts'
 import type { Runtime } from '../procedure/run.ts'
 import { type LiveProgress, plainProgress, silentProgress, terminalProgress } from '../report/progress.ts'
@@ -79,6 +81,8 @@ export async function openSession(
   const run = processRunner(redactor, env, program.abandon)
   const searchingRun = processRunner(new Redactor(), env, program.abandon)
   const terminal = stdin.isTTY === true && stderr.isTTY === true && !isSet(env.CI)
+  const warning = warningOf(layout)
+  if (warning !== undefined && options.quiet !== true) stderr.write(warning)
   const accessible = options.plain === true || isSet(env.ACCESSIBLE) || env.TERM === 'dumb'
   return {
     layout,
@@ -115,6 +119,7 @@ export async function forbidCoreDumps({ run }: Pick<Session, 'run'>): Promise<vo
 /** What a procedure of this session runs with. The lock and the folder it lies in are made before the first effect. */
 export function runtimeOf(session: Session, program: Program, command: string, dryRun: boolean): Runtime {
   const { layout, journal, progress } = session
+  refuseInIncident(layout, command)
   return {
     journal,
     progress,
@@ -129,6 +134,13 @@ export function runtimeOf(session: Session, program: Program, command: string, d
       }
       ensureDirectory(layout.own, 0o700)
       const release = takeLock(layout.lock, command, program.now())
+      try {
+        // Whoever held the lock before may have opened one.
+        refuseInIncident(layout, command)
+      } catch (error) {
+        release()
+        throw error
+      }
       sweep([
         layout.root,
         layout.own,
@@ -145,6 +157,44 @@ export function runtimeOf(session: Session, program: Program, command: string, d
       return release
     },
   }
+}
+
+/** What may change a deployment while somebody looks into it. */
+const RESPONSES = ['incident', 'lockdown', 'unlock']
+
+/**
+ * The tripwire: while a case is open, or the gateway is locked down, nothing else changes the deployment, and no evidence is
+ * overwritten in passing. Errors: `case_open`, `locked_down`.
+ */
+export function refuseInIncident(layout: Layout, command: string): void {
+  if (RESPONSES.includes(command)) return
+  const open = openCase(layout)
+  if (open !== undefined)
+    throw new ToolError(
+      'case_open',
+      `${command} would change what is being looked into: the case ${open.id} is open since ${open.openedAt}`,
+      'Go on with it: create-openclaw-secure incident --resume. Or end it where it stands: create-openclaw-secure incident close.',
+      Exit.usage,
+    )
+  const lockdown = readLockdown(layout)
+  if (lockdown !== undefined)
+    throw new ToolError(
+      'locked_down',
+      `the gateway is locked down since ${lockdown.since}`,
+      'Undo that first: create-openclaw-secure unlock. Or look into it: create-openclaw-secure incident container-compromised.',
+      Exit.usage,
+    )
+}
+
+/** A line for every command, as long as something is wrong; undefined: nothing is. */
+function warningOf(layout: Layout): string | undefined {
+  const open = openCase(layout)
+  if (open !== undefined)
+    return `A case is open: ${open.id}. Go on with it: create-openclaw-secure incident --resume\n`
+  const lockdown = readLockdown(layout)
+  return lockdown === undefined
+    ? undefined
+    : `Locked down since ${lockdown.since}: create-openclaw-secure unlock\n`
 }
 
 /** The store of a deployment. Errors: see {@link openStore}. */

@@ -26,6 +26,7 @@ import {
   forbidCoreDumps,
   openSession,
   type Program,
+  refuseInIncident,
   runtimeOf,
   type Session,
   storeOf,
@@ -97,6 +98,7 @@ async function rotateOne(
 ): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  if (options.dryRun !== true) refuseInIncident(session.layout, 'rotate')
   await forbidCoreDumps(session)
   const answers = answersInForce(session)
   const input = await takeInput(session, program, secrets, options, answers)

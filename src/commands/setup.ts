@@ -37,7 +37,15 @@ import {
   takeEverything,
 } from './answering.ts'
 import { handOver } from './hand-over.ts'
-import { composeOf, forbidCoreDumps, openSession, type Program, runtimeOf, type Session } from './program.ts'
+import {
+  composeOf,
+  forbidCoreDumps,
+  openSession,
+  type Program,
+  refuseInIncident,
+  runtimeOf,
+  type Session,
+} from './program.ts'
 import { exitOf as exitOfFindings, verifyDeployment } from './verify.ts'
 
 /**
@@ -47,6 +55,8 @@ import { exitOf as exitOfFindings, verifyDeployment } from './verify.ts'
 export async function setup(program: Program, directory: string, options: SetupOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, directory), options)
+  // Before the questions: nobody answers twenty to be refused.
+  if (options.dryRun !== true) refuseInIncident(session.layout, 'setup')
   await forbidCoreDumps(session)
   const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))
   const launch = options.launch !== false

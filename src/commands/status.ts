@@ -8,7 +8,9 @@ import { placeOf } from '../deployment/answers.ts'
 import { closesAt } from '../deployment/egress.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { addressOf } from '../deployment/plan.ts'
+import { readLockdown } from '../docker/isolation.ts'
 import { Exit, type ExitCode, ToolError } from '../errors.ts'
+import { openCase } from '../evidence/case.ts'
 import { judgeDisk, lookAtDisk } from '../gateway/disk.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { askFromHost } from '../gateway/probe.ts'
@@ -92,7 +94,15 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const chain = journal.verifyChain()
   const move = unfinishedMove(session.layout)
   const leftover = leftoverCredentials(session.layout, answers.store, move !== undefined)
+  const open = openCase(session.layout)
+  const lockdown = readLockdown(session.layout)
   const due = [
+    ...(open === undefined
+      ? []
+      : [`the end of the case ${open.id}: create-openclaw-secure incident --resume, or incident close`]),
+    ...(lockdown === undefined
+      ? []
+      : [`the end of the lockdown since ${lockdown.since}: create-openclaw-secure unlock`]),
     ...leftover.map(path => `removing ${path}: it opens a store that is not in use here`),
     ...(current === undefined && unseen === undefined
       ? ['a gateway token: the store has none (create-openclaw-secure .)']
@@ -125,6 +135,8 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   const rows: [string, string][] = [
     ['deployment', `${answers.name} in ${session.layout.root}`],
     ['gateway', gateway],
+    ...(open === undefined ? [] : [['case', `${open.id}, open since ${open.openedAt}`] as [string, string]]),
+    ...(lockdown === undefined ? [] : [['lockdown', `since ${lockdown.since}`] as [string, string]]),
     ['address', addressOf(answers)],
     ['egress', wayOutInWords(answers, until, now)],
     ['secrets', placeOf(answers)],
@@ -149,6 +161,8 @@ export async function status(program: Program, options: GlobalOptions): Promise<
           running,
           gateway,
           port: answers.port,
+          case: open ?? null,
+          lockdownSince: lockdown?.since ?? null,
           egress: { mode: answers.egress, openUntil: until?.toISOString() ?? null },
           image,
           imageDays,

@@ -8,7 +8,7 @@ import { borderFiles } from './border.ts'
 import { composition, type Profiles } from './composition.ts'
 import type { Layout } from './layout.ts'
 import type { Ownership } from './owner.ts'
-import { render, verbatim } from './render.ts'
+import { RUNBOOKS, render, runbook, runbookSchemaText, verbatim } from './render.ts'
 
 export interface PlannedFile {
   /** Relative to the deployment folder. */
@@ -166,13 +166,18 @@ export function makePlan(input: PlanInput): Plan {
                 ? 'nobody is named yet: set it with --contact'
                 : markdownText(answers.contact),
             place: markdownText(placeOf(answers)),
-            container: `${answers.name}-openclaw-gateway-1`,
-            network: `${answers.name}_inside`,
-            pidFormat: '{{.State.Pid}}',
+            name: answers.name,
+            containers: servicesOf(compose)
+              .map(service => `${answers.name}-${service}-1`)
+              .join(' '),
+            pid: '{{.State.Pid}}',
+            networks: '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}',
           },
           'text',
         ),
       ),
+      ...RUNBOOKS.map(id => adaptable(`runbooks/${id}.yaml`, runbook(id, answers.contact))),
+      adaptable('runbooks/runbook.schema.json', runbookSchemaText()),
     ],
     commands: [
       answers.image === 'build'
@@ -226,6 +231,11 @@ export function directoriesOf(
     { path: at(layout.secrets), mode: 0o700, owner: 'gateway' },
     { path: at(layout.state), mode: 0o700, owner: 'gateway' },
   ]
+}
+
+/** Every service, the gateway first: in an incident that one is frozen first. */
+function servicesOf({ services }: { services: object }): string[] {
+  return [SERVICE, ...Object.keys(services).filter(name => name !== SERVICE)]
 }
 
 /** Where a browser finds the gateway. Behind a proxy the port on 127.0.0.1 answers nobody but the proxy. */

@@ -23,17 +23,52 @@ export function render(template: string, values: object, syntax: Syntax, structu
     structure !== undefined &&
     !isDeepStrictEqual(readBack(text, syntax), JSON.parse(JSON.stringify(structure)))
   )
-    throw new ToolError(
-      'render_mismatch',
-      `${template} did not render to the planned structure`,
-      'Nothing was written. Please report this with your deployment.yaml.',
-    )
+    throw mismatch(template)
   return text
 }
 
 /** A file of `templates/` that is used as it is. */
 export function verbatim(template: string): string {
   return readFileSync(packageFile(`templates/${template}`), 'utf8')
+}
+
+/** The runbooks that come with this package, by id. */
+export const RUNBOOKS = ['credential-exposed', 'container-compromised'] as const
+
+/**
+ * A runbook of this package, naming who is called first, when that is known. The contact is one line of JSON, and is read
+ * back as it was. Errors: `render_mismatch`.
+ */
+export function runbook(id: (typeof RUNBOOKS)[number], contact: string): string {
+  const text = shipped(`steps/incident/${id}.yaml`)
+  if (contact.trim() === '') return text
+  const line = `contacts: [${json(contact)}]`
+  const parts = text.split('\ncontacts: []\n')
+  if (parts.length !== 2 || !isDeepStrictEqual(readBack(line, 'yaml'), { contacts: [contact] }))
+    throw mismatch(`${id}.yaml`)
+  return parts.join(`\n${line}\n`)
+}
+
+/** The schema that an editor checks a runbook with. */
+export function runbookSchemaText(): string {
+  return shipped('schemas/runbook.schema.json')
+}
+
+const SHIPPED = new Map<string, string>()
+
+/** A file of this package, read once. */
+function shipped(path: string): string {
+  const text = SHIPPED.get(path) ?? readFileSync(packageFile(path), 'utf8')
+  SHIPPED.set(path, text)
+  return text
+}
+
+function mismatch(template: string): ToolError {
+  return new ToolError(
+    'render_mismatch',
+    `${template} did not render to the planned structure`,
+    'Nothing was written. Please report this with your deployment.yaml.',
+  )
 }
 
 /** JSON for a template: characters that a terminal, YAML or an editor would not show are escaped. */

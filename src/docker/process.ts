@@ -33,6 +33,8 @@ export interface RunOptions {
    * ended; `stdout` of the result is empty.
    */
   into?: NodeJS.WritableStream
+  /** The child talks to the person itself, on our terminal; nothing it says is seen here. */
+  terminal?: boolean
 }
 
 /** Runs one program to its end. */
@@ -60,20 +62,20 @@ export function processRunner(
   return async (file, args, options) => {
     // Loaded here because most commands end before they start a child, and execa takes longer to load than they run.
     const { execa } = await import('execa')
-    const input = options.input
     const cap = options.cap ?? 4 * 1024 * 1024
     options.signal?.throwIfAborted()
     const child = execa(file, [...args], {
       reject: false,
       env: { ...env, ...options.environment },
       extendEnv: false,
-      stdin: 'pipe',
+      stdin: options.terminal === true ? 'inherit' : 'pipe',
+      ...(options.terminal === true ? { stdout: 'inherit' as const, stderr: 'inherit' as const } : {}),
       ...(options.leaves === true ? { stdout: 'ignore' as const, stderr: 'ignore' as const } : {}),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      input:
-        input === undefined ? '' : typeof input === 'object' && 'expose' in input ? input.expose() : input,
+      ...(options.terminal === true ? {} : { input: inputOf(options) }),
       buffer: false,
-      detached: true,
+      // The terminal's keys go to the group that is in its foreground: ours.
+      detached: options.terminal !== true,
     })
     const clean = (text: string) => redactor.clean(text)
     const stdout = options.into === undefined ? keep(child.stdout, cap, clean) : () => ''
@@ -110,6 +112,11 @@ export function processRunner(
       stderr: stderr(),
     }
   }
+}
+
+function inputOf({ input }: RunOptions): string | Uint8Array {
+  if (input === undefined) return ''
+  return typeof input === 'object' && 'expose' in input ? input.expose() : input
 }
 
 /** A secret that begins before the cap is read to its end, so that it is found and not shown in part. */

@@ -1,40 +1,55 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, createWriteStream, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
-import { Transform, type Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import * as z from 'zod'
-import { ensureDirectory, readIfPresent, syncDirectory, writeAtomic } from '../deployment/files.ts'
+import { ensureDirectory, lookAt, readIfPresent, sweep, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
-import { explainWriteError, ToolError } from '../errors.ts'
+import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { Journal, type JournalEvent } from '../procedure/journal.ts'
+import { Journal, type NewEvent } from '../procedure/journal.ts'
 import type { Redactor } from '../secret.ts'
+import { type Artefact, artefactIn, factsOf, type Order, type Produce, writeArtefact } from './artefact.ts'
+import { publicKeyOf, verifyingKey } from './key.ts'
+import { entriesIn, isInside } from './tree.ts'
+
+export type { Artefact, Order } from './artefact.ts'
 
 /** What `.secure/case.json` has while a case is open. */
-const Pointer = z.strictObject({ id: z.string(), runbook: z.string(), openedAt: z.string() })
+const Pointer = z.strictObject({
+  id: z.string(),
+  runbook: z.string(),
+  openedAt: z.string(),
+  /** age recipients: everything that is kept is encrypted to them. */
+  recipients: z.optional(z.array(z.string())),
+})
 export type OpenCase = z.infer<typeof Pointer>
 
-/** A piece of evidence that is complete, on the disk, and in the chain of custody. */
-export interface Artefact {
-  /** Relative to the case's folder. */
-  file: string
-  /** What was run or read, for a reader who wants to repeat it. */
-  command: string
-  began: string
-  ended: string
-  bytes: number
-  /** Of the file as it lies there: of what is encrypted, the encrypted bytes. */
-  sha256: string
-  /** Why it is not all there was, if so. */
-  cut: string | undefined
-}
+/** The files of a case that are no artefacts. */
+export const CASE_FILES = {
+  custody: 'custody.jsonl',
+  manifest: 'manifest.json',
+  manifestSignature: 'manifest.json.sig',
+  closing: 'closing.json',
+  closingSignature: 'closing.json.sig',
+  publicKey: 'public-key.pem',
+  timeline: 'timeline.md',
+  chain: 'chain-of-custody.md',
+  report: 'report.md',
+  runbook: 'runbook.yaml',
+} as const
 
-/** What evidence is to be kept under which name, and where it comes from. */
-export interface Order {
-  /** Relative to `evidence/`: "gateway/processes.json". */
-  name: string
+/** Where a step puts what was taken out of the deployment. It was preserved before, and is not part of what is signed. */
+export const QUARANTINE = 'quarantine'
+
+/** The step of the last line of a case's chain. */
+export const CLOSED = 'case.closed'
+
+/** Something that could not be had, and why. */
+export interface Missing {
+  file: string
   command: string
+  why: string
+  at: string
 }
 
 /**
@@ -46,16 +61,45 @@ export class Case {
   readonly folder: string
   readonly runbook: string
   readonly openedAt: string
+  /** What is kept is encrypted to them; nobody: it is not encrypted. */
+  readonly recipients: readonly string[]
   readonly journal: Journal
+  readonly #custody: Custody
   readonly #now: () => Date
+  readonly #redactor: Redactor
 
-  constructor({ id, runbook, openedAt }: OpenCase, cases: string, now: () => Date, redactor: Redactor) {
-    this.id = id
-    this.folder = resolve(cases, id)
-    this.runbook = runbook
-    this.openedAt = openedAt
-    this.journal = new Journal(resolve(this.folder, 'custody.jsonl'), now, redactor)
+  constructor(pointer: OpenCase, cases: string, now: () => Date, redactor: Redactor) {
+    this.id = pointer.id
+    this.folder = resolve(cases, pointer.id)
+    this.runbook = pointer.runbook
+    this.openedAt = pointer.openedAt
+    this.recipients = pointer.recipients ?? []
+    this.#custody = new Custody(this.path('custody'), now, redactor)
+    this.journal = this.#custody
     this.#now = now
+    this.#redactor = redactor
+  }
+
+  /**
+   * Goes on with a case that was cut short, under the deployment's lock: what a killed run could not finish is removed, and so is
+   * a closing signature, since the case has not ended after all.
+   */
+  takeUp(): void {
+    ensureDirectory(this.folder, 0o700)
+    this.sweep()
+    for (const file of ['closing', 'closingSignature'] as const) rmSync(this.path(file), { force: true })
+    this.note('case.resumed', { by: whoRuns() })
+  }
+
+  /** Removes what a killed run could not finish. */
+  sweep(): void {
+    const entries = entriesIn(this.folder, [QUARANTINE])
+    sweep([...new Set(entries.map(({ name }) => dirname(resolve(this.folder, name))))])
+  }
+
+  /** Where one of the case's own files lies. */
+  path(file: keyof typeof CASE_FILES): string {
+    return resolve(this.folder, CASE_FILES[file])
   }
 
   /** Every artefact that was kept, in order. */
@@ -69,73 +113,80 @@ export class Case {
   }
 
   /**
-   * Keeps one artefact: `produce` writes its bytes, which are hashed on the way, flushed to the disk, and only then named and
-   * entered into the chain of custody. One that is there already is returned as it is: nothing is collected twice. Errors:
-   * `disk_full`; what `produce` throws.
+   * Keeps one artefact: `produce` writes its bytes, which are hashed on the way (and encrypted, and copied without the
+   * secrets), flushed to the disk, and only then named and entered into the chain of custody. One that is there already is
+   * returned as it is: nothing is collected twice. A file that no line enters was left by a killed run, and is collected anew.
+   * Errors: `recipient_missing`, `disk_full`; what `produce` throws.
    */
-  async keep(
-    order: Order,
-    produce: (into: Writable) => Promise<{ cut?: string } | undefined>,
-  ): Promise<Artefact> {
-    const file = `evidence/${order.name}`
+  async keep(order: Order, produce: Produce): Promise<Artefact> {
+    if (!isInside(order.name)) throw new Error(`${order.name} is not a name inside of a case`)
+    const isEncrypted = this.recipients.length > 0
+    if (order.sealed === 'always' && !isEncrypted)
+      throw new ToolError(
+        'recipient_missing',
+        `${order.name} holds secrets and is kept encrypted or not at all`,
+        'Name who may read it when the case is opened: --recipient age1…',
+        Exit.usage,
+      )
+    const file = `evidence/${order.name}${isEncrypted ? '.age' : ''}`
     const present = this.artefacts().find(artefact => artefact.file === file)
     if (present !== undefined) return present
     const path = resolve(this.folder, file)
-    const temporary = resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
-    ensureDirectory(dirname(path), 0o700)
+    const copy = order.share !== true ? undefined : `share/${order.name}`
     const began = this.#now().toISOString()
-    const hash = createHash('sha256')
-    let bytes = 0
-    const count = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk)
-        bytes += chunk.length
-        done(null, chunk)
-      },
-    })
     try {
-      const written = pipeline(count, createWriteStream(temporary, { flags: 'wx', mode: 0o400 }))
-      written.catch(() => {})
-      const outcome = await produce(count)
-      count.end()
-      await written
-      const descriptor = openSync(temporary, 'r')
-      fsyncSync(descriptor)
-      closeSync(descriptor)
-      renameSync(temporary, path)
-      syncDirectory(dirname(path))
+      const place = { path, recipients: this.recipients, redactor: this.#redactor }
+      const at = copy === undefined ? undefined : resolve(this.folder, copy)
+      const { file: sum, plain, shared, cut } = await writeArtefact({ ...place, copy: at }, produce)
       const artefact: Artefact = {
-        ...{ file, command: order.command, began, ended: this.#now().toISOString(), bytes },
-        sha256: hash.digest('hex'),
-        cut: outcome?.cut,
+        ...{ file, command: order.command, began, ended: this.#now().toISOString(), ...sum, cut },
+        ...(plain !== undefined && { plain }),
+        ...(shared !== undefined && copy !== undefined && { shared: { file: copy, ...shared } }),
       }
-      const { cut, ...facts } = artefact
-      this.note('artefact', { ...facts, ...(cut === undefined ? {} : { cut }) })
+      this.note('artefact', factsOf(artefact))
       return artefact
     } catch (error) {
-      rmSync(temporary, { force: true })
       throw explainWriteError(error, path)
     }
   }
 
   /** Enters into the chain that something could not be had, and why: its absence is then no accident of the reader's. */
-  missing({ name, command }: Order, why: string): void {
+  missing({ name, command }: Pick<Order, 'name' | 'command'>, why: string): void {
     this.note('missing', { file: `evidence/${name}`, command, why })
+  }
+
+  /** What could not be had, in order. */
+  missed(): Missing[] {
+    return this.journal.read().flatMap(({ step, facts, at }) => {
+      if (step !== 'missing' || facts === undefined) return []
+      const [file, command, why] = [facts.file, facts.command, facts.why].map(fact => String(fact ?? ''))
+      return [{ file: file ?? '', command: command ?? '', why: why ?? '', at }]
+    })
+  }
+
+  /** The last line of the chain: what comes after it is not the case's any more, and is not entered. */
+  end(facts: Record<string, string | number | boolean>): void {
+    this.note(CLOSED, facts)
+    this.#custody.end()
+  }
+
+  /** No case is open any more. After the last signature. */
+  close(layout: Pick<Layout, 'own'>): void {
+    rmSync(pointerOf(layout), { force: true })
   }
 }
 
-function artefactIn({ step, facts }: JournalEvent): Artefact[] {
-  if (step !== 'artefact' || facts === undefined) return []
-  const text = (key: string) => String(facts[key] ?? '')
-  const [file, command, began, ended, sha256] = ['file', 'command', 'began', 'ended', 'sha256'].map(text)
-  if (file === undefined || command === undefined || began === undefined) return []
-  return [
-    {
-      ...{ file, command, began, ended: ended ?? '', sha256: sha256 ?? '' },
-      bytes: Number(facts.bytes),
-      cut: facts.cut === undefined ? undefined : text('cut'),
-    },
-  ]
+/** A journal with an end. */
+class Custody extends Journal {
+  #isOver = false
+
+  override append(event: NewEvent): void {
+    if (!this.#isOver) super.append(event)
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
 }
 
 /** Where it says that a case is open. */
@@ -148,7 +199,8 @@ export function openCase(layout: Pick<Layout, 'own'>): OpenCase | undefined {
   const text = readIfPresent(pointerOf(layout))
   if (text === undefined) return undefined
   const pointer = Pointer.safeParse(parseJson(text))
-  if (pointer.success) return pointer.data
+  if (pointer.success && basename(pointer.data.id) === pointer.data.id && isInside(pointer.data.id))
+    return pointer.data
   throw new ToolError(
     'case_unreadable',
     `${pointerOf(layout)} does not say which case is open`,
@@ -156,18 +208,102 @@ export function openCase(layout: Pick<Layout, 'own'>): OpenCase | undefined {
   )
 }
 
+/** A case of this deployment, as far as can be told without reading its evidence. */
+export interface ListedCase {
+  id: string
+  folder: string
+  runbook: string
+  /** `closed`: its end is signed by this deployment's key. `damaged`: it is not open, and that is not so. */
+  state: 'open' | 'closed' | 'damaged'
+}
+
+/** All cases, oldest first. Errors: `case_unreadable`. */
+export function listCases(layout: Pick<Layout, 'own' | 'cases'>): ListedCase[] {
+  if (lookAt(layout.cases)?.isDirectory() !== true) return []
+  const open = openCase(layout)?.id
+  const key = verifyingKey(readIfPresent(publicKeyOf(layout)) ?? '')
+  const isClosed = (id: string) => {
+    const [text, signature] = [CASE_FILES.closing, CASE_FILES.closingSignature].map(file =>
+      readIfPresent(resolve(layout.cases, id, file)),
+    )
+    return text !== undefined && signature !== undefined && key?.fits(Buffer.from(text), signature) === true
+  }
+  return readdirSync(layout.cases, { withFileTypes: true })
+    .flatMap(entry => {
+      const runbook = /^\d{8}T\d{6}Z-(.+?)(?:-\d+)?$/.exec(entry.name)?.[1]
+      if (!entry.isDirectory() || runbook === undefined) return []
+      const state = entry.name === open ? 'open' : isClosed(entry.name) ? 'closed' : 'damaged'
+      return [{ id: entry.name, folder: resolve(layout.cases, entry.name), runbook, state } as const]
+    })
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** What a case is opened with. */
+export interface Opening {
+  runbook: string
+  /** The runbook as it is now: going on with the case goes on with this one. */
+  text: string
+  /** age recipients, checked. */
+  recipients?: readonly string[]
+}
+
 /** Opens a case: from here on nothing but its own runbook changes the deployment. */
 export function beginCase(
   layout: Pick<Layout, 'own' | 'cases'>,
-  runbook: string,
+  { runbook, text, recipients = [] }: Opening,
   now: () => Date,
   redactor: Redactor,
 ): Case {
   const at = now().toISOString()
-  const id = `${at.slice(0, 19).replaceAll(/[-:]/g, '')}Z-${runbook}`
-  const pointer: OpenCase = { id, runbook, openedAt: at }
+  const id = freeName(layout.cases, `${at.slice(0, 19).replaceAll(/[-:]/g, '')}Z-${runbook}`)
+  const to = recipients.length === 0 ? {} : { recipients: [...recipients] }
+  const begun = new Case({ id, runbook, openedAt: at, ...to }, layout.cases, now, redactor)
   ensureDirectory(layout.cases, 0o700)
-  ensureDirectory(resolve(layout.cases, id), 0o700)
-  writeAtomic(pointerOf(layout), `${JSON.stringify(pointer)}\n`, 0o600)
-  return new Case(pointer, layout.cases, now, redactor)
+  ensureDirectory(begun.folder, 0o700)
+  writeAtomic(begun.path('runbook'), text, 0o400)
+  writeAtomic(pointerOf(layout), `${JSON.stringify({ id, runbook, openedAt: at, ...to })}\n`, 0o600)
+  begun.note('case.opened', { by: whoRuns() })
+  return begun
+}
+
+/** The case that is open in this deployment; undefined when there is none. Errors: `case_unreadable`. */
+export function resumeCase(
+  layout: Pick<Layout, 'own' | 'cases'>,
+  now: () => Date,
+  redactor: Redactor,
+): Case | undefined {
+  const pointer = openCase(layout)
+  return pointer === undefined ? undefined : new Case(pointer, layout.cases, now, redactor)
+}
+
+/** The images that a case has preserved in the engine: their references, by service. */
+export function preservedImages(
+  { cases }: Pick<Layout, 'cases'>,
+  id: string,
+  now: () => Date,
+): Map<string, string> {
+  const events = new Journal(resolve(cases, id, CASE_FILES.custody), now).read()
+  return new Map(
+    events.flatMap(({ step, facts }) =>
+      step === 'preserved' ? [[String(facts?.service), String(facts?.reference)] as const] : [],
+    ),
+  )
+}
+
+/** Two cases of one second are two cases. */
+function freeName(cases: string, wanted: string): string {
+  for (let tries = 1; ; tries++) {
+    const name = tries === 1 ? wanted : `${wanted}-${tries}`
+    if (lookAt(resolve(cases, name)) === undefined) return name
+  }
+}
+
+/** Who answers for what this run does: `user@host`. */
+function whoRuns(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    // A user number without a name.
+    return `${process.getuid?.() ?? '?'}@${hostname()}`
+  }
 }

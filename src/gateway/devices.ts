@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
 import * as z from 'zod'
+import { INSIDE } from '../deployment/layout.ts'
 import { type Docker, firstLine } from '../docker/engine.ts'
 import { ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -69,15 +70,27 @@ const Attended = z.object({
 })
 
 /**
- * The gateway's paired devices, from `openclaw devices list`; what that does not show, from its database. Takes 1 to 2 s.
+ * The gateway's paired devices, as the gateway lists them; what that does not show, from its database. Takes about 0.2 s.
  * Errors: `devices_unknown` when it could not look, or was shown fewer than there are; those of the process runner.
  */
 export async function pairedDevices(docker: Docker, container: string): Promise<Devices> {
-  const { command, after } = await attend(docker, container, {
+  return (await recordedDevices(docker, container)).devices
+}
+
+/**
+ * The same, and beside it the words of the gateway, in which no token stands: evidence. With `voidCodes` the setup codes are made
+ * void meanwhile, which takes 1 to 2 s where there are any; `codes` is how many there were. Errors: as {@link pairedDevices}.
+ */
+export async function recordedDevices(
+  docker: Docker,
+  container: string,
+  voidCodes = false,
+): Promise<{ devices: Devices; codes: number; shown: string }> {
+  const { before, command, after } = await attend(docker, container, {
     command: ['devices', 'list', '--json'],
-    voidCodes: false,
+    voidCodes,
     tries: 0,
-    port: 0,
+    port: INSIDE.port,
     path: '',
   })
   const listed = Listed.safeParse(parseJson(command.stdout))
@@ -86,7 +99,7 @@ export async function pairedDevices(docker: Docker, container: string): Promise<
   // It shows a caller who is no administrator only himself.
   if (paired.length < after.paired)
     throw unseen(`openclaw devices list shows ${paired.length} of ${after.paired} devices`)
-  return {
+  const devices: Devices = {
     paired: paired.map(device => ({
       id: short(device.deviceId),
       name: short(device.operatorLabel || device.displayName || device.clientId || 'without a name'),
@@ -100,12 +113,13 @@ export async function pairedDevices(docker: Docker, container: string): Promise<
     pending: pending.length,
     codes: after.codes,
   }
+  return { devices, codes: before.codes, shown: command.stdout }
 }
 
 /**
  * Removes every paired device, request and setup code with OpenClaw's own means, which disconnects the devices, and
  * proves it. No token leaves the container, or is in an argument or environment there. `port` is the gateway's in the
- * container. Takes 3 to 6 s, and up to a minute where the gateway has just seen wrong tokens.
+ * container. Takes 0.3 s, 1.5 s more where there are setup codes, and up to a minute where the gateway has just seen wrong tokens.
  *
  * `removed` is how many devices there were. `tokens`: how many of their tokens, of the five seen last, the gateway did
  * not refuse over HTTP until then; `refused`: how many of those it refuses now, which is all, or it throws. A token that

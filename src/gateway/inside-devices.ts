@@ -36,6 +36,12 @@ interface Sqlite {
   ) => { prepare(sql: string): { all(): Record<string, unknown>[] }; close(): void }
 }
 
+/** One answer of the gateway over its WebSocket. */
+interface Answer {
+  ok: boolean
+  payload: { paired: { deviceId: string }[]; pending: { requestId: string }[] }
+}
+
 /**
  * Runs one of OpenClaw's commands on its devices, and counts rows before and after. The tokens are plain text in the
  * database; they stay in this process, which is why trying them and removing them is one program. Whatever keeps it from
@@ -43,7 +49,8 @@ interface Sqlite {
  */
 export async function attendDevices(): Promise<void> {
   const order: DevicesOrder = JSON.parse(process.argv[1] ?? '{}')
-  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const { execFile } = process.getBuiltinModule('node:child_process')
+  const { readFileSync } = process.getBuiltinModule('node:fs')
   const { request } = process.getBuiltinModule('node:http')
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite' as 'node:fs') as unknown as Sqlite
   const query = (sql: string) => {
@@ -86,35 +93,91 @@ export async function attendDevices(): Promise<void> {
       call.on('error', () => done(0))
       call.end()
     })
-  const before = rows()
-  const open: string[] = []
-  // One that is refused already would prove nothing: the token of a browser ends with the gateway's.
-  for (const token of order.tries > 0 ? tokens().slice(0, order.tries) : [])
-    if ((await ask(token)) !== 401) open.push(token)
-  const node = (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-      encoding: 'utf8',
-      env: { ...process.env, OPENCLAW_NO_RESPAWN: '1' },
-      timeout: 120_000,
-      maxBuffer: 16 * 1024 * 1024,
+  const node = (...args: string[]) =>
+    new Promise<DevicesAttended['command']>(done => {
+      const env = { ...process.env, OPENCLAW_NO_RESPAWN: '1' }
+      const options = { encoding: 'utf8', env, timeout: 120_000, maxBuffer: 16 * 1024 * 1024 } as const
+      execFile(process.execPath, args, options, (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 137
+        done({ code, stdout, stderr: stderr.slice(-2000) })
+      })
     })
-    return { code: status ?? 137, stdout, stderr: stderr.slice(-2000) }
+  // What `devices list` and `devices clear` ask the gateway for, on one connection: OpenClaw's own program takes 1 to 2 s to
+  // start. Undefined where that is not understood (a release with another protocol), and for every other command.
+  const converse = async (): Promise<DevicesAttended['command'] | undefined> => {
+    const [subject, verb] = order.command
+    if (subject !== 'devices' || (verb !== 'list' && verb !== 'clear')) return undefined
+    const config = readFileSync(process.env.OPENCLAW_CONFIG_PATH ?? '', 'utf8')
+    const [, file] = /"(\/run\/secrets\/gateway_token\.[\w-]+)"/.exec(config) ?? []
+    if (file === undefined) return undefined
+    const waiting = new Map<string, (answer: Answer) => void>()
+    const socket = new WebSocket(`ws://127.0.0.1:${order.port}`)
+    const challenged = new Promise<Answer>(done => waiting.set('challenge', done))
+    const lost = new Promise<never>((_, fail) => {
+      const end = () => fail(new Error('the connection is lost'))
+      socket.onclose = end
+      socket.onerror = end
+      setTimeout(end, 10_000).unref()
+    })
+    lost.catch(() => {})
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(String(data))
+      waiting.get(frame.event === 'connect.challenge' ? 'challenge' : frame.id)?.(frame)
+    }
+    const call = async (method: string, params: object) => {
+      const id = String(waiting.size)
+      const answered = new Promise<Answer>(done => waiting.set(id, done))
+      socket.send(JSON.stringify({ type: 'req', id, method, params }))
+      const { ok, payload } = await Promise.race([answered, lost])
+      if (!ok) throw new Error(`${method} was refused`)
+      return payload
+    }
+    try {
+      await Promise.race([challenged, lost])
+      // What OpenClaw calls its own programs on the same machine: they need the token, and are not paired.
+      await call('connect', {
+        ...{ minProtocol: 4, maxProtocol: 4, caps: [], auth: { token: readFileSync(file, 'utf8') } },
+        ...{ role: 'operator', scopes: ['operator.admin', 'operator.pairing'] },
+        client: { id: 'gateway-client', mode: 'backend', platform: 'linux', version: '0' },
+      })
+      const list = await call('device.pair.list', {})
+      for (const { deviceId } of verb === 'clear' ? list.paired : [])
+        await call('device.pair.remove', { deviceId })
+      for (const { requestId } of verb === 'clear' ? list.pending : [])
+        await call('device.pair.reject', { requestId })
+      return { code: 0, stdout: JSON.stringify(list), stderr: '' }
+    } catch {
+      return undefined
+    } finally {
+      socket.close()
+    }
   }
-  // First, so that nobody who is removed comes back with one. No command does it; this is what plugins are given for it.
-  if (order.voidCodes && before.codes > 0)
+  const before = rows()
+  // No command does it; this is what plugins are given for it.
+  const clearCodes = () =>
     node(
       '--input-type=module',
       '--eval',
       "import { clearDeviceBootstrapTokens as clear } from 'openclaw/plugin-sdk/device-bootstrap'; await clear(); process.exit()",
     )
-  // What the database has none of, OpenClaw cannot list either: that is all it lists. Starting it takes longer than looking.
-  const isNone = order.tries === 0 && before.paired === 0 && count('device_pairing_pending') === 0
-  const command = isNone
+  const voided = order.voidCodes && before.codes > 0 ? clearCodes() : undefined
+  const tried = order.tries > 0 ? tokens().slice(0, order.tries) : []
+  // One that is refused already would prove nothing: the token of a browser ends with the gateway's.
+  const first = await Promise.all(tried.map(ask))
+  const open = tried.filter((_token, index) => first[index] !== 401)
+  const left = () => count('device_pairing_paired') + count('device_pairing_pending')
+  // What the database has none of, OpenClaw cannot list either: that is all it lists. Asking takes longer than looking.
+  const isNone = order.tries === 0 && left() === 0
+  let command = isNone
     ? { code: 0, stdout: '{"pending":[],"paired":[]}', stderr: '' }
-    : node('openclaw.mjs', ...order.command)
+    : ((await converse()) ?? (await node('openclaw.mjs', ...order.command)))
+  await voided
+  // Whoever was removed and came back with a code, before that was void, goes again.
+  if (order.command[1] === 'clear' && command.code === 0 && left() > 0)
+    command = await node('openclaw.mjs', ...order.command)
   const after = rows()
-  const answers: number[] = []
-  for (const token of open) answers.push(await ask(token))
+  // All at once, since each wrong one is answered late, but the addresses do not wait for each other.
+  const answers = await Promise.all(open.map(ask))
   const attended: DevicesAttended = { before, command, after, answers }
-  process.stdout.write(JSON.stringify(attended))
+  process.stdout.write(JSON.stringify(attended), () => process.exit())
 }

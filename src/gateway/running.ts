@@ -73,6 +73,7 @@ export class RunningGateway implements Gateway {
   readonly #answers: Answers
   readonly #layout: Layout
   readonly #startDeadline: number
+  readonly #isCutOff: boolean
   #container: string | undefined
 
   constructor(sources: {
@@ -82,12 +83,15 @@ export class RunningGateway implements Gateway {
     layout: Layout
     /** How long it may take to start, in milliseconds. */
     startDeadline: number
+    /** Its port leads nowhere, on purpose: it is asked from inside, and never made anew, which would connect it. */
+    isCutOff?: boolean
   }) {
     this.#docker = sources.docker
     this.#compose = sources.compose
     this.#answers = sources.answers
     this.#layout = sources.layout
     this.#startDeadline = sources.startDeadline
+    this.#isCutOff = sources.isCutOff ?? false
   }
 
   async container(): Promise<string> {
@@ -189,16 +193,20 @@ export class RunningGateway implements Gateway {
   }
 
   async recreate(): Promise<void> {
+    if (this.#isCutOff)
+      throw new ToolError(
+        'gateway_cut_off',
+        'a new container would be connected again',
+        'Connect the gateway first.',
+        Exit.unknown,
+      )
     await this.#compose.recreate()
     await this.untilReady()
   }
 
   async untilReady(): Promise<void> {
     const end = performance.now() + this.#startDeadline
-    while (
-      (await this.state()) === 'stopped' ||
-      (await askFromHost(this.#answers, '/startupz', undefined, 2000)) !== 200
-    ) {
+    while ((await this.state()) === 'stopped' || !(await this.#isReady())) {
       if (performance.now() > end)
         throw new ToolError(
           'gateway_not_ready',
@@ -208,6 +216,15 @@ export class RunningGateway implements Gateway {
         )
       await sleep(300)
     }
+  }
+
+  async #isReady(): Promise<boolean> {
+    if (!this.#isCutOff) return (await askFromHost(this.#answers, '/startupz', undefined, 2000)) === 200
+    const question = `fetch('http://127.0.0.1:${INSIDE.port}/startupz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`
+    const { code } = await this.#docker.exec(await this.container(), ['node', '-e', question], {
+      deadline: EXEC_DEADLINE,
+    })
+    return code === 0
   }
 
   /** One command of OpenClaw inside the container, logged in with this token. A refusal is an answer like any other. */

@@ -7,7 +7,7 @@ import type { ProcessRunner } from '../../src/docker/process.ts'
 import type { Case } from '../../src/evidence/case.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
-import type { Runbook, RunbookEffect } from '../../src/procedure/runbook.ts'
+import type { Runbook, RunbookEffect, RunbookStep } from '../../src/procedure/runbook.ts'
 import type { Finding, Outcome } from '../../src/procedure/step.ts'
 import type { Redactor, Secret } from '../../src/secret.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
@@ -39,6 +39,8 @@ export interface IncidentContext {
   runtimeOf(): Runtime
   /** Runs every check against the deployment as it is now. */
   verify(): Promise<Finding[]>
+  /** Tells the person what comes next, and why. */
+  lead(step: RunbookStep): void
   /** A line for the person. */
   say(line: string): void
   /** How to ask; undefined where nobody can be asked. */
@@ -76,6 +78,8 @@ export interface Wishes {
   brought: ReadonlyMap<string, Secret>
   /** Takes a proposed change of the policy without asking. */
   applyPolicy: boolean
+  /** A drill's copy: nobody elsewhere is asked anything, and no image is built. */
+  rehearsal: boolean
   /** How long the gateway may take to start. Milliseconds. */
   startDeadline: number
 }

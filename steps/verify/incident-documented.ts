@@ -1,25 +1,34 @@
+import { RUNBOOKS } from '../../src/deployment/render.ts'
 import { passIf, type VerifyCheck } from './check.ts'
+import { findRunbooks } from './runbooks.ts'
 
-/** At three in the morning nobody thinks of the right order. */
+/** At three in the morning nobody thinks of the right order, and a runbook that cannot be read leads nobody. */
 export const incidentDocumented: VerifyCheck = {
   id: 'incident.documented',
-  title: 'The runbook is there, with both procedures',
+  title: 'The runbooks are there, and can be run',
   line: 10,
   threat: 'credential leakage',
   severity: 'medium',
   kind: 'static',
-  remedy: 'Run create-openclaw-secure . again, and keep both procedures in runbooks/README.md.',
+  remedy:
+    'Correct the runbook where it says. Or move it away: one that is not there is written anew by create-openclaw-secure .',
   refs: { seed: 'Incident Response' },
   async run(world) {
-    const path = `${world.layout.runbooks}/README.md`
-    const text = world.file(path)?.kind === 'file' ? await world.text(path) : ''
-    const cases = ['A token or a key has leaked', 'The container may be compromised'].filter(title =>
-      text.includes(title),
-    )
+    const { read, wrong } = await findRunbooks(world)
+    const more = wrong.length > SHOWN ? `; and ${wrong.length - SHOWN} more` : ''
+    const steps = [...read.values()].map(({ id, steps }) => `${id}: ${steps.length} steps`)
     return passIf(
-      cases.length === 2,
-      `runbooks/README.md: ${text === '' ? 'not there' : `${cases.length} of 2 procedures`}`,
+      wrong.length === 0,
+      wrong.length === 0 ? steps.join(', ') : wrong.slice(0, SHOWN).join('; ') + more,
     )
   },
-  sabotage: { weaken: twin => twin.remove('runbooks/README.md') },
+  sabotage: {
+    weaken(twin) {
+      const path = `runbooks/${RUNBOOKS[1]}.yaml`
+      twin.write(path, twin.read(path).replace('action: evidence.seal', 'action: evidence.shred'))
+    },
+  },
 }
+
+/** So many problems are shown; the next run shows the rest. */
+const SHOWN = 4

@@ -48,6 +48,7 @@ import { imageRunning } from './image-running.ts'
 import { imageSetuid } from './image-setuid.ts'
 import { incidentContact } from './incident-contact.ts'
 import { incidentDocumented } from './incident-documented.ts'
+import { incidentDrilled } from './incident-drilled.ts'
 import { journalIntact } from './journal-intact.ts'
 import { limitsCore } from './limits-core.ts'
 import { limitsDisk } from './limits-disk.ts'
@@ -206,4 +207,5 @@ export const checks: readonly VerifyCheck[] = [
   backupRestored,
   incidentDocumented,
   incidentContact,
+  incidentDrilled,
 ]

@@ -152,6 +152,7 @@ describe('the files', () => {
       'src/cli.ts',
       'src/gateway/inside-canary.ts',
       'src/gateway/inside-devices.ts',
+      'src/gateway/inside-drill.ts',
       'src/gateway/inside-proxy.ts',
       'src/gateway/inside-token.ts',
       'src/gateway/inside.ts',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import type { ContainerFacts } from '../../src/docker/engine.ts'
+import { type Drill, drillsPath } from '../../src/evidence/drills.ts'
 import { Secret } from '../../src/secret.ts'
 import { checks } from '../../steps/verify/index.ts'
 import type { World } from '../../steps/verify/world.ts'
@@ -9,6 +10,7 @@ import { some } from './support.ts'
 import {
   attempts,
   check,
+  drills,
   event,
   healthy,
   inside,
@@ -39,6 +41,31 @@ function hostOf(change: Partial<ContainerFacts['HostConfig']>): Partial<Containe
 
 /** A deployment with a sandbox. */
 const coding: Partial<World> = { own: { ...answers, posture: 'coding' } }
+
+const containerRunbook = healthy().text(`${layout.runbooks}/container-compromised.yaml`)
+
+/** The deployment with this file of `runbooks/` made from the shipped runbook. */
+function withRunbook(make: (shipped: string) => string, file = 'container-compromised.yaml'): Partial<World> {
+  const { names, text } = healthy()
+  return {
+    names: folder => [...new Set([...names(folder), file])],
+    text: async path => (path === `${layout.runbooks}/${file}` ? make(await containerRunbook) : text(path)),
+  }
+}
+
+function withDrill(change: Partial<Drill>): Partial<World> {
+  const { text } = healthy()
+  const changed = Object.entries(drills()).map(([id, drill]) => [id, { ...drill, ...change }])
+  return {
+    text: async path =>
+      path === drillsPath(layout) ? JSON.stringify(Object.fromEntries(changed)) : text(path),
+  }
+}
+
+function without(missing: string): Partial<World> {
+  const { file } = healthy()
+  return { file: path => (path === missing ? undefined : file(path)) }
+}
 
 /** Rows in which something is wrong, and nothing else: each has to fail. */
 const wrong: Row[] = [
@@ -817,13 +844,41 @@ const wrong: Row[] = [
     'a drill that failed',
     { journal: () => [event('restore-drill', { event: 'failed' })] },
   ],
+  ['incident.documented', 'no folder of runbooks', { file: () => undefined }],
+  ['incident.documented', 'an empty folder', { names: () => [] }],
+  ['incident.documented', 'one of the two', { names: () => ['container-compromised.yaml'] }],
   [
     'incident.documented',
-    'a runbook with a procedure missing',
-    { text: async () => 'A token or a key has leaked' },
+    'a runbook under a name by which nobody finds it',
+    { names: folder => [...healthy().names(folder), 'incident.yml'], text: () => containerRunbook },
   ],
-  ['incident.documented', 'no runbook', { file: () => undefined }],
+  [
+    'incident.documented',
+    'a runbook that destroys first',
+    withRunbook(text => text.replace('effect: contains', 'effect: destroys')),
+  ],
+  [
+    'incident.documented',
+    'a runbook of an action that there is not',
+    withRunbook(text => text.replace('action: networks.cut', 'action: networks.mend')),
+  ],
+  ['incident.documented', 'a runbook that was emptied', withRunbook(() => '')],
+  ['incident.documented', 'an own runbook that cannot be read', withRunbook(() => 'id: [', 'our-own.yaml')],
   ['incident.contact', 'nobody', { own: { ...some(healthy().own), contact: '' } }],
+  [
+    'incident.contact',
+    'nobody in one of the runbooks',
+    withRunbook(text => text.replace(/^contacts: .*$/m, 'contacts: []')),
+  ],
+  ['incident.drilled', 'no rehearsal ever', without(drillsPath(layout))],
+  ['incident.drilled', 'a rehearsal of half a year ago', withDrill({ at: '2026-05-24T01:40:00Z' })],
+  ['incident.drilled', 'a rehearsal in the future', withDrill({ at: '2027-01-01T00:00:00Z' })],
+  ['incident.drilled', 'a rehearsal that missed something', withDrill({ ok: false, missed: ['a beacon'] })],
+  [
+    'incident.drilled',
+    'an own runbook that nobody has rehearsed',
+    withRunbook(text => text.replace('\nid: container-compromised', '\nid: our-own'), 'our-own.yaml'),
+  ],
 ]
 
 describe('checks see through what looks right', () => {

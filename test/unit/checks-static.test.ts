@@ -7,6 +7,7 @@ import { layoutOf } from '../../src/deployment/layout.ts'
 import { assumeOwnership } from '../../src/deployment/owner.ts'
 import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
+import { recordDrill } from '../../src/evidence/drills.ts'
 import type { Finding } from '../../src/procedure/step.ts'
 import { Redactor } from '../../src/secret.ts'
 import { readAnswers } from '../../src/wizard/answers-file.ts'
@@ -116,7 +117,7 @@ beforeAll(async () => {
   const root = join(place, 'first', 'whole')
   mkdirSync(join(place, 'first'))
   whole = await WeakCopy.make(sources, root, 'unit-static', 18_789)
-  await makeReady(own.length + 14)
+  await makeReady(own.length + 15)
   const findings = await judge(own, worldOf(whole), text => redactor.clean(text), sources.signal)
   pristine = new Map(findings.map(finding => [finding.check, finding]))
   const results = own.map(async (check): Promise<[string, Finding | Error]> => {
@@ -135,6 +136,7 @@ beforeAll(async () => {
 const NOT_YET: Record<string, Finding['verdict']> = {
   'monitor.configured': 'fail',
   'backup.restored': 'fail',
+  'incident.drilled': 'fail',
   'rotate.scheduled': 'skip',
 }
 
@@ -181,6 +183,19 @@ describe('what another command does later', () => {
     expect(await look(some(own.find(check => check.id === id)), copy)).toMatchObject({ verdict: 'fail' })
     copy.journal.append({ run: 'r', procedure, event: 'done' })
     expect(await look(some(own.find(check => check.id === id)), copy)).toMatchObject({ verdict: 'pass' })
+  })
+
+  it('incident.drilled passes when a drill of each runbook has said that it succeeded', async () => {
+    const copy = another()
+    const check = some(own.find(({ id }) => id === 'incident.drilled'))
+    const drill = { at: sources.now().toISOString(), ok: true, seconds: 90, missed: [] }
+    recordDrill(copy.layout, 'credential-exposed', drill)
+    expect(await look(check, copy)).toMatchObject({
+      verdict: 'fail',
+      evidence: 'container-compromised was never rehearsed',
+    })
+    recordDrill(copy.layout, 'container-compromised', drill)
+    expect(await look(check, copy)).toMatchObject({ verdict: 'pass' })
   })
 
   it('a state with something in it is searched, also its folders, and links are not followed', async () => {

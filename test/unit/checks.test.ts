@@ -82,7 +82,7 @@ describe('the checks', () => {
 })
 
 /** Found in the answers, which are known before anybody looks. */
-const NEED_NOTHING = ['incident.contact', 'suppressions.current']
+const NEED_NOTHING = ['suppressions.current']
 
 /** What there is only where an agent has commands. */
 const NEED_A_SANDBOX = ['sandbox.entered', 'sandbox.programs']

@@ -438,6 +438,9 @@ describe('a setup without an engine', () => {
       'config/openclaw.json',
       'README.md',
       'runbooks/README.md',
+      'runbooks/credential-exposed.yaml',
+      'runbooks/container-compromised.yaml',
+      'runbooks/runbook.schema.json',
       '.gitignore',
       '.secure/journal.jsonl',
     ])
@@ -695,7 +698,13 @@ describe('the other commands', () => {
       findings.filter(({ verdict }) => verdict === wanted).map(({ check }) => check)
     expect(of('unknown')).toEqual([])
     // No engine has said what the image is, other commands come later, and nobody has said whom to call.
-    expect(of('fail')).toEqual(['image.pinned', 'monitor.configured', 'backup.restored', 'incident.contact'])
+    expect(of('fail')).toEqual([
+      'image.pinned',
+      'monitor.configured',
+      'backup.restored',
+      'incident.contact',
+      'incident.drilled',
+    ])
     expect(code).toBe(1)
   })
 

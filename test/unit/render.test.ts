@@ -6,7 +6,7 @@ import { composition } from '../../src/deployment/composition.ts'
 import { providerProblem } from '../../src/deployment/egress.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { makePlan, type Plan, profilesOf, sshTunnel } from '../../src/deployment/plan.ts'
-import { json, render, verbatim } from '../../src/deployment/render.ts'
+import { json, RUNBOOKS, render, runbook, verbatim } from '../../src/deployment/render.ts'
 import { SERVICE } from '../../src/docker/compose.ts'
 import { describeProblem, ToolError } from '../../src/errors.ts'
 import { sandboxRecipe } from '../../src/gateway/image.ts'
@@ -404,6 +404,34 @@ describe('the plan of a deployment', () => {
     )
     expect(text).toContain('\\*\\*x\\*\\* \\[a\\]\\(http://b\\) \\<script\\> \\`id\\`')
     expect(fileOf(planOf({ ...FULL, contact: '' }), 'runbooks/README.md')).toContain('--contact')
+  })
+
+  it('has the runbooks in it, each naming who is called first, whatever the name', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...RUNBOOKS), anyAnswers, (id, answers) => {
+        const file = some(planOf(answers).files.find(({ path }) => path === `runbooks/${id}.yaml`))
+        const contacts = answers.contact.trim() === '' ? [] : [answers.contact]
+        expect(parse(file.content)).toEqual({ ...parse(runbook(id, '')), contacts })
+        expect(file).toMatchObject({ adaptable: true, mode: 0o644, owner: 'person' })
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  it('has the schema that its runbooks name, so that an editor helps', () => {
+    const files = planOf(ANSWERS).files.filter(({ path }) => path.startsWith('runbooks/'))
+    const named = files.flatMap(({ content }) => /\$schema=\.\/(\S+)/.exec(content)?.[1] ?? [])
+    expect(named).toEqual(['runbook.schema.json', 'runbook.schema.json'])
+    expect(files.map(({ path }) => path)).toContain('runbooks/runbook.schema.json')
+  })
+
+  it('names every container to the person who has to do without the tool, the gateway first', () => {
+    const text = fileOf(planOf({ ...FULL, posture: 'coding', egress: 'closed' }), 'runbooks/README.md')
+    const containers = /^all="(.*)"$/m.exec(text)?.[1]?.split(' ') ?? []
+    expect(containers[0]).toBe(`${FULL.name}-openclaw-gateway-1`)
+    expect(containers.slice(1).sort()).toEqual(
+      ['egress', 'ingress', 'sandbox'].map(service => `${FULL.name}-${service}-1`),
+    )
   })
 
   it('has the exact ssh line of who asked for a tunnel, and none otherwise', () => {

@@ -1,8 +1,10 @@
 /** What the suites about checks share: a deployment in which nothing is wrong, without a disk and an engine. */
+import { basename, dirname } from 'node:path'
 import { composition } from '../../src/deployment/composition.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { makePlan } from '../../src/deployment/plan.ts'
 import type { ContainerFacts, NetworkFacts } from '../../src/docker/engine.ts'
+import { type Drill, drillsPath } from '../../src/evidence/drills.ts'
 import type { Judges } from '../../src/gateway/judges.ts'
 import { gatewayPolicy } from '../../src/gateway/policy.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
@@ -129,6 +131,12 @@ export function schedule(): ScheduleState {
   }
 }
 
+/** A month before {@link NOW}, both runbooks were rehearsed. */
+export function drills(): Record<string, Drill> {
+  const drill: Drill = { at: '2026-10-23T01:40:00.000Z', ok: true, seconds: 93.4, missed: [] }
+  return { 'credential-exposed': drill, 'container-compromised': drill }
+}
+
 export function service(): Service {
   return structuredClone(theService)
 }
@@ -147,7 +155,7 @@ export const SPACE = {
 function files(): FileWorld {
   const seen = { uid: 1000, links: 1, modified: new Date('2026-11-23T01:40:00Z') }
   const folders = [layout.root, layout.config, layout.secrets, layout.state, layout.border]
-    .concat(layout.own, layout.base, layout.store, layout.cases)
+    .concat(layout.own, layout.base, layout.store, layout.cases, layout.runbooks)
     .concat('/srv/gateways/staging')
   return {
     layout,
@@ -166,9 +174,10 @@ function files(): FileWorld {
       if (path === `${layout.secrets}/${tokenFile}` || path === layout.configFile)
         return { ...seen, mode: 0o400, kind: 'file' }
       if (
-        [`${layout.state}/logs/gateway.log`, layout.journal, `${layout.store}/gateway_token.json`].includes(
-          path,
-        )
+        [
+          ...[`${layout.state}/logs/gateway.log`, layout.journal, `${layout.store}/gateway_token.json`],
+          drillsPath(layout),
+        ].includes(path)
       )
         return { ...seen, mode: 0o600, kind: 'file' }
       if (path === '/srv/gateways/staging/.secure/journal.jsonl')
@@ -178,6 +187,7 @@ function files(): FileWorld {
     async text(path) {
       if (path === layout.journal) return '{"seq":1}\n'
       if (path === `${layout.secrets}/${tokenFile}`) return token.expose()
+      if (path === drillsPath(layout)) return JSON.stringify(drills())
       if (path.endsWith('/staging/.secure/journal.jsonl'))
         return `${JSON.stringify({ facts: { gateway_token: generateToken().fingerprint('gateway_token') } })}\n`
       return some(planned.get(path.replace(`${layout.base}/`, `${layout.root}/`)), path)
@@ -186,6 +196,9 @@ function files(): FileWorld {
       const found: Record<string, string[]> = {
         [layout.secrets]: [tokenFile],
         [layout.store]: ['gateway_token.json'],
+        [layout.runbooks]: [...planned.keys()]
+          .filter(path => dirname(path) === layout.runbooks)
+          .map(path => basename(path)),
         '/srv/gateways': ['gw', 'staging', 'a file'],
       }
       return some(found[folder], folder)

@@ -1,0 +1,269 @@
+import { randomBytes } from 'node:crypto'
+import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
+import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Planted, plant } from '../../steps/incident/plant.ts'
+import { type Answers, keySecretOf } from '../deployment/answers.ts'
+import { ensureDirectory, readIfPresent, temporaryFolder, writeAtomic } from '../deployment/files.ts'
+import { type Layout, layoutOf } from '../deployment/layout.ts'
+import { addressesOf, freePort } from '../deployment/network.ts'
+import { searchFolder } from '../deployment/search.ts'
+import { Compose } from '../docker/compose.ts'
+import { Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
+import { listCases } from '../evidence/case.ts'
+import { recordDrill } from '../evidence/drills.ts'
+import { GATEWAY_TOKEN } from '../gateway/policy.ts'
+import { AUTH_PATH, askFromHost } from '../gateway/probe.ts'
+import { Journal } from '../procedure/journal.ts'
+import { envelope } from '../report/json.ts'
+import { Secret } from '../secret.ts'
+import { writeAnswers } from '../wizard/answers-file.ts'
+import { incident } from './incident.ts'
+import { type IncidentOptions, runbookOf } from './incident-input.ts'
+import { openSession, type Program, runtimeOf, type Session } from './program.ts'
+import { setup } from './setup.ts'
+import { savedAnswers } from './verify.ts'
+
+/** How long what was planted is left alone before the runbook begins: long enough to be noticed. Milliseconds. */
+const INCUBATION = 4000
+
+/** A step of the runbook as it went. */
+interface Timed {
+  id: string
+  seconds: number
+  target: number
+  met: boolean
+}
+
+/**
+ * Rehearses a runbook: sets up a disposable copy of the deployment with secrets of its own, plants a harmless compromise in it,
+ * runs the whole runbook on it, and looks for what was planted in the evidence. Its copy is removed again; its report stays in
+ * `cases/`. 0: it came to its end and the evidence has everything; 1: not everything; others as the runbook itself ended.
+ */
+export async function drill(
+  program: Program,
+  named: string | undefined,
+  options: IncidentOptions,
+): Promise<ExitCode> {
+  const startedAt = program.now().toISOString()
+  const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
+  const { layout } = session
+  const answers = savedAnswers(session)
+  const runbook = runbookOf(session, program, named)
+  if (options.resume === true)
+    throw new UsageError([
+      { field: '--resume', given: 'with --drill', allowed: 'a drill begins anew', flag: '--drill' },
+    ])
+  const tell = (text: string) => (options.quiet === true ? undefined : program.stderr.write(text))
+  if (options.dryRun === true) {
+    tell(`A copy of ${answers.name} would be set up, run through ${runbook.id}, and removed.\n`)
+    return Exit.done
+  }
+  // A lock of the original's: whoever else takes it sweeps away what looks unfinished, and the copy does.
+  const release = await runtimeOf(session, program, 'incident --drill', false).lock()
+  const copy = await Rehearsal.make(session, program, answers)
+  const began = performance.now()
+  try {
+    tell(`Setting up a copy with secrets of its own: ${copy.answers.name}\n`)
+    await copy.setUp()
+    ensureDirectory(copy.layout.runbooks, 0o755)
+    writeAtomic(resolve(copy.layout.runbooks, `${runbook.id}.yaml`), runbook.text, 0o644)
+    const planted = await plant(session.docker, copy.compose, { hasProxy: copy.answers.egress === 'closed' })
+    tell(`Planted in it: ${planted.map(({ what }) => what).join('; ')}\n`)
+    await sleep(INCUBATION)
+    const old = copy.token()
+    const code = await incident(copy.program, resolve(copy.layout.runbooks, `${runbook.id}.yaml`), {
+      ...{ dir: copy.layout.root, yes: true, leaked: [GATEWAY_TOKEN], rehearsal: true },
+      allow: runbook.steps.filter(({ effect }) => effect === 'destroys').map(({ id }) => id),
+      ...(options.quiet === true ? { quiet: true } : {}),
+    })
+    const done = copy.case()
+    const times = timesOf(done.journal, runbook.steps)
+    const caught = await lookFor(planted, done.folder)
+    const refused = old === undefined ? undefined : await askFromHost(copy.answers, AUTH_PATH, old)
+    const missed = [
+      ...caught.filter(({ where }) => where.length === 0).map(({ what }) => what),
+      ...(refused === 401 ? [] : [`the leaked token is not refused (${refused ?? 'no answer'})`]),
+    ]
+    // A copy has no alerting and no backup of its own: what fails there says nothing about the runbook.
+    const through = code === Exit.done || code === Exit.failed
+    const ok = through && missed.length === 0
+    const seconds = Math.round((performance.now() - began) / 1000)
+    ensureDirectory(layout.cases, 0o700)
+    const report = resolve(layout.cases, `drill-${done.id}.md`)
+    copyFileSync(resolve(done.folder, 'report.md'), report)
+    recordDrill(layout, runbook.id, { at: startedAt, ok, seconds, missed })
+    tell(inWords({ times, caught, missed, seconds, report, through }))
+    if (options.json === true)
+      program.stdout.write(
+        envelope(
+          { version: program.version, command: 'incident', deployment: layout.root, startedAt },
+          { drill: runbook.id, ok, seconds, times, missed, caught, report },
+        ),
+      )
+    return ok ? Exit.done : through ? Exit.failed : code
+  } finally {
+    await copy.destroy()
+    release()
+  }
+}
+
+/** The disposable copy: a deployment like any other, made by setup itself. */
+class Rehearsal {
+  readonly answers: Answers
+  readonly layout: Layout
+  readonly compose: Compose
+  readonly program: Program
+  readonly #session: Session
+  readonly #place: string
+
+  private constructor(session: Session, program: Program, answers: Answers, place: string) {
+    this.answers = answers
+    this.#session = session
+    this.#place = place
+    this.layout = layoutOf(resolve(place, 'copy'))
+    this.compose = new Compose(session.docker, this.layout.root, answers.name)
+    // What the copy says on stdout is nobody's answer.
+    this.program = { ...fixed(program), stdout: new Writable({ write: (_, __, done) => done() }) }
+  }
+
+  static async make(session: Session, program: Program, own: Answers): Promise<Rehearsal> {
+    const { layout } = session
+    const name = `drill-${addressesOf(layout.root).bridge.slice(4)}`
+    const answers: Answers = {
+      ...own,
+      name,
+      port: await freePort(),
+      // Its secrets end with it, and no store elsewhere hears of them.
+      ...{ store: 'docker', seal: 'none', access: 'loopback', apparmor: false, firewall: false },
+    }
+    const copy = new Rehearsal(session, program, answers, temporaryFolder(resolve(layout.own, '.ocs-drill-')))
+    // One that was killed may have left its containers.
+    await copy.#clear()
+    return copy
+  }
+
+  async setUp(): Promise<void> {
+    const at = (name: string) => resolve(this.#place, name)
+    const made = (name: string): string => {
+      const value = this.#session.redactor.learn(new Secret(`drill-${randomBytes(24).toString('hex')}`))
+      writeAtomic(at(name), value, 0o400)
+      return `@${at(name)}`
+    }
+    writeAtomic(at('answers.yaml'), writeAnswers(this.answers), 0o600)
+    const code = await setup(this.program, this.layout.root, {
+      ...{ answers: at('answers.yaml'), yes: true, verify: false, quiet: true, given: {} },
+      providerKey: this.answers.providers
+        .filter(provider => keySecretOf(provider) !== '')
+        .map(provider => `${provider.id}=${made(`key-${provider.id}`)}`),
+      secretValue: this.answers.extraSecrets.map(name => `${name}=${made(`secret-${name}`)}`),
+    })
+    if (code !== Exit.done)
+      throw new ToolError(
+        'drill_setup',
+        `the copy could not be set up (code ${code})`,
+        'Run the drill again.',
+      )
+  }
+
+  /** The token as it is delivered. */
+  token(): Secret | undefined {
+    const file = readdirSync(this.layout.secrets).find(name => name.startsWith(`${GATEWAY_TOKEN}.`))
+    const text = file === undefined ? undefined : readIfPresent(resolve(this.layout.secrets, file))
+    return text === undefined ? undefined : this.#session.redactor.learn(new Secret(text))
+  }
+
+  case(): { id: string; folder: string; journal: Journal } {
+    const [found] = listCases(this.layout)
+    if (found === undefined) throw new ToolError('drill_case', 'the drill has opened no case', '')
+    const journal = new Journal(resolve(found.folder, 'custody.jsonl'), this.program.now)
+    return { id: found.id, folder: found.folder, journal }
+  }
+
+  async destroy(): Promise<void> {
+    await this.#clear()
+    rmSync(this.#place, { recursive: true, force: true })
+  }
+
+  /** Its containers, networks and preserved images. */
+  async #clear(): Promise<void> {
+    const { docker } = this.#session
+    const mine = `label=com.docker.compose.project=${this.answers.name}`
+    const listed = async (args: readonly string[]) =>
+      (await docker.call(args, { deadline: 30_000 })).stdout.split('\n').filter(line => line !== '')
+    const containers = await listed(['ps', '--all', '--quiet', '--filter', mine])
+    if (containers.length > 0)
+      await docker.call(['rm', '--force', '--volumes', ...containers], { deadline: 60_000 })
+    const networks = await listed(['network', 'ls', '--quiet', '--filter', mine])
+    if (networks.length > 0) await docker.call(['network', 'rm', ...networks], { deadline: 60_000 })
+    const images = await listed([
+      'images',
+      '--quiet',
+      '--filter',
+      `label=create-openclaw-secure.case-of=${this.answers.name}`,
+    ])
+    if (images.length > 0) await docker.call(['image', 'rm', '--force', ...images], { deadline: 60_000 })
+  }
+}
+
+/** A program whose streams can be replaced: the entry file's are made when they are first named. */
+function fixed(program: Program): Program {
+  const { stdin, stdout, stderr, version, cwd, env, redactor, person, signal, abandon, now } = program
+  return { stdin, stdout, stderr, version, cwd, env, redactor, person, signal, abandon, now }
+}
+
+/** How long each step took, from the chain of custody, beside its target. */
+function timesOf(journal: Journal, steps: readonly { id: string; within: number }[]): Timed[] {
+  const events = journal.read()
+  return steps.flatMap(({ id, within }) => {
+    const [from, to] = ['step-begun', 'step-done'].map(
+      event => events.find(one => one.step === id && one.event === event)?.at,
+    )
+    if (from === undefined || to === undefined) return []
+    const took = Date.parse(to) - Date.parse(from)
+    return [{ id, seconds: took / 1000, target: within / 1000, met: took <= within }]
+  })
+}
+
+/** In which pieces of evidence each planted thing is found, by its mark. */
+async function lookFor(
+  planted: readonly Planted[],
+  folder: string,
+): Promise<{ what: string; where: string[] }[]> {
+  const evidence = resolve(folder, 'evidence')
+  return Promise.all(
+    planted.map(async ({ what, mark }) => ({
+      what,
+      where: (await searchFolder(evidence, [mark])).found.map(path => relative('.', path)),
+    })),
+  )
+}
+
+function inWords(drilled: {
+  times: readonly Timed[]
+  caught: readonly { what: string; where: readonly string[] }[]
+  missed: readonly string[]
+  seconds: number
+  report: string
+  through: boolean
+}): string {
+  const { times, caught, missed, seconds, report, through } = drilled
+  const width = Math.max(...times.map(({ id }) => id.length), 4)
+  return [
+    '',
+    `${'step'.padEnd(width)}  seconds  target`,
+    ...times.map(
+      ({ id, seconds: took, target, met }) =>
+        `${id.padEnd(width)}  ${took.toFixed(1).padStart(7)}  ${String(target).padStart(6)}${met ? '' : '  LATE'}`,
+    ),
+    '',
+    ...caught.map(({ what, where }) =>
+      where.length === 0 ? `MISSED  ${what}` : `caught  ${what}: ${where.slice(0, 3).join(', ')}`,
+    ),
+    ...missed.filter(one => !caught.some(({ what }) => what === one)).map(one => `MISSED  ${one}`),
+    '',
+    `${through && missed.length === 0 ? 'The drill succeeded' : 'The drill did not succeed'} (${seconds} s). Its report: ${report}`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,168 @@
+import { resolve } from 'node:path'
+import type { Asking, IncidentContext } from '../../steps/incident/context.ts'
+import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
+import { respond } from '../../steps/incident/run.ts'
+import { readIfPresent } from '../deployment/files.ts'
+import { ownerOfSecrets } from '../deployment/owner.ts'
+import { Exit, type ExitCode } from '../errors.ts'
+import { beginCase } from '../evidence/case.ts'
+import { underLock } from '../procedure/run.ts'
+import type { Finding } from '../procedure/step.ts'
+import { envelope } from '../report/json.ts'
+import { Secret } from '../secret.ts'
+import type { SecretStore } from '../stores/store.ts'
+import { voiceOn } from '../wizard/voice.ts'
+import { type IncidentOptions, inOrder, prepare, remember, type Work } from './incident-input.ts'
+import { composeOf, forbidCoreDumps, type Program, runtimeOf, type Session, storeOf } from './program.ts'
+import { exitOf, savedDeployment, verifyDeployment } from './verify.ts'
+
+/**
+ * Leads through a runbook. 0: through, and every check passes; 1: through, and a check fails; 3: something could not be looked
+ * at; 4: half-way, at a step that nobody has agreed to or that failed: `--resume` goes on.
+ */
+export async function incident(
+  program: Program,
+  named: string | undefined,
+  options: IncidentOptions,
+): Promise<ExitCode> {
+  const work = await prepare(program, named, options)
+  if (options.dryRun === true) return showPlan(work)
+  return lead({ ...work, runbook: inOrder(work.runbook, work.wishes) })
+}
+
+/** Ends the open case where it stands: what was kept is signed, and a report says what was not done. */
+export async function closeCase(program: Program, options: IncidentOptions): Promise<ExitCode> {
+  const work = await prepare(program, undefined, { ...options, resume: true })
+  return lead({ ...work, runbook: { ...work.runbook, steps: CLOSING } })
+}
+
+/** What would be done, step by step. */
+function showPlan({ program, session, options, runbook, startedAt, present }: Work): ExitCode {
+  const done = new Set(
+    present?.journal.read().flatMap(({ event, step }) => (event === 'step-done' && step ? [step] : [])),
+  )
+  const plan = runbook.steps.map(
+    step => `${done.has(step.id) ? 'done' : step.effect.padEnd(8)} ${step.id}: ${step.title}`,
+  )
+  program.stdout.write(
+    options.json
+      ? envelope(headOf(session, program, startedAt), { changed: [], plan })
+      : `${plan.join('\n')}\n`,
+  )
+  return Exit.done
+}
+
+function headOf({ layout }: Session, { version }: Program, startedAt: string) {
+  return { version, command: 'incident', deployment: layout.root, startedAt }
+}
+
+async function lead(work: Work): Promise<ExitCode> {
+  const { program, session, options, answers, runbook, wishes, startedAt } = work
+  const { layout, redactor, journal } = session
+  const tell = (text: string) => (options.quiet ? undefined : program.stderr.write(text))
+  // A store that does not answer must not keep anybody from pulling the plug: it is needed later.
+  const store = await storeOf(session, program, answers, {
+    owner: () => ownerOfSecrets(layout, program.person),
+    credential: () => work.credential,
+  }).catch(unopened)
+  let findings: readonly Finding[] | undefined
+  const begin = () => {
+    const { recipients } = wishes
+    const fresh = beginCase(
+      layout,
+      { runbook: runbook.id, text: runbook.text, recipients },
+      program.now,
+      redactor,
+    )
+    remember(fresh, wishes)
+    journal.append({
+      ...{ run: fresh.id, procedure: 'incident', event: 'begun', note: fresh.id },
+    })
+    return fresh
+  }
+  try {
+    return await underLock(
+      () => runtimeOf(session, program, 'incident', false),
+      async held => {
+        const open = work.present ?? begin()
+        tell(`${work.present === undefined ? 'Case opened' : 'Going on with the case'}: ${open.id}\n`)
+        if (work.present === undefined)
+          for (const contact of runbook.contacts) tell(`Call first: ${contact}\n`)
+        let number = 0
+        const context: IncidentContext = {
+          ...{ case: open, runbook, layout, answers, store, journal, redactor, wishes },
+          ...{ docker: session.docker, searching: session.searching },
+          ...{ run: session.run, searchingRun: session.searchingRun },
+          compose: composeOf(session, answers.name),
+          person: program.person,
+          owner: () => ownerOfSecrets(layout, program.person),
+          now: program.now,
+          version: program.version,
+          runtimeOf: held,
+          async verify() {
+            const deployment = savedDeployment({ saved: readIfPresent(layout.answers), layout })
+            findings = await verifyDeployment(session, deployment, store, program.now(), program.signal)
+            return [...findings]
+          },
+          lead(step) {
+            number = runbook.steps.indexOf(step) + 1
+            tell(`\n${number}/${runbook.steps.length} ${step.title}\n    ${step.why}\n`)
+          },
+          say: line => session.progress.say(line),
+          ask: session.interactive ? askingOn(session, program) : undefined,
+        }
+        await forbidCoreDumps(session)
+        const { unseen, took } = await respond(context, ACTIONS, held)
+        journal.append({ run: open.id, procedure: 'incident', event: 'done', note: open.id })
+        const code = unseen.length > 0 ? Exit.unknown : findings === undefined ? Exit.done : exitOf(findings)
+        const failed = (findings ?? []).filter(({ verdict }) => verdict !== 'pass' && verdict !== 'skip')
+        if (unseen.length > 0) tell(`\nCould not be looked at: ${unseen.join(', ')}. The report says why.\n`)
+        for (const { check, verdict, title } of failed) tell(`${verdict.padEnd(7)} ${check}: ${title}\n`)
+        tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)
+        if (options.json)
+          program.stdout.write(
+            envelope(headOf(session, program, startedAt), {
+              ...{ case: open.id, folder: open.folder, runbook: runbook.id, took, unseen },
+              artefacts: open.artefacts().length,
+              failed: failed.map(({ check }) => check),
+            }),
+          )
+        return code
+      },
+    )
+  } finally {
+    await store.close()
+  }
+}
+
+/** A store that could not be opened: whoever needs it is told why, and nobody before. */
+function unopened(error: unknown): SecretStore {
+  return new Proxy({} as SecretStore, {
+    get: (_, name) => {
+      if (name === 'then') return undefined
+      return name === 'close' ? async () => {} : () => Promise.reject(error)
+    },
+  })
+}
+
+function askingOn(session: Session, program: Program): Asking {
+  const { accessible } = session
+  const voice = voiceOn({ input: program.stdin, output: program.stderr, accessible, signal: program.signal })
+  return {
+    async confirm(question) {
+      const choices = [
+        { value: 'yes', label: 'Yes' },
+        { value: 'no', label: 'No: stop here' },
+      ]
+      return (await voice.choose(question, choices, 'yes')) === 'yes'
+    },
+    text: question => voice.text(question, '', () => undefined),
+    async secret(question) {
+      const typed = await voice.secret(question, () => undefined)
+      return typed === '' ? undefined : session.redactor.learn(new Secret(typed))
+    },
+    async choose(question, options) {
+      return [await voice.choose(question, options, options[0]?.value ?? '')]
+    },
+  }
+}

@@ -1,0 +1,131 @@
+import { Transform, type TransformCallback } from 'node:stream'
+import { visible } from '../errors.ts'
+import type { Redactor } from '../secret.ts'
+
+/** What a secret looks like when nobody has told us its value. Each is linear: no repetition has another in it. */
+const PATTERNS: readonly [name: string, pattern: RegExp][] = [
+  [
+    'private key',
+    /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]{0,40}-----|$)/gs,
+  ],
+  ['age key', /AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{16,}/gi],
+  ['provider key', /\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}/g],
+  ['provider key', /\b(?:AIza[\w-]{30,}|gsk_[A-Za-z0-9]{16,}|xai-[\w-]{16,}|hf_[A-Za-z0-9]{16,})/g],
+  ['GitHub token', /\b(?:gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,})/g],
+  ['Slack token', /\bx(?:ox[a-z]|app)-[\w-]{10,}/g],
+  ['AWS key', /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g],
+  ['store token', /\b(?:hv[sbr]\.[\w-]{16,}|ops_[\w-]{16,})/g],
+  ['bot token', /\b\d{8,12}:[\w-]{30,}/g],
+  ['JWT', /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g],
+]
+
+/** The same where what stands before it tells: that stays. */
+const NAMED: readonly [name: string, pattern: RegExp][] = [
+  ['credential', /\b(bearer|basic)(\s{1,8}|%20)[\w.~+/=-]{8,}/gi],
+  ['password', /\b([a-z][a-z0-9+.-]{1,20}:\/\/)([^\s/:@"']{0,256}:)[^\s/@"']{1,512}(?=@)/gi],
+  [
+    'value',
+    /((?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|credential|authorization)[\w.-]{0,32})(\\{0,4}["']?\s{0,8}[:=]\s{0,8}\\{0,4}["']?)(?!\d{1,15}\b|\[|bearer\b|basic\b)[^\s"'\\,;&}\]]{6,}/gi,
+  ],
+  // 32 bytes in hexadecimal or in base64url: the gateway's token, and a paired device's.
+  ['token', /((?:token|secret|passw|auth)[^\r\n]{0,60}?)(\W)(?:[0-9a-f]{64}|[\w-]{43})(?![\w-])/gi],
+]
+
+/** Text without what looks like a secret, and without those that are known. */
+export function redacted(text: string, redactor: Redactor): string {
+  let clean = redactor.clean(text)
+  for (const [name, pattern] of PATTERNS) clean = clean.replace(pattern, `[redacted: ${name}]`)
+  for (const [name, pattern] of NAMED)
+    clean = clean.replace(
+      pattern,
+      (_, before: string, between: string) => `${before}${between}[redacted: ${name}]`,
+    )
+  return clean
+}
+
+/** The longest line, and the longest copy, in bytes: what is longer is in the original alone. */
+const LONGEST_LINE = 1024 * 1024
+const LONGEST = 16 * 1024 * 1024
+/** A private key of 8192 bits has about a hundred lines. */
+const LONGEST_KEY = 150
+
+/**
+ * Makes the copy of a text that may be given away: line by line, known secrets and what looks like one taken out, and what a
+ * terminal would obey written as a number. A hostile text stays a text, of at most 16 MiB.
+ */
+export class Sharing extends Transform {
+  readonly #redactor: Redactor
+  readonly #most: number
+  #line: Buffer[] = []
+  #length = 0
+  #written = 0
+  #inKey = 0
+  /** Why it is not all there was. */
+  cut: string | undefined
+
+  constructor(redactor: Redactor, most = LONGEST) {
+    super()
+    this.#redactor = redactor
+    this.#most = most
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    let from = 0
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      this.#take(chunk.subarray(from, end))
+      this.#finish()
+      from = end + 1
+    }
+    this.#take(chunk.subarray(from))
+    done()
+  }
+
+  override _flush(done: TransformCallback): void {
+    if (this.#length > 0) this.#finish()
+    done()
+  }
+
+  /** A little more than is shown, so that a secret at the end of it is seen whole, and not shown in part. */
+  #take(piece: Buffer): void {
+    const room = LONGEST_LINE + 16_384 - this.#length
+    if (room > 0 && piece.length > 0) this.#line.push(Buffer.from(piece.subarray(0, room)))
+    this.#length += piece.length
+  }
+
+  #finish(): void {
+    const [line, length] = [Buffer.concat(this.#line).toString('utf8'), this.#length]
+    this.#line = []
+    this.#length = 0
+    if (this.#written > this.#most) return
+    const whole = this.#veilKey(redacted(line, this.#redactor), line)
+    const shown = whole.slice(0, LONGEST_LINE)
+    const rest = length > LONGEST_LINE ? ` … (a line of ${length} bytes; the rest is in the original)` : ''
+    if (rest !== '') this.cut = 'lines longer than 1 MiB are cut'
+    this.#write(`${shown.replace(/\r$/, '').split('\t').map(visible).join('\t')}${rest}\n`)
+  }
+
+  #write(text: string): void {
+    this.#written += Buffer.byteLength(text)
+    if (this.#written <= this.#most) this.push(text)
+    else {
+      this.cut = `the copy ends after ${this.#most} bytes`
+      this.push(`… (${this.cut}; the rest is in the original)\n`)
+    }
+  }
+
+  /** A private key goes over many lines, and each of the others says nothing of what it is. */
+  #veilKey(clean: string, line: string): string {
+    if (this.#inKey > 0) {
+      this.#inKey = line.includes('-----END ') ? 0 : this.#inKey - 1
+      return '[redacted: private key]'
+    }
+    const begins = line.lastIndexOf('-----BEGIN ')
+    if (
+      begins >= 0 &&
+      /PRIVATE KEY/.test(line.slice(begins, begins + 80)) &&
+      !line.includes('-----END ', begins)
+    )
+      this.#inKey = LONGEST_KEY
+    return clean
+  }
+}

@@ -1,0 +1,200 @@
+/** What reads the gateway's records in a container of its own; inside.ts says how a program gets there. */
+
+/** What {@link readRecords} is told, as JSON in its first argument. */
+export interface RecordsOrder {
+  /** The log's files, the audit ledger, who is allowed what for good, or what was said and done in sessions. */
+  what: 'log' | 'ledger' | 'grants' | 'sessions'
+  /** Not what is older. Milliseconds since 1970. The log's files are told apart by their last change. */
+  since: number
+  /** Bytes to print at the most. */
+  most: number
+}
+
+/** What {@link readRecords} prints last, to stderr. */
+export interface RecordsRead {
+  rows: number
+  /** What is not in the output, and why. */
+  cut: string[]
+}
+
+/** What we use of node:sqlite, which the Node of the image has and the types of our own do not know. */
+interface Sqlite {
+  DatabaseSync: new (
+    path: string,
+    options: { readOnly: boolean },
+  ) => { prepare(sql: string): { iterate(...values: number[]): Iterable<Row> }; close(): void }
+}
+type Row = Record<string, unknown>
+
+/** What we use of node:zlib, likewise. */
+interface Zstd {
+  zstdDecompressSync(data: Uint8Array, options: { maxOutputLength: number }): Buffer
+}
+
+/**
+ * Prints one kind of record from the state folder, which is at /state and cannot be written. Nothing is followed or believed:
+ * what is no ordinary file is not opened, and what cannot be read is named.
+ */
+export async function readRecords(): Promise<void> {
+  const { what, since, most }: RecordsOrder = JSON.parse(process.argv[1] ?? '{}')
+  const fs = process.getBuiltinModule('node:fs')
+  const { zstdDecompressSync } = process.getBuiltinModule('node:zlib') as unknown as Zstd
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite' as 'node:fs') as unknown as Sqlite
+  const read: RecordsRead = { rows: 0, cut: [] }
+  let room = most
+  const codeOf = (error: unknown) => String(Reflect.get(Object(error), 'code') ?? error).slice(0, 100)
+
+  /** False when there is no more room: half a line is none. */
+  const say = async (data: string | Uint8Array): Promise<boolean> => {
+    const bytes = Buffer.from(data as string)
+    if (bytes.length > room) return false
+    room -= bytes.length
+    if (!process.stdout.write(bytes)) await new Promise(done => process.stdout.once('drain', done))
+    return true
+  }
+  const full = (name: string) => {
+    read.cut.push(`${name}: more than ${most} bytes`)
+  }
+
+  /** The files of a folder that end like this and were changed since; oldest first. */
+  const filesIn = (folder: string, ending: string) => {
+    try {
+      return fs
+        .readdirSync(folder, { withFileTypes: true })
+        .filter(entry => entry.isFile() && entry.name.endsWith(ending))
+        .map(({ name }) => ({ path: `${folder}/${name}`, at: fs.lstatSync(`${folder}/${name}`).mtimeMs }))
+        .filter(({ at }) => at >= since)
+        .sort((one, other) => one.at - other.at)
+        .map(({ path }) => path)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') read.cut.push(`${folder}: ${codeOf(error)}`)
+      return []
+    }
+  }
+
+  /** A file as it was when it was opened, its end where all of it is too much. */
+  const pour = async (path: string, most: number) => {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
+    const file = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    try {
+      const { size } = fs.fstatSync(file)
+      if (!fs.fstatSync(file).isFile()) throw new Error('not a file')
+      const piece = Buffer.alloc(1024 * 1024)
+      const bytes = Math.max(0, Math.min(size, most))
+      if (bytes < size) read.cut.push(`${path}: its last ${bytes} of ${size} bytes`)
+      for (let at = size - bytes; at < size; ) {
+        const got = fs.readSync(file, piece, 0, Math.min(piece.length, size - at), at)
+        if (got === 0 || !(await say(piece.subarray(0, got)))) break
+        at += got
+      }
+      read.rows += 1
+    } finally {
+      fs.closeSync(file)
+    }
+  }
+
+  /** Rows of a database. One whose write-ahead log was put away can only be read as a copy, where something may be written. */
+  const rows = async (path: string, sql: string, values: number[], each: (row: Row) => Promise<boolean>) => {
+    const readAt = async (place: string) => {
+      const database = new DatabaseSync(place, { readOnly: true })
+      try {
+        for (const row of database.prepare(sql).iterate(...values)) {
+          if (!(await each(row))) return full(path)
+          read.rows += 1
+        }
+      } finally {
+        database.close()
+      }
+    }
+    const before = read.rows
+    try {
+      await readAt(path)
+    } catch (error) {
+      if (read.rows > before) throw error
+      const copy = `/tmp/${read.cut.length}-${path.replaceAll('/', '_')}`
+      for (const ending of ['', '-wal'])
+        if (fs.existsSync(path + ending)) fs.copyFileSync(path + ending, copy + ending)
+      await readAt(copy)
+    }
+  }
+  const tryTo = async (name: string, work: () => Promise<unknown>) => {
+    try {
+      await work()
+    } catch (error) {
+      read.cut.push(`${name}: ${codeOf(error)}`)
+    }
+  }
+
+  const database = '/state/state/openclaw.sqlite'
+  const log = async () => {
+    const files = filesIn('/state/logs', '.log')
+    // Newest first, so that it is the oldest that there is no room for.
+    const parts: { path: string; most: number }[] = []
+    let rest = most
+    for (const path of files.toReversed()) {
+      parts.unshift({ path, most: rest })
+      rest -= Math.min(rest, fs.lstatSync(path).size)
+    }
+    for (const { path, most } of parts) await tryTo(path, () => pour(path, most))
+  }
+  const ledger = () =>
+    tryTo('audit_events', () =>
+      rows(database, 'SELECT * FROM audit_events WHERE occurred_at >= ? ORDER BY sequence', [since], row =>
+        say(`${JSON.stringify(row)}\n`),
+      ),
+    )
+  const grants = async () => {
+    const secret = /token|secret|password|credential|private|_key$|^auth$/i
+    const veil = (key: string, value: unknown) => (secret.test(key) ? '[secret]' : value)
+    const opened = (cell: unknown) => {
+      if (typeof cell !== 'string' || !/^\s*[[{]/.test(cell)) return cell
+      try {
+        return JSON.parse(cell)
+      } catch {
+        return '[no JSON]'
+      }
+    }
+    const tables =
+      'exec_approvals_config operator_approvals plugin_binding_approvals cron_jobs channel_pairing_allow_entries channel_pairing_requests user_profiles user_profile_identities device_pair_setup_completions'
+    for (const table of tables.split(' '))
+      await tryTo(table, () =>
+        rows(database, `SELECT * FROM ${table} LIMIT 1000`, [], row => {
+          const open = Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, opened(cell)]))
+          return say(`${JSON.stringify({ table, row: open }, veil)}\n`)
+        }),
+      )
+  }
+  const sessions = async () => {
+    const agents = (() => {
+      try {
+        return fs.readdirSync('/state/agents').slice(0, 1000)
+      } catch (error) {
+        read.cut.push(`/state/agents: ${codeOf(error)}`)
+        return []
+      }
+    })()
+    const sql =
+      'SELECT t.session_id, w.session_key, t.created_at, t.event_json, t.event_zstd FROM transcript_events t LEFT JOIN session_windows w ON w.session_id = t.session_id WHERE t.created_at >= ? ORDER BY t.created_at, t.seq'
+    for (const agent of agents) {
+      const folder = `/state/agents/${agent}`
+      const path = `${folder}/agent/openclaw-agent.sqlite`
+      if (fs.existsSync(path))
+        await tryTo(path, () =>
+          rows(path, sql, [since], row => {
+            // What is long, OpenClaw keeps compressed.
+            const packed = row.event_zstd
+            const text =
+              packed instanceof Uint8Array
+                ? zstdDecompressSync(packed, { maxOutputLength: 4 * 1024 * 1024 }).toString('utf8')
+                : String(row.event_json)
+            const head = { agent, session: row.session_id, key: row.session_key, at: row.created_at }
+            return say(`${JSON.stringify({ ...head, event: text })}\n`)
+          }),
+        )
+      // As earlier releases kept them.
+      for (const file of filesIn(`${folder}/sessions`, '.jsonl')) await tryTo(file, () => pour(file, room))
+    }
+  }
+  await { log, ledger, grants, sessions }[what]()
+  process.stderr.write(`\n${JSON.stringify(read)}\n`)
+}

@@ -1,0 +1,90 @@
+import { deploymentContainers } from '../../src/docker/deployment-containers.ts'
+import { firstLine } from '../../src/docker/engine.ts'
+import type { RunOptions } from '../../src/docker/process.ts'
+import { ToolError } from '../../src/errors.ts'
+import type { Order } from '../../src/evidence/case.ts'
+import type { Action, IncidentContext } from './context.ts'
+import { type Gathered, gather, gatherCall, outcome, sizeOf } from './gather.ts'
+
+const DAY = 86_400_000
+/** How far back, where nobody has said when all was still well. */
+const BACK = 7 * DAY
+const MOST = 32 * 1024 ** 2
+
+/** What the engine did and noticed. It keeps its last few hundred events, and forgets them when it is started anew. */
+export const engineAction: Action = {
+  id: 'evidence.engine',
+  title: 'Copy the engine’s events and journal',
+  effect: 'reads',
+  async run(ctx, signal) {
+    const until = ctx.now().toISOString()
+    const since = (ctx.wishes.since ?? new Date(Date.parse(ctx.case.openedAt) - BACK)).toISOString()
+    const range = ['events', '--since', since, '--until', until, '--format', '{{json .}}']
+    const project = `label=com.docker.compose.project=${ctx.answers.name}`
+    const events = (name: string, filters: readonly string[]) => {
+      const args = [...range, ...filters.flatMap(filter => ['--filter', filter])]
+      return gatherCall(ctx, signal, { name: `engine/${name}.jsonl`, share: true }, args, { most: MOST })
+    }
+    const agents = (await deploymentContainers(ctx.docker, ctx.answers.name)).filter(
+      one => one.service === undefined,
+    )
+    const networks = await networkNames(ctx)
+    const journal = {
+      name: 'engine/journal.txt',
+      command: `journalctl --unit docker --since ${since} --utc --output short-iso-precise`,
+    }
+    const gathered: Gathered[] = [
+      await events('container-events', ['type=container', project]),
+      await events('network-events', ['type=network', ...networks.map(name => `network=${name}`)]),
+    ]
+    if (agents.length > 0)
+      gathered.push(
+        await events('agent-events', ['type=container', ...agents.map(({ id }) => `container=${id}`)]),
+      )
+    // Everybody's containers are in it: it stays in what is sealed.
+    gathered.push(
+      await gatherProgram(ctx, signal, journal, 'journalctl', [
+        ...['--unit', 'docker', '--since', `@${Math.floor(Date.parse(since) / 1000)}`, '--utc', '--no-pager'],
+        ...['--quiet', '--output', 'short-iso-precise'],
+      ]),
+    )
+    return outcome(gathered)
+  },
+}
+
+/** The deployment's networks by name, those too that nobody is on any more. */
+export async function networkNames({ docker, answers }: IncidentContext): Promise<string[]> {
+  const { stdout } = await docker.call(
+    [
+      ...['network', 'ls', '--format', '{{.Name}}'],
+      ...['--filter', `label=com.docker.compose.project=${answers.name}`],
+    ],
+    { deadline: 15_000 },
+  )
+  const names = stdout.split('\n').filter(name => name !== '')
+  // Without a filter it would be everybody's.
+  return names.length > 0 ? names : [`${answers.name}_inside`]
+}
+
+/** Keeps what a program of this machine prints. One that is not there, or not allowed, is missing, with the reason. */
+export function gatherProgram(
+  ctx: IncidentContext,
+  signal: AbortSignal,
+  order: Order,
+  file: string,
+  args: readonly string[],
+  { deadline = 30_000, cap = MOST }: Partial<Pick<RunOptions, 'deadline' | 'cap'>> = {},
+): Promise<Gathered> {
+  return gather(ctx, signal, order, async (into, most, stop) => {
+    const bound = Math.min(cap, most)
+    const { code, stdout, stderr } = await ctx.searchingRun(file, args, {
+      deadline,
+      cap: bound,
+      signal: stop,
+    })
+    if (code !== 0)
+      throw new ToolError('program_refused', `${file} ended with ${code}: ${firstLine(stderr)}`, '')
+    into.write(stdout)
+    return stdout.length < bound ? undefined : { cut: `only the first ${sizeOf(bound)}` }
+  })
+}

@@ -1,0 +1,107 @@
+import { constants } from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
+import { basename, dirname, relative, resolve } from 'node:path'
+import { INSIDE } from '../../src/deployment/layout.ts'
+import { pour } from '../../src/docker/collector.ts'
+import { firstLine } from '../../src/docker/engine.ts'
+import { ToolError } from '../../src/errors.ts'
+import type { Action, IncidentContext } from './context.ts'
+import { collecting, type Gathered, gather, gatherCall, inTurn, outcome, sizeOf } from './gather.ts'
+import { nowhere } from './processes.ts'
+
+/** Of one log. Compose keeps five files of 10 MB a container. */
+const MOST = 64 * 1024 ** 2
+
+/** What the containers said, how they were made, and what the gateway wrote into its own log. */
+export const logsAction: Action = {
+  id: 'evidence.logs',
+  title: 'Copy the logs',
+  effect: 'reads',
+  async run(ctx, signal) {
+    const { containers } = await collecting(ctx)
+    const ofContainers = await inTurn(containers, async ({ id, label, isRunning }) => [
+      await gatherCall(ctx, signal, { name: `${label}/inspect.json`, share: true }, [
+        'container',
+        'inspect',
+        id,
+      ]),
+      await gatherCall(ctx, signal, { name: `${label}/log-stdout.txt`, share: true }, [
+        ...['logs', '--timestamps', id],
+      ]),
+      await gatherErrors(ctx, signal, id, label),
+      ...(isRunning
+        ? [
+            await gatherCall(ctx, signal, { name: `${label}/top.txt`, share: true }, [
+              ...['top', id, '-eo', 'pid,ppid,uid,lstart,stat,rss,args'],
+            ]),
+          ]
+        : []),
+    ])
+    return outcome([...ofContainers, ...(await gatewayLogs(ctx, signal))])
+  },
+}
+
+/** What a container wrote to its stderr: the command line hands it on by its own. */
+function gatherErrors(
+  ctx: IncidentContext,
+  signal: AbortSignal,
+  id: string,
+  label: string,
+): Promise<Gathered> {
+  const args = ['logs', '--timestamps', id]
+  const order = {
+    name: `${label}/log-stderr.txt`,
+    command: `docker ${args.join(' ')} (stderr)`,
+    share: true,
+  } as const
+  return gather(ctx, signal, order, async (into, most, stop) => {
+    const cap = Math.min(MOST, most)
+    const rest = { deadline: 60_000, most: Number.POSITIVE_INFINITY, signal: stop, cap }
+    const { code, stderr } = await pour(ctx.searching, args, nowhere(), rest)
+    if (code !== 0) throw new ToolError('docker_refused', `docker says: ${firstLine(stderr)}`, '')
+    into.write(stderr)
+    return stderr.length < cap ? undefined : { cut: `only the first ${sizeOf(cap)}` }
+  })
+}
+
+/** OpenClaw's log and the older ones beside it. They lie in the state folder, where an agent can put a link. */
+async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<Gathered[]> {
+  const log = resolve(ctx.layout.state, relative(INSIDE.state, INSIDE.log))
+  const stem = basename(log).replace(/\.log$/, '')
+  const names = await readdir(dirname(log)).catch(() => [])
+  const logs = names.filter(name => /^[A-Za-z0-9._-]{1,100}$/.test(name) && name.startsWith(stem)).sort()
+  const order = (name: string) =>
+    ({ name: `gateway-log/${name}`, command: `read ${resolve(dirname(log), name)}`, share: true }) as const
+  if (logs.length === 0) {
+    const why = 'the state folder has none'
+    ctx.case.missing(order(basename(log)), why)
+    return [{ name: basename(log), bytes: 0, cut: undefined, missing: why }]
+  }
+  return inTurn(logs.slice(-50), name =>
+    gather(ctx, signal, order(name), (into, most) =>
+      copyFile(resolve(dirname(log), name), into, Math.min(MOST, most)),
+    ),
+  )
+}
+
+/** Pours a regular file, and nothing else: no link is followed, and nothing opened that waits for a writer. */
+export async function copyFile(
+  path: string,
+  into: NodeJS.WritableStream,
+  most: number,
+): Promise<{ cut?: string } | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const file = await open(path, flags).catch(() => undefined)
+  if (file === undefined)
+    throw new ToolError('not_readable', 'it is not there, a link, or not for this user', '')
+  try {
+    const facts = await file.stat()
+    if (!facts.isFile()) throw new ToolError('not_a_file', 'it is no regular file', '')
+    if (most > 0)
+      for await (const chunk of file.createReadStream({ end: most - 1, autoClose: false }))
+        if (!into.write(chunk)) await new Promise(drained => into.once('drain', drained))
+    return facts.size > most ? { cut: `only the first ${sizeOf(most)}` } : undefined
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,124 @@
+import { keySecretOf } from '../../src/deployment/answers.ts'
+import { INSIDE } from '../../src/deployment/layout.ts'
+import { ToolError } from '../../src/errors.ts'
+import type { Order } from '../../src/evidence/case.ts'
+import { recordedDevices, revokeDevices } from '../../src/gateway/devices.ts'
+import { isGenerated } from '../../src/gateway/generated.ts'
+import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
+import { RunningGateway } from '../../src/gateway/running.ts'
+import type { Secret } from '../../src/secret.ts'
+import type { Action, IncidentContext } from './context.ts'
+import { mustLeak } from './leak.ts'
+import { isRenewed, renew, renewalOf } from './rotation.ts'
+
+/**
+ * What leaked is worth nothing from here on. The gateway keeps running; of its devices none stays, for whoever had the token
+ * may have paired one. A provider's key is its provider's to revoke, and a step of its own.
+ */
+export const rotateLeaked: Action = {
+  id: 'secrets.rotate-leaked',
+  title: 'Replace what leaked, and remove every device',
+  effect: 'contains',
+  async run(ctx) {
+    const began = performance.now()
+    const { names } = mustLeak(ctx.case)
+    const gateway = gatewayOf(ctx)
+    const saw: string[] = []
+    const facts: Record<string, string | number | boolean> = {}
+    if (names.includes(GATEWAY_TOKEN)) {
+      // Beside each other: what is written down of the devices must not keep the token alive.
+      const kept = keepDevices(ctx)
+      const rotated = await rotate(ctx, gateway, GATEWAY_TOKEN).finally(() => kept)
+      facts.tokenMilliseconds = Math.round(performance.now() - began)
+      const { removed, tokens, refused } = await revokeDevices(
+        ctx.docker,
+        await gateway.container(),
+        INSIDE.port,
+      )
+      facts.devicesMilliseconds = Math.round(performance.now() - began)
+      facts.removed = removed
+      saw.push(
+        `${GATEWAY_TOKEN} ${rotated} after ${seconds(facts.tokenMilliseconds)}`,
+        `devices removed: ${removed}, ${refused} of ${tokens} of their tokens proven refused, after ${seconds(facts.devicesMilliseconds)}`,
+      )
+    }
+    const keys = ctx.answers.providers.map(keySecretOf)
+    for (const name of names.filter(one => one !== GATEWAY_TOKEN)) {
+      if (keys.includes(name)) {
+        saw.push(`${name} is its provider's to revoke: a step of its own`)
+        continue
+      }
+      const brought = isGenerated(name)
+        ? undefined
+        : (ctx.wishes.brought.get(name) ?? (await asked(ctx, name)))
+      if (!isGenerated(name) && brought === undefined) {
+        ctx.case.note('left-to-do', { secret: name, what: 'bring a new value' })
+        saw.push(`${name} is NOT rotated: it is not made here, and nobody brought a new one`)
+      } else saw.push(`${name} ${await rotate(ctx, gateway, name, brought)}`)
+    }
+    return { saw: saw.join('; '), facts }
+  },
+}
+
+function gatewayOf({ docker, compose, answers, layout, wishes }: IncidentContext): RunningGateway {
+  return new RunningGateway({ docker, compose, answers, layout, startDeadline: wishes.startDeadline })
+}
+
+/** Renews one secret, unless an earlier run of this case has. The gateway is reached by everybody, and may be made anew. */
+async function rotate(
+  ctx: IncidentContext,
+  gateway: RunningGateway,
+  name: string,
+  brought?: Secret,
+): Promise<string> {
+  const renewal = { ...renewalOf(ctx), gateway }
+  if (await isRenewed(renewal, name)) return 'was rotated before'
+  const { old, next } = await renew(renewal, name, brought)
+  ctx.case.note('rotated', {
+    ...{ secret: name, rotation: next.rotationId, after: next.value.fingerprint(name) },
+    before: old?.value.fingerprint(name) ?? 'unknown',
+  })
+  return 'rotated, the old one proven dead'
+}
+
+async function asked({ ask }: IncidentContext, name: string): Promise<Secret | undefined> {
+  return ask?.secret(`A new value for ${name} (empty: later)`)
+}
+
+/** Who was paired, while it can still be seen; and their setup codes are void before the devices go. */
+async function keepDevices(ctx: IncidentContext): Promise<void> {
+  const order: Order = { name: DEVICES, command: 'device.pair.list, asked of the gateway', share: true }
+  if (ctx.case.artefacts().some(({ file }) => file.startsWith(`evidence/${DEVICES}`))) return
+  try {
+    const { devices, codes, shown } = await recordedDevices(
+      ctx.docker,
+      await gatewayOf(ctx).container(),
+      true,
+    )
+    ctx.case.note('devices', { paired: devices.paired.length, pending: devices.pending, codes })
+    for (const { id, name, client, role, address, connected, pairedAt, seenAt } of devices.paired.slice(
+      0,
+      MOST,
+    ))
+      ctx.case.note('device', {
+        ...{ id, name, client, role, address, connected },
+        paired: pairedAt?.toISOString() ?? 'unknown',
+        seen: seenAt?.toISOString() ?? 'unknown',
+      })
+    await ctx.case.keep(order, async into => {
+      into.write(`${shown}\n`)
+      return undefined
+    })
+  } catch (error) {
+    // Whatever it is, it is no reason to stop a rotation in the middle.
+    ctx.case.missing(order, error instanceof ToolError ? error.message : String(error))
+  }
+}
+
+const DEVICES = 'gateway/devices.json'
+/** Named one by one in the chain of custody; all of them stand in the artefact. */
+const MOST = 50
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(2)} s`
+}

@@ -1,0 +1,104 @@
+import { RunningGateway } from '../../src/gateway/running.ts'
+import type { Runtime } from '../../src/procedure/run.ts'
+import type { Secret } from '../../src/secret.ts'
+import { bornAt } from '../../src/stores/store.ts'
+import { type Found, type RotateContext, unfinishedRotations } from '../rotate/context.ts'
+import { rotateSecret } from '../rotate/index.ts'
+import type { IncidentContext } from './context.ts'
+
+/** What secrets are replaced with while something is wrong. */
+export interface Renewal
+  extends Pick<
+    RotateContext,
+    'layout' | 'answers' | 'store' | 'docker' | 'gateway' | 'journal' | 'redactor' | 'owner' | 'now'
+  > {
+  /** Values that are older may be known to somebody. */
+  since: string
+  runtimeOf(): Runtime
+}
+
+/**
+ * Rotates one secret, or goes on with a rotation of it that was cut short. Returns the value before, where that can still be
+ * known, and the value since. Errors: as {@link rotateSecret}.
+ */
+export async function renew(
+  renewal: Renewal,
+  name: string,
+  brought: Secret | undefined,
+): Promise<Required<Pick<Found, 'next'>> & Pick<Found, 'old'>> {
+  const begun = await halfWay(renewal, name)
+  const { layout, answers, store, docker, gateway, journal, redactor, owner, now } = renewal
+  const context: RotateContext = {
+    ...{ layout, answers, store, docker, gateway, journal, redactor, name },
+    brought: begun === undefined ? brought : undefined,
+    resume: begun !== undefined,
+    call: undefined,
+    mayStart: true,
+    owner: () => owner(),
+    now: () => now(),
+    found: {},
+  }
+  await rotateSecret(context, () => renewal.runtimeOf())
+  const { old, next } = context.found
+  // One that was begun before may have shown its new value to whoever it is about; and one that had ended has made none.
+  if (begun === 'before' || next === undefined) return renew(renewal, name, brought)
+  return old === undefined ? { next } : { old, next }
+}
+
+/** Whether the value in force is new, and nothing of another one is left. */
+export async function isRenewed(renewal: Pick<Renewal, 'store' | 'journal' | 'since'>, name: string) {
+  const current = (await renewal.store.load(name))?.current
+  return (await halfWay(renewal, name)) === undefined && isNew(renewal, current?.rotationId)
+}
+
+/** A rotation that was cut short: since, or before. */
+export async function halfWay(
+  renewal: Pick<Renewal, 'store' | 'journal' | 'since'>,
+  name: string,
+): Promise<'since' | 'before' | undefined> {
+  const stored = await renewal.store.load(name)
+  const next = stored?.pending ?? (stored?.previous === undefined ? undefined : stored.current)
+  if (next !== undefined) return isNew(renewal, next.rotationId) ? 'since' : 'before'
+  return unfinishedRotations(renewal.journal).some(begun => begun.name === name) ? 'before' : undefined
+}
+
+/** A rotation id has the time it was made at, in whole seconds. */
+function isNew({ since }: Pick<Renewal, 'since'>, rotationId: string | undefined): boolean {
+  const born = rotationId === undefined ? undefined : bornAt(rotationId)
+  return born !== undefined && born.getTime() >= Math.floor(Date.parse(since) / 1000) * 1000
+}
+
+/** The renewal of an incident: everything that is older than its case. */
+export function renewalOf(ctx: IncidentContext): Renewal {
+  const { layout, answers, store, docker, journal, redactor } = ctx
+  return {
+    ...{ layout, answers, store, docker, journal, redactor },
+    gateway: closedGateway(ctx),
+    since: ctx.case.openedAt,
+    owner: () => ctx.owner(),
+    now: () => ctx.now(),
+    runtimeOf: () => ctx.runtimeOf(),
+  }
+}
+
+/** The gateway while nobody else reaches it, which it does not need to take up a new value. */
+export function closedGateway({ docker, compose, answers, layout, wishes }: IncidentContext): RunningGateway {
+  const { startDeadline } = wishes
+  return new RunningGateway({ docker, compose, answers, layout, startDeadline, isCutOff: true })
+}
+
+/** Renews one secret, and enters it into the case. Returns the value before, where that can still be known. */
+export async function rotateInCase(
+  ctx: IncidentContext,
+  name: string,
+  brought: Secret | undefined,
+): Promise<Secret | undefined> {
+  const { old, next } = await renew(renewalOf(ctx), name, brought)
+  ctx.case.note('rotated', {
+    secret: name,
+    rotation: next.rotationId,
+    before: old?.value.fingerprint(name) ?? 'unknown',
+    after: next.value.fingerprint(name),
+  })
+  return old?.value
+}

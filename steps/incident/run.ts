@@ -1,0 +1,131 @@
+import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
+import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
+import type { RunbookStep } from '../../src/procedure/runbook.ts'
+import type { Outcome, Step } from '../../src/procedure/step.ts'
+import type { Action, IncidentContext } from './context.ts'
+
+/** What has become of a run of a runbook. */
+export interface Responded {
+  /** Steps that looked at something and could not see it, by id: the run went on without. */
+  unseen: readonly string[]
+  /** How long each step took that was run now, in milliseconds. */
+  took: Readonly<Record<string, number>>
+}
+
+/**
+ * Leads through a runbook, or goes on with one that was cut short: what the chain of custody has as done is not done again.
+ * A step that only looks and cannot is entered as such and does not keep the next from being done; any other that fails
+ * stops the run, and the same command goes on with it. Errors: `incident_waits` (exit 4) at a step that destroys and that
+ * nobody has agreed to; what the steps throw.
+ */
+export async function respond(
+  ctx: IncidentContext,
+  actions: ReadonlyMap<string, Action>,
+  runtimeOf: () => Runtime,
+): Promise<Responded> {
+  const took: Record<string, number> = {}
+  for (const one of ctx.runbook.steps) {
+    const step = asStep(one, actions)
+    if ((await step.skip?.(ctx)) === undefined) {
+      ctx.lead(one)
+      await agree(one, ctx)
+    }
+    const runtime = { ...runtimeOf(), journal: ctx.case.journal, runId: ctx.case.id }
+    Object.assign(took, (await runProcedure(ctx.runbook.id, [step], ctx, runtime)).took)
+  }
+  return { unseen: unseenIn(ctx), took }
+}
+
+/** A step that destroys is agreed to by its name, or by the person; others where the runbook asks for it and somebody is there. */
+async function agree(step: RunbookStep, { ask, wishes }: IncidentContext): Promise<void> {
+  if (step.confirm === 'nobody' || wishes.allow.includes(step.id)) return
+  if (ask === undefined && step.effect !== 'destroys') return
+  const warning = step.effect === 'destroys' ? ' It cannot be undone.' : undone(step)
+  if (ask !== undefined && (await ask.confirm(`${step.title}? ${step.why}${warning}`))) return
+  const hint = `Everything before it is done and stays so. Go on with: create-openclaw-secure incident --resume --allow ${step.id}`
+  if (ask !== undefined) throw new Cancelled(`"${step.title}" was not agreed to. ${hint}`)
+  throw new ToolError(
+    'incident_waits',
+    `${step.id} destroys, and nobody has agreed to it: ${step.title}`,
+    hint,
+    Exit.interrupted,
+  )
+}
+
+function undone({ undo }: RunbookStep): string {
+  return undo === undefined ? '' : ` To take it back: ${undo}`
+}
+
+/** A step of the runbook as a step of a procedure, journalled in the case whatever its effect. */
+function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<IncidentContext> {
+  const action = 'action' in step.does ? actions.get(step.does.action) : undefined
+  if (action === undefined && 'action' in step.does)
+    throw new Error(`${step.does.action} is not an action: the runbook was not checked`)
+  return {
+    id: step.id,
+    title: step.title,
+    effect: step.effect === 'destroys' ? 'destroys' : 'writes',
+    async skip(ctx) {
+      const done = doneAt(ctx, step.id)
+      const mayBeUndone = action?.standing === true && !isSealed(ctx)
+      if (done !== undefined && !mayBeUndone) return `done at ${done}`
+      return action?.skip?.(ctx)
+    },
+    async run(ctx, signal) {
+      try {
+        return await (action?.run(ctx, signal) ?? runProgram(step, ctx))
+      } catch (error) {
+        if (step.effect !== 'reads' || !(error instanceof ToolError) || error instanceof Cancelled)
+          throw error
+        ctx.case.missing({ name: step.id, command: step.title }, `${error.code}: ${error.message}`)
+        return { saw: `could not be seen: ${error.message}`, facts: { unseen: error.code } }
+      }
+    },
+  }
+}
+
+/** The steps that could not see what they look at, in this run and in those before it. */
+function unseenIn({ case: { journal } }: IncidentContext): string[] {
+  return journal
+    .read()
+    .filter(({ event, facts }) => event === 'step-done' && facts?.unseen !== undefined)
+    .map(({ step = '' }) => step)
+}
+
+/** When the case has a step as done. */
+function doneAt({ case: { journal, runbook } }: IncidentContext, step: string): string | undefined {
+  return journal
+    .read()
+    .findLast(event => event.procedure === runbook && event.step === step && event.event === 'step-done')?.at
+}
+
+/** Whether the evidence of this case is signed: from then on the deployment is a new one. */
+export function isSealed({ case: { journal }, runbook }: Pick<IncidentContext, 'case' | 'runbook'>): boolean {
+  const seals = runbook.steps
+    .filter(({ does }) => 'action' in does && does.action === 'evidence.seal')
+    .map(({ id }) => id)
+  return journal.read().some(({ event, step }) => event === 'step-done' && seals.includes(step ?? ''))
+}
+
+/** A program of the runbook's own: what it prints is evidence, whatever its code. */
+async function runProgram(step: RunbookStep, ctx: IncidentContext): Promise<Outcome> {
+  if (!('run' in step.does)) throw new Error(`${step.id} is no program`)
+  const [program, ...args] = step.does.run
+  // One that failed and is run again says something else: it gets a name of its own.
+  const before = ctx.case.artefacts().filter(({ file }) => file.startsWith(`evidence/programs/${step.id}-`))
+  const name = `programs/${step.id}-${before.length + 1}.txt`
+  const order = { name, command: step.does.run.join(' '), share: true as const }
+  let code = 0
+  const kept = await ctx.case.keep(order, async into => {
+    code = (await ctx.searchingRun(program, args, { deadline: step.within, into, cwd: ctx.layout.root })).code
+    return undefined
+  })
+  if (code !== 0 && step.effect !== 'reads')
+    throw new ToolError(
+      'program_failed',
+      `${program} ended with code ${code}`,
+      `What it said is in ${kept.file} of the case. Correct the cause and go on: create-openclaw-secure incident --resume`,
+      Exit.interrupted,
+    )
+  return { saw: `${kept.bytes} bytes, exit code ${code}`, facts: { code } }
+}

@@ -1,0 +1,148 @@
+import { table } from '../../src/evidence/markdown.ts'
+import { redacted } from '../../src/evidence/share.ts'
+import { type Deed, deedsIn, Lines } from '../../src/gateway/records.ts'
+import { HUGE, PATTERNS, SEVERITIES, type Severity, suspicionsIn } from '../../src/gateway/suspicious.ts'
+import type { Action, IncidentContext } from './context.ts'
+import { mustLeak } from './leak.ts'
+import { recordsFrom } from './records.ts'
+
+/** Bytes of sessions that are looked at, and rows that are shown: the gravest first. */
+const MOST = 512 * 1024 * 1024
+const ROWS = 500
+/** Of one session: whoever fills it with harmless matches does not push the others out. */
+const ROWS_A_SESSION = 100
+
+/** A pattern that was found, where. */
+interface Suspicion {
+  deed: Deed
+  severity: Severity
+  what: string
+  excerpt: string
+}
+
+/** What was done with a stolen token is done by an agent: what it was made to run, and what it was shown. */
+export const reviewSessions: Action = {
+  id: 'sessions.review',
+  title: 'Review what the agents were made to do',
+  effect: 'reads',
+  async run(ctx, signal) {
+    const { since } = mustLeak(ctx.case)
+    const review = new Review(ctx)
+    const lines = new Lines(line => {
+      for (const deed of deedsIn(line)) review.take(deed)
+    })
+    const order = { what: 'sessions', since: since.getTime(), most: MOST } as const
+    const { cut } = await recordsFrom(ctx, order, lines, signal)
+    await lines.over()
+    const missing = [
+      ...(cut === undefined ? [] : [cut]),
+      ...(lines.cut === 0 ? [] : [`${lines.cut} records are too long to be read`]),
+    ]
+    await ctx.case.keep(
+      { name: 'findings/sessions.md', command: 'sessions.review', share: true },
+      async into => {
+        into.write(review.words(since, missing))
+        return undefined
+      },
+    )
+    const { high, medium, low } = review.counts
+    const facts = { sessions: review.sessions.size, calls: review.calls, high, medium, low }
+    ctx.case.note('suspicions', { ...facts, hosts: [...review.hosts].join(' ') })
+    return {
+      saw: `${facts.calls} calls in ${facts.sessions} sessions: ${high} of high, ${medium} of medium, ${low} of low suspicion${missing.length === 0 ? '' : `; NOT seen: ${missing.join('; ')}`}`,
+      facts,
+    }
+  },
+}
+
+/** What {@link reviewSessions} has left in the case for the policy. */
+export function suspicionsOf({ journal }: IncidentContext['case']): {
+  high: number
+  hosts: readonly string[]
+} {
+  const facts = journal
+    .read()
+    .findLast(({ step, facts }) => step === 'suspicions' && facts?.high !== undefined)?.facts
+  const hosts = String(facts?.hosts ?? '')
+  return { high: Number(facts?.high ?? 0), hosts: hosts === '' ? [] : hosts.split(' ') }
+}
+
+class Review {
+  readonly sessions = new Map<string, number>()
+  readonly counts: Record<Severity, number> = { high: 0, medium: 0, low: 0 }
+  /** Hosts that the policy allows and a suspicious call names. */
+  readonly hosts = new Set<string>()
+  calls = 0
+  readonly #ctx: IncidentContext
+  readonly #shown: Suspicion[] = []
+
+  constructor(ctx: IncidentContext) {
+    this.#ctx = ctx
+  }
+
+  take(deed: Deed): void {
+    const isCall = deed.kind === 'call'
+    if (isCall) this.calls += 1
+    const hits = suspicionsIn(deed.text, isCall ? 'call' : 'shown')
+    const before = this.sessions.get(deed.session) ?? 0
+    this.sessions.set(deed.session, before + hits.length)
+    for (const { pattern, excerpt } of hits) {
+      this.counts[pattern.severity] += 1
+      if (before >= ROWS_A_SESSION || this.#shown.length >= ROWS * SEVERITIES.length) continue
+      const clean = redacted(excerpt, this.#ctx.redactor)
+      // Of the deed, what is shown: a text of megabytes is not kept in memory for it.
+      this.#shown.push({
+        deed: { ...deed, text: '' },
+        severity: pattern.severity,
+        what: pattern.what,
+        excerpt: clean,
+      })
+    }
+    if (isCall && hits.some(({ pattern }) => pattern.severity !== 'low'))
+      for (const host of this.#ctx.answers.egressHosts)
+        if (deed.text.includes(host.replace(/^\*/, ''))) this.hosts.add(host)
+  }
+
+  words(since: Date, missing: readonly string[]): string {
+    const rank = ({ severity }: Suspicion) => SEVERITIES.indexOf(severity)
+    const rows = this.#shown.toSorted((one, other) => rank(one) - rank(other)).slice(0, ROWS)
+    const total = this.counts.high + this.counts.medium + this.counts.low
+    return [
+      `# What the agents were made to do since ${since.toISOString()}`,
+      '',
+      `${this.calls} calls in ${this.sessions.size} sessions. A match proves nothing, and neither does none: read the sessions themselves.`,
+      ...(missing.length > 0
+        ? ['', '## What could not be looked at', '', ...missing.map(one => `- ${one}`)]
+        : []),
+      ...['', '## What stands out', ''],
+      rows.length === 0
+        ? 'Nothing.'
+        : table(
+            ['When', 'Session', 'Tool', 'Suspicion', 'What', 'Where it stands'],
+            rows.map(({ deed: { at, session, tool, kind }, severity, what, excerpt }) => [
+              ...[
+                at,
+                session.slice(0, 120),
+                tool === '' ? kind : `${tool} (${kind})`,
+                severity,
+                what,
+                excerpt,
+              ],
+            ]),
+          ),
+      ...(total > rows.length ? ['', `And ${total - rows.length} more, which the evidence has.`] : []),
+      ...['', '## What was looked for', ''],
+      table(
+        ['Suspicion', 'What', 'In'],
+        PATTERNS.map(({ severity, what, where }) => [
+          severity,
+          what,
+          where === 'shown' ? 'what it was shown' : 'calls',
+        ]),
+      ),
+      '',
+      `And whatever returned more than ${HUGE} characters. Sessions that were deleted are not here.`,
+      '',
+    ].join('\n')
+  }
+}

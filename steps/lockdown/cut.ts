@@ -1,0 +1,92 @@
+import { writeAtomic } from '../../src/deployment/files.ts'
+import { SERVICE } from '../../src/docker/compose.ts'
+import {
+  isSamePlace,
+  type Lockdown,
+  leave,
+  lockdownFile,
+  type Place,
+  readLockdown,
+} from '../../src/docker/isolation.ts'
+import { Exit, ToolError } from '../../src/errors.ts'
+import { askFromHost } from '../../src/gateway/probe.ts'
+import type { Step } from '../../src/procedure/step.ts'
+import { cutOffMembers, type LockdownContext, placesOf } from './context.ts'
+
+type Needs = Pick<LockdownContext, 'layout' | 'answers' | 'docker' | 'now'>
+
+/** Before anything is cut: afterwards nobody knows where everybody was. From here on everything else is refused. */
+export const recordPlaces: Step<Needs> = {
+  id: 'lockdown.record',
+  title: 'Write down how the gateway is connected',
+  effect: 'writes',
+  async skip(ctx) {
+    const record = readLockdown(ctx.layout)
+    if (record === undefined) return undefined
+    const places = placesOf(await cutOffMembers(ctx))
+    return places.every(place => isAmong(place, record.places))
+      ? `locked down since ${record.since}`
+      : undefined
+  },
+  async run(ctx) {
+    const { layout, now } = ctx
+    const members = await cutOffMembers(ctx)
+    if (!members.some(({ service }) => service === SERVICE))
+      throw new ToolError(
+        'gateway_missing',
+        'there is no gateway to lock down',
+        'Nobody can reach what does not exist. See docker compose ps --all in the deployment folder.',
+        Exit.usage,
+      )
+    const record = readLockdown(layout)
+    const present = placesOf(members)
+    // Somebody may have made a container anew, or connected one, since it was locked down.
+    const known = (record?.places ?? []).filter(
+      ({ container, network }) =>
+        members.some(({ id }) => id === container) &&
+        !present.some(place => place.container === container && place.network === network),
+    )
+    const next: Lockdown = {
+      version: 1,
+      since: record?.since ?? now().toISOString(),
+      places: [...known, ...present],
+    }
+    writeAtomic(lockdownFile(layout), `${JSON.stringify(next)}\n`, 0o600)
+    return {
+      saw: next.places.map(({ label, network }) => `${label} on ${network}`).join(', ') || 'on no network',
+    }
+  },
+}
+
+function isAmong(place: Place, places: readonly Place[]): boolean {
+  return places.some(other => isSamePlace(place, other))
+}
+
+/** Nothing leaves, and nobody comes in, whatever the gateway is doing. */
+export const cutOff: Step<Needs> = {
+  id: 'lockdown.cut',
+  title: 'Take the gateway off every network, and close its port',
+  effect: 'writes',
+  async skip(ctx) {
+    return placesOf(await cutOffMembers(ctx)).length === 0 ? 'it is on none' : undefined
+  },
+  async run(ctx) {
+    const places = placesOf(await cutOffMembers(ctx))
+    await leave(ctx.docker, places)
+    const left = placesOf(await cutOffMembers(ctx))
+    const answer = await askFromHost(ctx.answers, '/healthz', undefined, 500)
+    if (left.length > 0 || answer !== undefined)
+      throw new ToolError(
+        'not_cut',
+        left.length > 0
+          ? `still connected: ${left.map(({ label, network }) => `${label} on ${network}`).join(', ')}`
+          : `somebody still answers on 127.0.0.1:${ctx.answers.port}`,
+        'Stop it: docker compose stop in the deployment folder; or pull the machine off its network.',
+        Exit.unknown,
+      )
+    return {
+      saw: `${places.length} connections cut; nobody answers on 127.0.0.1:${ctx.answers.port}`,
+      facts: { cut: places.length },
+    }
+  },
+}

@@ -1,0 +1,120 @@
+/** What the suites about incidents share: a compromise that is planted, and what becomes of it. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { basename, resolve } from 'node:path'
+import { layoutOf } from '../../src/deployment/layout.ts'
+import { searchFolder } from '../../src/deployment/search.ts'
+import { Compose } from '../../src/docker/compose.ts'
+import { Docker } from '../../src/docker/engine.ts'
+import { processRunner } from '../../src/docker/process.ts'
+import { listCases } from '../../src/evidence/case.ts'
+import { Journal, type JournalEvent } from '../../src/procedure/journal.ts'
+import { Redactor, Secret } from '../../src/secret.ts'
+import { type Planted, plant } from '../../steps/incident/plant.ts'
+import { containerOf, sh } from './harness.ts'
+
+/** Everything that the issue wants to be found again, planted in a running deployment. */
+export async function compromise(folder: string): Promise<Planted[]> {
+  const docker = new Docker(processRunner(new Redactor(), process.env))
+  const planted = await plant(docker, new Compose(docker, folder, basename(folder)), { hasProxy: true })
+  return [...planted, await plantInLayer(folder)]
+}
+
+/** The root is read-only for whoever is inside; whoever got out of it can write to its layer all the same. */
+async function plantInLayer(folder: string): Promise<Planted> {
+  const mark = `layer-${Math.random().toString(16).slice(2, 14)}`
+  const id = await containerOf(folder)
+  const { stdout } = await sh('docker', ['inspect', '--format', '{{.GraphDriver.Data.UpperDir}}', id])
+  const place = resolve(stdout.trim(), 'usr/local/bin')
+  mkdirSync(place, { recursive: true })
+  writeFileSync(resolve(place, mark), `#!/bin/sh\n# ${mark}\n`, { mode: 0o755 })
+  return { what: 'a program in the container’s own layer', mark: new Secret(mark) }
+}
+
+/** The newest case of a deployment. */
+export function newestCase(folder: string): { id: string; folder: string; events: JournalEvent[] } {
+  const [found] = listCases(layoutOf(folder)).sort((a, b) => b.id.localeCompare(a.id))
+  if (found === undefined) throw new Error('there is no case')
+  const events = new Journal(resolve(found.folder, 'custody.jsonl'), () => new Date()).read()
+  return { id: found.id, folder: found.folder, events }
+}
+
+/** When a step of the runbook was done, milliseconds since 1970. */
+export function doneAt(events: readonly JournalEvent[], step: string): number {
+  const found = events.find(one => one.step === step && one.event === 'step-done')
+  if (found === undefined) throw new Error(`${step} was not done`)
+  return Date.parse(found.at)
+}
+
+/** A bound as it is promised for a machine that does nothing else; with other suites beside, three times that. */
+export function patience(milliseconds: number): number {
+  return loadavg()[0] !== undefined && Number(loadavg()[0]) < 2 ? milliseconds : milliseconds * 3
+}
+
+/** Takes the building of the image out of the runbook, as a person may: it takes minutes, and is tested by itself. */
+export function withoutRebuild(folder: string): void {
+  const path = resolve(folder, 'runbooks/container-compromised.yaml')
+  const text = readFileSync(path, 'utf8')
+  const without = text.replace(/ {2}- id: image\.rebuild\n(?: {4}.*\n| *\n)+?(?= {2}[-#])/, '')
+  if (without === text) throw new Error('the runbook has no step that builds the image')
+  writeFileSync(path, without)
+}
+
+/** What is left of each planted thing, by what was done. */
+export interface Survival {
+  what: string
+  /** In what the seed's four commands leave. */
+  seed: string[]
+  /** In what they leave when the commit comes first. */
+  commit: string[]
+  /** In the evidence of the runbook. */
+  ours: string[]
+}
+
+/**
+ * Looks for marks after the seed's commands: in its deployment's folder, and in the image of a commit that came before them;
+ * and in the evidence of a case.
+ */
+export async function survivors(
+  planted: readonly { seed: Planted; ours: Planted }[],
+  seedFolder: string,
+  commit: string,
+  caseFolder: string,
+): Promise<Survival[]> {
+  const { stdout: names } = await sh('docker', [
+    ...['run', '--rm', '--pull', 'never', '--network', 'none', '--no-healthcheck', '--user', '0'],
+    ...['--entrypoint', 'find', commit, '/', '-xdev', '-newermt', '-1 hour', '-type', 'f'],
+  ])
+  return Promise.all(
+    planted.map(async ({ seed, ours }) => {
+      const left = (await searchFolder(seedFolder, [seed.mark])).found.map(placeOf)
+      const image = seed.mark.isIn(names) ? ['the image'] : []
+      const kept = (await searchFolder(resolve(caseFolder, 'evidence'), [ours.mark])).found
+      return {
+        what: ours.what,
+        seed: [...new Set(left)],
+        commit: [...image, ...new Set(left)],
+        ours: [...new Set(kept)].sort(),
+      }
+    }),
+  )
+}
+
+/** "state/workspace/drill-0123" without what is another one each time. */
+function placeOf(path: string): string {
+  return path.split('/').slice(0, 2).join('/')
+}
+
+/** The table as docs/incident.md has it. */
+export function survivalTable(rows: readonly Survival[]): string {
+  const cell = (places: readonly string[]) =>
+    places.length === 0 ? 'lost' : places.map(place => `\`${place}\``).join(', ')
+  return [
+    '| planted | the seed’s four commands | the same, with the commit first | `incident container-compromised` |',
+    '|---|---|---|---|',
+    ...rows.map(
+      ({ what, seed, commit, ours }) =>
+        `| ${what} | ${cell(seed)} | ${cell(commit)} | ${cell(ours.slice(0, 3))} |`,
+    ),
+  ].join('\n')
+}

@@ -1,0 +1,208 @@
+/**
+ * The panic button. Threats: credential leakage (somebody has the token, and a device of his own by it) and network
+ * exfiltration (something is leaving, and must not for one more second). And what it takes is given back exactly.
+ */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { LiveDevice, pair } from './device.ts'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  quick,
+  remove,
+  sh,
+  startCli,
+  tokenOf,
+} from './harness.ts'
+
+const folder = freshFolder('lockdown')
+const name = basename(folder)
+const record = resolve(folder, '.secure/lockdown.json')
+let port = 0
+let token = ''
+let eve: LiveDevice
+let own = ''
+
+beforeAll(async () => {
+  port = await freePort()
+  const ran = await cli([...(await quick(folder, port)), '--quiet'])
+  expect(ran.code, ran.stderr).toBe(0)
+  token = tokenOf(folder)
+  eve = new LiveDevice(port, 'Eve’s laptop')
+  own = await pair(eve, await containerOf(folder), token)
+})
+
+afterAll(() => remove(folder))
+
+/** Of a container, all that a lockdown could change and not give back: networks, names, addresses, ports, and who it is. */
+async function connections(): Promise<unknown> {
+  const ids = await Promise.all(
+    ['openclaw-gateway', 'ingress', 'egress'].map(one => containerOf(folder, one)),
+  )
+  const { stdout } = await sh('docker', ['inspect', ...ids])
+  interface Endpoint {
+    Aliases: string[]
+    IPAddress: string
+    IPAMConfig: { IPv4Address?: string } | null
+    MacAddress: string
+  }
+  interface Inspected {
+    Id: string
+    State: { Pid: number; StartedAt: string }
+    NetworkSettings: { Ports: unknown; Networks: Record<string, Endpoint> }
+  }
+  return (JSON.parse(stdout) as Inspected[]).map(({ Id, State, NetworkSettings }) => ({
+    ...{ Id, pid: State.Pid, started: State.StartedAt, ports: NetworkSettings.Ports },
+    networks: Object.entries(NetworkSettings.Networks)
+      .map(([network, { Aliases, IPAddress, IPAMConfig, MacAddress }]) => ({
+        ...{ network, IPAddress, MacAddress, given: IPAMConfig?.IPv4Address },
+        aliases: [...Aliases].sort(),
+      }))
+      .sort((a, b) => a.network.localeCompare(b.network)),
+  }))
+}
+
+/** What people and agents have put there; databases and logs the gateway goes on writing. */
+function kept(): Record<string, string> {
+  const below = resolve(folder, 'state')
+  return Object.fromEntries(
+    readdirSync(below, { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile() && /workspace|identity/.test(resolve(entry.parentPath, entry.name)))
+      .map(entry => resolve(entry.parentPath, entry.name))
+      .map(path => [path, createHash('sha256').update(readFileSync(path)).digest('hex')]),
+  )
+}
+
+async function isClosed(): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2000) }).then(
+    () => false,
+    () => true,
+  )
+}
+
+/** What is in a container's network namespace besides loopback. */
+async function interfaces(): Promise<string> {
+  const list = "console.log(Object.keys(require('os').networkInterfaces()).filter(n => n !== 'lo').join())"
+  const { stdout } = await sh('docker', ['exec', await containerOf(folder), 'node', '-e', list])
+  return stdout.trim()
+}
+
+describe('lockdown', () => {
+  let before: unknown
+  let state: Record<string, string>
+
+  it('is refused where nobody can be asked and no flag agrees to it', async () => {
+    const ran = await cli(['lockdown', folder])
+    expect(ran.code).toBe(2)
+    expect(ran.stderr).toContain('--yes')
+    expect(await isClosed()).toBe(false)
+  })
+
+  it('cuts the network within two seconds of the command, then replaces the token and removes the devices', async () => {
+    before = await connections()
+    state = kept()
+    expect(Object.keys(state).length).toBeGreaterThan(0)
+    const began = performance.now()
+    const running = startCli(['lockdown', folder, '--yes', '--json'])
+    const ended = new Promise<number | null>(done => running.on('exit', done))
+    while (!(await isClosed()) && performance.now() - began < 20_000) await sleep(20)
+    expect(performance.now() - began).toBeLessThan(2000)
+    expect(await ended).toBe(0)
+    expect(await interfaces()).toBe('')
+  })
+
+  it('leaves the gateway running, with its state, and answers nobody from outside', async () => {
+    expect(await isClosed()).toBe(true)
+    expect(kept()).toEqual(state)
+    const { stdout } = await sh('docker', [
+      'inspect',
+      '--format',
+      '{{.State.Status}}',
+      await containerOf(folder),
+    ])
+    expect(stdout.trim()).toBe('running')
+    expect(tokenOf(folder)).not.toBe(token)
+  })
+
+  it('is done once: a second one says since when, and changes nothing', async () => {
+    const at = readFileSync(record, 'utf8')
+    const again = await cli(['lockdown', folder, '--yes', '--json'])
+    expect(again.code, again.stderr).toBe(0)
+    expect(JSON.parse(again.stdout)).toMatchObject({ changed: [], since: JSON.parse(at).since })
+    expect(readFileSync(record, 'utf8')).toBe(at)
+  })
+
+  it.each([
+    ['setup', () => [folder, '--yes', '--no-verify']],
+    ['rotate', () => ['rotate', '--dir', folder]],
+    ['egress allow', () => ['egress', 'allow', 'api.example.org', '--dir', folder]],
+  ])('%s is refused, and says how to undo the lockdown', async (_what, args) => {
+    const ran = await cli(args())
+    expect(ran.code).not.toBe(0)
+    expect(ran.stderr).toContain('create-openclaw-secure unlock')
+    expect(await isClosed()).toBe(true)
+  })
+
+  it('holds when the gateway is started anew', async () => {
+    await sh('docker', ['restart', '--time', '2', await containerOf(folder, 'ingress')])
+    expect(await isClosed()).toBe(true)
+  })
+
+  it('is undone exactly: the same networks, names, addresses and port, and nobody had to start anew', async () => {
+    const ran = await cli(['unlock', folder, '--json'])
+    expect(ran.code, ran.stderr).toBe(0)
+    const [gateway, , egress] = before as unknown[]
+    expect(await connections()).toMatchObject([
+      gateway,
+      { ports: portsOf(before), networks: networksOf(before) },
+      egress,
+    ])
+    expect(kept()).toEqual(state)
+  })
+
+  it('gives back nothing to whoever had the old token or a device, and everything to whoever has the new one', async () => {
+    expect(await authStatus(port, token)).toBe(401)
+    expect(await authStatus(port, own)).toBe(401)
+    expect((await eve.connect({ deviceToken: own })).greeting.ok).toBe(false)
+    expect(await authStatus(port, tokenOf(folder))).toBe(404)
+  })
+
+  it('unlock without a lockdown says so', async () => {
+    const ran = await cli(['unlock', folder])
+    expect([ran.code, ran.stderr]).toEqual([0, expect.stringContaining('not locked down')])
+  })
+
+  it('killed in the middle of either, the same command goes on to the same end', async () => {
+    before = await connections()
+    const first = tokenOf(folder)
+    for (const command of ['lockdown', 'unlock'])
+      for (const after of [250, 500, 900, 1500]) {
+        const running = startCli([command, folder, '--yes', '--quiet'])
+        const ended = new Promise(done => running.on('exit', done))
+        await sleep(after)
+        running.kill('SIGKILL')
+        await ended
+        if (command === 'lockdown' && after === 1500) {
+          const ran = await cli(['lockdown', folder, '--yes'])
+          expect(ran.code, ran.stderr).toBe(0)
+          expect(await isClosed()).toBe(true)
+        }
+      }
+    const ran = await cli(['unlock', folder])
+    expect(ran.code, ran.stderr).toBe(0)
+    expect(await connections()).toEqual(before)
+    expect(await authStatus(port, first)).toBe(401)
+    expect(await authStatus(port, tokenOf(folder))).toBe(404)
+    expect(name).not.toBe('')
+  })
+})
+
+const ingressOf = (all: unknown) => (all as { ports: unknown; networks: unknown }[])[1]
+const portsOf = (all: unknown) => ingressOf(all)?.ports
+const networksOf = (all: unknown) => ingressOf(all)?.networks

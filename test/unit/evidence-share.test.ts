@@ -1,0 +1,125 @@
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { describe, expect, it } from 'vitest'
+import { redacted, Sharing } from '../../src/evidence/share.ts'
+import { generateToken, Redactor } from '../../src/secret.ts'
+
+async function shared(chunks: readonly (string | Uint8Array)[], redactor = new Redactor(), most?: number) {
+  const source = new PassThrough()
+  const sharing = new Sharing(redactor, most)
+  const copy = text(source.pipe(sharing))
+  for (const chunk of chunks) source.write(chunk)
+  source.end()
+  return { copy: await copy, cut: sharing.cut }
+}
+
+const HEX = '0123456789abcdef'.repeat(4)
+const B64 = `${'Ab3_'.repeat(10)}x-Z`
+const PEM = `-----BEGIN OPENSSH PRIVATE KEY-----\n${'QUJD'.repeat(16)}\n${'REVG'.repeat(16)}\n-----END OPENSSH PRIVATE KEY-----`
+
+describe('a shared copy', () => {
+  const hidden: Record<string, [string, string]> = {
+    'an OpenAI key': ['key sk-proj-abcdefghijklmnop123456 end', 'abcdefghijklmnop'],
+    'an Anthropic key': ['sk-ant-api03-abcdefghijklmnop-12', 'abcdefghijklmnop'],
+    'a GitHub token': ['ghp_abcdefghijklmnopqrstuvwxyz0123456789', 'abcdefghij'],
+    'a fine-grained GitHub token': ['github_pat_11ABCDEFG0abcdefghijkl', 'ABCDEFG0'],
+    'a Slack token': ['xoxb-123456789012-abcdefghijkl', '123456789012'],
+    'an AWS key': ['AKIAIOSFODNN7EXAMPLE', 'IOSFODNN7'],
+    'a Google key': ['AIzaSyA1234567890abcdefghijklmnopqrstuv', 'SyA1234567890'],
+    'a Vault token': ['hvs.CAESIabcdefghijklmnop', 'CAESIabcdef'],
+    'a bot token': ['123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc', 'AAEhBOweik6ad9r'],
+    'a bearer token': ['Authorization: Bearer abc.def-ghi_jkl', 'abc.def-ghi'],
+    'basic credentials': ['authorization: Basic dXNlcjpwYXNzd29yZA==', 'dXNlcjpwYXNz'],
+    'a JWT': ['x eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcDEF123 y', 'eyJzdWIi'],
+    'an age key': [`AGE-SECRET-KEY-1${'Q'.repeat(58)}`, 'QQQQQQ'],
+    'a password in an address': ['postgres://admin:hunter22@db.example/x', 'hunter22'],
+    'a password in a query': ['GET /?user=a&password=hunter22&x=1', 'hunter22'],
+    'a password in JSON': ['{"password": "hunter22", "x": 1}', 'hunter22'],
+    'a secret in JSON in JSON': ['{"body":"{\\"client_secret\\":\\"hunter22\\"}"}', 'hunter22'],
+    'a gateway token': [`gateway token is ${HEX}`, HEX],
+    'a device’s token': [`{"tokens_json":{"operator":{"token":"${B64}"}}}`, B64],
+    'a device’s token after a word': [`deviceToken for a1: ${B64}`, B64],
+    'a private key in JSON': [JSON.stringify({ key: PEM }), 'QUJDQUJD'],
+  }
+  for (const [what, [line, secret]] of Object.entries(hidden))
+    it(`does not hold ${what}`, () => {
+      expect(redacted(line, new Redactor())).not.toContain(secret)
+      expect(redacted(line, new Redactor())).toContain('[redacted: ')
+    })
+
+  for (const line of [
+    'reason=token_mismatch guidance=unauthorized: gateway token mismatch',
+    '{"authReason":"token_mismatch","remoteAddr":"192.0.2.2"}',
+    `sha256:${HEX} image`,
+    '{"totalTokens": 123456, "token": "[secret]"}',
+    '{"kind":"tool_action","toolName":"exec","status":"failed"}',
+    'GET https://api.example.org/v1/models 200',
+  ])
+    it(`has as it was: ${line}`, () => {
+      expect(redacted(line, new Redactor())).toBe(line)
+    })
+
+  it('does not hold a private key of many lines, nor what was cut from its end, and goes on after it', async () => {
+    const { copy } = await shared([`before\n${PEM}\nafter\n`])
+    expect(copy).not.toMatch(/QUJD|REVG/)
+    expect(copy.startsWith('before\n[redacted: private key]\n')).toBe(true)
+    expect(copy.endsWith('\nafter\n')).toBe(true)
+    const open = await shared([`${PEM.split('\n').slice(0, 3).join('\n')}\n`, 'x\n'.repeat(200), 'the end\n'])
+    expect(open.copy).not.toMatch(/QUJD|REVG/)
+    expect(open.copy).toContain('the end')
+  })
+
+  it('does not hold a known secret, wherever it was cut in two on its way', async () => {
+    const redactor = new Redactor()
+    const token = redactor.learn(generateToken()).expose()
+    for (let at = 0; at <= 70; at += 7) {
+      const line = `a ${token} b\n`
+      expect((await shared([line.slice(0, at), line.slice(at)], redactor)).copy).toBe('a [secret] b\n')
+    }
+  })
+
+  it('shows what a terminal would obey, and keeps tabs and lines', async () => {
+    const { copy } = await shared(['a\tb\u001b]0;owned\u0007\r\nc\u202ed\n', new Uint8Array([0xff, 0x0a])])
+    expect(copy).toBe('a\tb\\u001b]0;owned\\u0007\nc\\u202ed\n\ufffd\n')
+  })
+
+  it('ends after its bound, and says so in it and beside it', async () => {
+    const { copy, cut } = await shared(
+      Array.from({ length: 100 }, () => `${'x'.repeat(99)}\n`),
+      undefined,
+      2000,
+    )
+    expect(copy.length).toBeLessThan(2200)
+    expect(copy).toContain('the rest is in the original')
+    expect(cut).toBe('the copy ends after 2000 bytes')
+  })
+
+  it('holds no more of a line than 1 MiB, and no secret in part at its end', async () => {
+    const redactor = new Redactor()
+    const token = redactor.learn(generateToken()).expose()
+    const line = `${'x'.repeat(1024 * 1024 - 20)}${token}${'y'.repeat(5_000_000)}\nshort\n`
+    const { copy, cut } = await shared([line], redactor)
+    expect(copy.length).toBeLessThan(1_100_000)
+    expect(copy).not.toContain(token.slice(0, 12))
+    expect(copy.endsWith('short\n')).toBe(true)
+    expect(cut).toContain('longer than 1 MiB')
+  })
+
+  it('takes no longer for hostile lines than for others', async () => {
+    const hostile = [
+      'token '.repeat(150_000),
+      'a:'.repeat(400_000),
+      'a'.repeat(900_000),
+      'sk-'.repeat(300_000),
+      'eyJ'.repeat(300_000),
+      'password='.repeat(100_000),
+      '-----BEGIN PRIVATE KEY-----'.repeat(30_000),
+      'https://a:'.repeat(90_000),
+      `token${' '.repeat(900_000)}`,
+      'bearer '.repeat(120_000),
+    ]
+    const began = performance.now()
+    for (const line of hostile) redacted(line, new Redactor())
+    expect(performance.now() - began).toBeLessThan(2000)
+  })
+})
