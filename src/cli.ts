@@ -296,6 +296,8 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     const one = withGlobals(incident.command(words).description(help))
     if (words.startsWith('verify-bundle'))
       one.option('--public-key <file|SHA256:...>', 'who must have signed it (default: this deployment)')
+    // What stands behind the program's name is that one's own.
+    if (words.startsWith('analyze')) one.passThroughOptions()
     one.action(async () => {
       const { incidentWord } = await import('./commands/incident-words.ts')
       finish(await incidentWord(program, one.name(), one.args, one.opts()))

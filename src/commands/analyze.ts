@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { analysisArguments } from '../docker/analysis.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visible } from '../errors.ts'
@@ -9,8 +9,8 @@ import { savedDeployment } from './verify.ts'
 /** Nobody looks longer than this at a stretch. Milliseconds. */
 const SHIFT = 8 * 3_600_000
 
-/** Where to look first, in this order: the small redacted files that say what is unusual. */
-const FIRST = ['suspicious', 'findings', 'changes', 'processes', 'network']
+/** Where to look first, in this order: the small files that say what is unusual. */
+const FIRST = [/findings\//, /processes-brief\.json$/, /changes\.txt$/, /network-before-cut\.txt$/]
 
 /**
  * Opens the image that a case has preserved, where it can do nothing: a shell on a terminal, else the program that is
@@ -44,15 +44,14 @@ export async function analyze(
       'Its files are in the case itself: evidence/ has the export of the file system.',
       Exit.unknown,
     )
-  const share = resolve(layout.cases, id, 'share')
-  if (options.quiet !== true) program.stderr.write(advice(found.folder, share, [...images.keys()]))
+  if (options.quiet !== true) program.stderr.write(advice(found.folder, [...images.keys()]))
   const isOnTerminal = command.length === 0
   if (isOnTerminal && !session.interactive)
     throw new UsageError([
       { field: 'program', allowed: 'a program of the image to run, where there is no terminal for a shell' },
     ])
   const seccomp = resolve(layout.root, 'seccomp-profile.json')
-  const args = analysisArguments({ image, seccomp, share, program: command, terminal: isOnTerminal })
+  const args = analysisArguments({ image, seccomp, program: command, terminal: isOnTerminal })
   const { code, stdout, stderr } = await run('docker', args, {
     deadline: SHIFT,
     ...(isOnTerminal ? { terminal: true } : {}),
@@ -64,14 +63,17 @@ export async function analyze(
   return code === 0 ? Exit.done : Exit.failed
 }
 
-function advice(folder: string, share: string, services: readonly string[]): string {
-  const first = FIRST.filter(name => existsSync(resolve(share, name)))
+function advice(folder: string, services: readonly string[]): string {
+  const share = resolve(folder, 'share')
+  const files = existsSync(share) ? readdirSync(share, { recursive: true }).map(String).sort() : []
+  const first = FIRST.flatMap(pattern => files.filter(file => pattern.test(file))).map(file =>
+    resolve(share, file),
+  )
   return [
-    `The preserved image of ${services.join(', ')}: no network, nothing to write to, no capabilities, none of the secrets.`,
+    `Preserved here: ${services.join(', ')}. No network, nothing to write to, no capabilities, none of the secrets.`,
     'What its programs print is the intruder’s word. Look first at what was taken from outside:',
-    ...first.map(name => `  /case/${name}`),
-    `  ${resolve(folder, 'timeline.md')}`,
-    'Then: files newer than the image (find / -xdev -newermt DATE), /etc/passwd, cron and shell files, /usr/local/bin.',
+    ...[...first, resolve(folder, 'timeline.md')].map(path => `  ${path}`),
+    'Then in here: files newer than the image (find / -xdev -newermt DATE), /etc/passwd, /usr/local/bin, shell start-up files.',
     '',
   ].join('\n')
 }

@@ -84,6 +84,7 @@ async function lead(work: Work): Promise<ExitCode> {
     return await underLock(
       () => runtimeOf(session, program, 'incident', false),
       async held => {
+        work.present?.takeUp()
         const open = work.present ?? begin()
         tell(`${work.present === undefined ? 'Case opened' : 'Going on with the case'}: ${open.id}\n`)
         if (work.present === undefined)

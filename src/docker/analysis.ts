@@ -1,4 +1,4 @@
-import { mountFlag, THROWAWAY_LABEL } from './engine.ts'
+import { THROWAWAY_LABEL } from './engine.ts'
 
 /** A preserved image, opened to be looked at. */
 export interface Analysis {
@@ -6,8 +6,6 @@ export interface Analysis {
   image: string
   /** Our profile, as a file. */
   seccomp: string
-  /** What may be read beside it: the redacted half of the case. */
-  share: string
   /** The program and its arguments; none: a shell. */
   program: readonly string[]
   terminal: boolean
@@ -18,7 +16,7 @@ export interface Analysis {
  * capabilities, our seccomp profile, nobody's user, and neither its entrypoint nor its health check nor its environment. What
  * runs are still the programs that were found there: what they print is to be taken as the intruder's word.
  */
-export function analysisArguments({ image, seccomp, share, program, terminal }: Analysis): string[] {
+export function analysisArguments({ image, seccomp, program, terminal }: Analysis): string[] {
   return [
     ...['run', '--rm', '--pull', 'never', '--interactive', ...(terminal ? ['--tty'] : [])],
     ...['--label', THROWAWAY_LABEL, '--no-healthcheck', '--hostname', 'analysis', '--workdir', '/'],
@@ -26,7 +24,6 @@ export function analysisArguments({ image, seccomp, share, program, terminal }: 
     ...['--security-opt', 'no-new-privileges:true', '--security-opt', `seccomp=${seccomp}`],
     ...['--user', '65534:65534', '--pids-limit', '64', '--memory', '512m', '--memory-swap', '512m'],
     ...['--cpus', '1', '--ulimit', 'core=0', '--log-driver', 'none'],
-    ...['--mount', mountFlag({ source: share, target: '/case', readOnly: true })],
     ...['--entrypoint', '/usr/bin/env', image, '-i', `PATH=${PATH}`, 'HOME=/', 'TERM=dumb'],
     ...(program.length > 0 ? program : ['/bin/sh']),
   ]

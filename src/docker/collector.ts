@@ -123,7 +123,9 @@ export async function pour(
       done(null, part)
     },
   })
-  const poured = pipeline(bound, into, { end: false })
+  // A writer that has failed may never take what is on its way: then the signal ends the waiting.
+  const given = options.signal === undefined ? {} : { signal: options.signal }
+  const poured = pipeline(bound, into, { end: false, ...given })
   poured.catch((error: unknown) => stop.abort(error))
   const settle = async () => {
     bound.end()

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type * as z from 'zod'
 import { errorCode } from '../deployment/files.ts'
@@ -85,7 +86,7 @@ class Verification {
     const first = await this.#signed('manifest', 'manifestSignature', Manifest, key)
     const lines = await this.#chain()
     const manifest = first?.content
-    const isOver = lines.some(line => line.includes(`"step":"${CLOSED}"`))
+    const isOver = lines.at(-1)?.includes(`"step":"${CLOSED}"`) === true
     const last =
       isOver || this.#found.has(CASE_FILES.closing) || this.#found.has(CASE_FILES.closingSignature)
         ? await this.#signed('closing', 'closingSignature', Closing, key)
@@ -101,6 +102,8 @@ class Verification {
     ])
     if (last !== undefined) this.#end(last.content, first, lines)
     await this.#compare()
+    if (existsSync(resolve(this.#folder, QUARANTINE)))
+      this.#remark(QUARANTINE, 'what was taken out of the deployment is no part of what is signed')
     const isWell = (names: readonly string[]) =>
       !this.#problems.concat(this.#unseen).some(({ file }) => names.includes(file))
     const signed = [CASE_FILES.manifest, CASE_FILES.manifestSignature, CASE_FILES.custody]

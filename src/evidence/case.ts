@@ -125,7 +125,7 @@ export class Case {
       throw new ToolError(
         'recipient_missing',
         `${order.name} holds secrets and is kept encrypted or not at all`,
-        'Name who may read it when the case is opened: --recipient age1…',
+        'Name who may read it when the case is opened: --encrypt-to age1…',
         Exit.usage,
       )
     const file = `evidence/${order.name}${isEncrypted ? '.age' : ''}`
@@ -155,13 +155,24 @@ export class Case {
     this.note('missing', { file: `evidence/${name}`, command, why })
   }
 
-  /** What could not be had, in order. */
+  /** What could not be had: the last that was said of it, where a later try has not had it after all. */
   missed(): Missing[] {
-    return this.journal.read().flatMap(({ step, facts, at }) => {
-      if (step !== 'missing' || facts === undefined) return []
-      const [file, command, why] = [facts.file, facts.command, facts.why].map(fact => String(fact ?? ''))
-      return [{ file: file ?? '', command: command ?? '', why: why ?? '', at }]
-    })
+    const last = new Map<string, Missing>()
+    for (const { step, facts, at } of this.journal.read()) {
+      if (step !== 'missing' || facts === undefined) continue
+      const { file = '', command = '', why = '' } = facts
+      last.set(String(file), { file: String(file), command: String(command), why: String(why), at })
+    }
+    return [...last.values()].filter(({ file }) => !this.#isKept(file))
+  }
+
+  /** Whether there is an artefact of this name, encrypted or not. */
+  has(name: string): boolean {
+    return this.#isKept(`evidence/${name}`)
+  }
+
+  #isKept(file: string): boolean {
+    return this.artefacts().some(artefact => artefact.file === file || artefact.file === `${file}.age`)
   }
 
   /** The last line of the chain: what comes after it is not the case's any more, and is not entered. */

@@ -17,9 +17,9 @@ export function inWords(event: JournalEvent): string {
     .map(([name, value]) => `${name} ${value}`)
   const note = event.note === undefined ? [] : [event.note]
   const what = event.step === undefined ? `run ${event.event}` : `${event.step}: ${event.event}`
-  const isNote = ['missing', 'left-to-do', 'case.opened', 'case.resumed', 'case.closed'].includes(
-    event.step ?? '',
-  )
+  // Steps have a dot in their name; of the case's own notes, these have one as well.
+  const isNote =
+    event.event === 'step-done' && /^(?:[^.]+|case\.(?:opened|resumed|closed))$/.test(event.step ?? '')
   return [isNote ? event.step : what, ...note, ...facts].join('; ')
 }
 

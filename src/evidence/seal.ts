@@ -8,7 +8,7 @@ import type { Journal, JournalEvent } from '../procedure/journal.ts'
 import type { Runbook } from '../procedure/runbook.ts'
 import type { Redactor } from '../secret.ts'
 import type { Artefact } from './artefact.ts'
-import { CASE_FILES, type Case, CLOSED, QUARANTINE } from './case.ts'
+import { CASE_FILES, type Case, CLOSED, type Missing, QUARANTINE } from './case.ts'
 import { chainOf, custodyInWords, linesIn } from './custody.ts'
 import { type SigningKey, signingKey } from './key.ts'
 import { type Closing, filesOf, Manifest } from './manifest.ts'
@@ -85,6 +85,8 @@ export async function closeCase(sealing: Sealing, report: (sealed: Sealed) => st
   const first = standingSeal(of, key)
   if (first === undefined) throw new Error('the seal that was just made does not stand')
   const isNew = ({ file }: { file: string }) => !filesOf(first.manifest).some(known => known.file === file)
+  const isNews = ({ file, at }: Missing) =>
+    !first.manifest.missing.some(known => known.file === file && known.at === at)
   const artefacts = of.artefacts()
   const strays = (await straysIn(of, artefacts)).filter(isNew)
   const missing = of.missed()
@@ -102,7 +104,7 @@ export async function closeCase(sealing: Sealing, report: (sealed: Sealed) => st
   const closing: Closing = {
     ...{ schema: 1, case: of.id, closedAt: now().toISOString(), manifest: sealed.manifest },
     ...{ key: key.fingerprint, artefacts: artefacts.filter(isNew).map(asListed) },
-    ...{ missing: missing.slice(first.manifest.missing.length), strays, documents, chain: chainOf(of) },
+    ...{ missing: missing.filter(isNews), strays, documents, chain: chainOf(of) },
   }
   const closingText = `${JSON.stringify(closing, null, 2)}\n`
   writeAtomic(of.path('closing'), closingText, 0o400)

@@ -78,17 +78,15 @@ export async function pairedDevices(docker: Docker, container: string): Promise<
 }
 
 /**
- * The same, and beside it the words of the gateway, in which no token stands: evidence. With `voidCodes` the setup codes are made
- * void meanwhile, which takes 1 to 2 s where there are any; `codes` is how many there were. Errors: as {@link pairedDevices}.
+ * The same, and beside it the words of the gateway, in which no token stands: evidence. Errors: as {@link pairedDevices}.
  */
 export async function recordedDevices(
   docker: Docker,
   container: string,
-  voidCodes = false,
-): Promise<{ devices: Devices; codes: number; shown: string }> {
-  const { before, command, after } = await attend(docker, container, {
+): Promise<{ devices: Devices; shown: string }> {
+  const { command, after } = await attend(docker, container, {
     command: ['devices', 'list', '--json'],
-    voidCodes,
+    voidCodes: false,
     tries: 0,
     port: INSIDE.port,
     path: '',
@@ -113,13 +111,13 @@ export async function recordedDevices(
     pending: pending.length,
     codes: after.codes,
   }
-  return { devices, codes: before.codes, shown: command.stdout }
+  return { devices, shown: command.stdout }
 }
 
 /**
  * Removes every paired device, request and setup code with OpenClaw's own means, which disconnects the devices, and
  * proves it. No token leaves the container, or is in an argument or environment there. `port` is the gateway's in the
- * container. Takes 0.3 s, 1.5 s more where there are setup codes, and up to a minute where the gateway has just seen wrong tokens.
+ * container. Takes 0.6 s, and up to a minute where the gateway has just seen wrong tokens.
  *
  * `removed` is how many devices there were. `tokens`: how many of their tokens, of the five seen last, the gateway did
  * not refuse over HTTP until then; `refused`: how many of those it refuses now, which is all, or it throws. A token that

@@ -32,7 +32,7 @@ export interface DevicesAttended {
 interface Sqlite {
   DatabaseSync: new (
     path: string,
-    options: { readOnly: boolean },
+    options: { readOnly: boolean; timeout: number },
   ) => { prepare(sql: string): { all(): Record<string, unknown>[] }; close(): void }
 }
 
@@ -53,9 +53,9 @@ export async function attendDevices(): Promise<void> {
   const { readFileSync } = process.getBuiltinModule('node:fs')
   const { request } = process.getBuiltinModule('node:http')
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite' as 'node:fs') as unknown as Sqlite
-  const query = (sql: string) => {
+  const query = (sql: string, readOnly = true) => {
     const database = new DatabaseSync(`${process.env.OPENCLAW_STATE_DIR}/state/openclaw.sqlite`, {
-      readOnly: true,
+      ...{ readOnly, timeout: 2000 },
     })
     try {
       return database.prepare(sql).all()
@@ -153,14 +153,20 @@ export async function attendDevices(): Promise<void> {
     }
   }
   const before = rows()
-  // No command does it; this is what plugins are given for it.
-  const clearCodes = () =>
-    node(
-      '--input-type=module',
-      '--eval',
-      "import { clearDeviceBootstrapTokens as clear } from 'openclaw/plugin-sdk/device-bootstrap'; await clear(); process.exit()",
-    )
-  const voided = order.voidCodes && before.codes > 0 ? clearCodes() : undefined
+  // No command does it. OpenClaw has a function for plugins that does the same, and takes 1 to 2 s to be loaded.
+  const clearCodes = async () => {
+    try {
+      query('DELETE FROM device_bootstrap_tokens', false)
+    } catch {
+      await node(
+        '--input-type=module',
+        '--eval',
+        "import { clearDeviceBootstrapTokens as clear } from 'openclaw/plugin-sdk/device-bootstrap'; await clear(); process.exit()",
+      )
+    }
+  }
+  // First, so that nobody who is removed comes back with one.
+  if (order.voidCodes && before.codes > 0) await clearCodes()
   const tried = order.tries > 0 ? tokens().slice(0, order.tries) : []
   // One that is refused already would prove nothing: the token of a browser ends with the gateway's.
   const first = await Promise.all(tried.map(ask))
@@ -171,13 +177,12 @@ export async function attendDevices(): Promise<void> {
   let command = isNone
     ? { code: 0, stdout: '{"pending":[],"paired":[]}', stderr: '' }
     : ((await converse()) ?? (await node('openclaw.mjs', ...order.command)))
-  await voided
-  // Whoever was removed and came back with a code, before that was void, goes again.
+  // Whoever came in meanwhile goes as well.
   if (order.command[1] === 'clear' && command.code === 0 && left() > 0)
     command = await node('openclaw.mjs', ...order.command)
   const after = rows()
   // All at once, since each wrong one is answered late, but the addresses do not wait for each other.
   const answers = await Promise.all(open.map(ask))
   const attended: DevicesAttended = { before, command, after, answers }
-  process.stdout.write(JSON.stringify(attended), () => process.exit())
+  process.stdout.write(JSON.stringify(attended))
 }

@@ -163,13 +163,15 @@ export function processes(): void {
       return undefined
     }
   }
-  /** What is mounted where, the deepest first: "/home/node/.openclaw" → "ext4". */
+  /** What is mounted where and can be written to, the deepest first: "/home/node/.openclaw" → "ext4". */
   const mounts = text('/proc/1/mountinfo', 1_048_576)
     .split('\n')
     .map(line => {
       const [front = '', back = ''] = line.split(' - ')
-      return { point: front.split(' ')[4] ?? '/', type: back.split(' ')[0] ?? '' }
+      const [, , , , point = '/', options = ''] = front.split(' ')
+      return { point, type: back.split(' ')[0] ?? '', isWritable: /^rw\b/.test(options) }
     })
+    .filter(({ isWritable }) => isWritable)
     .sort((a, b) => b.point.length - a.point.length)
   const mountOf = (path: string) =>
     mounts.find(({ point }) => point !== '/' && (path === point || path.startsWith(`${point}/`)))
@@ -239,9 +241,10 @@ export function processes(): void {
     const input = files.find(({ fd }) => fd === '0')?.socket
     const marks = [
       name.endsWith(' (deleted)') ? 'its program has been deleted' : undefined,
-      from === undefined ? undefined : `its program lies in a mounted folder (${from.type})`,
-      scriptFrom === undefined ? undefined : `its script lies in a mounted folder (${scriptFrom.type})`,
-      input !== undefined && /^((ba|da|z|a)?sh|busybox)$/.test(base)
+      from === undefined ? undefined : `its program lies in a writable folder (${from.type})`,
+      scriptFrom === undefined ? undefined : `its script lies in a writable folder (${scriptFrom.type})`,
+      // Squid talks to its helper like that: that one is started with a script, and where it lies is looked at above.
+      input !== undefined && script === undefined && /^((ba|da|z|a)?sh|busybox)$/.test(base)
         ? 'a shell that reads from a socket'
         : undefined,
       // Docker puts its init there itself.

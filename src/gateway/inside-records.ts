@@ -106,6 +106,8 @@ export async function readRecords(): Promise<void> {
         database.close()
       }
     }
+    // Whatever else it may be would have whoever opens it wait.
+    if (!fs.lstatSync(path).isFile()) throw new Error('not a file')
     const before = read.rows
     try {
       await readAt(path)
@@ -113,7 +115,8 @@ export async function readRecords(): Promise<void> {
       if (read.rows > before) throw error
       const copy = `/tmp/${read.cut.length}-${path.replaceAll('/', '_')}`
       for (const ending of ['', '-wal'])
-        if (fs.existsSync(path + ending)) fs.copyFileSync(path + ending, copy + ending)
+        if (fs.statSync(path + ending, { throwIfNoEntry: false })?.isFile() === true)
+          fs.copyFileSync(path + ending, copy + ending)
       await readAt(copy)
     }
   }
@@ -128,6 +131,8 @@ export async function readRecords(): Promise<void> {
   const database = '/state/state/openclaw.sqlite'
   const log = async () => {
     const files = filesIn('/state/logs', '.log')
+    // The gateway's own is the last: it has room before any other, whatever somebody has put beside it.
+    files.sort((one, other) => Number(one.endsWith('/gateway.log')) - Number(other.endsWith('/gateway.log')))
     // Newest first, so that it is the oldest that there is no room for.
     const parts: { path: string; most: number }[] = []
     let rest = most
@@ -164,6 +169,16 @@ export async function readRecords(): Promise<void> {
         }),
       )
   }
+  /** What is long, OpenClaw keeps compressed. One that cannot be unpacked does not hide the next. */
+  const eventOf = ({ event_zstd: packed, event_json: text }: Row, path: string): string => {
+    if (!(packed instanceof Uint8Array)) return String(text)
+    try {
+      return zstdDecompressSync(packed, { maxOutputLength: 4 * 1024 * 1024 }).toString('utf8')
+    } catch (error) {
+      if (read.cut.length < 100) read.cut.push(`${path}: a record that cannot be unpacked (${codeOf(error)})`)
+      return ''
+    }
+  }
   const sessions = async () => {
     const agents = (() => {
       try {
@@ -178,19 +193,25 @@ export async function readRecords(): Promise<void> {
     for (const agent of agents) {
       const folder = `/state/agents/${agent}`
       const path = `${folder}/agent/openclaw-agent.sqlite`
-      if (fs.existsSync(path))
+      if (fs.existsSync(path)) {
         await tryTo(path, () =>
           rows(path, sql, [since], row => {
-            // What is long, OpenClaw keeps compressed.
-            const packed = row.event_zstd
-            const text =
-              packed instanceof Uint8Array
-                ? zstdDecompressSync(packed, { maxOutputLength: 4 * 1024 * 1024 }).toString('utf8')
-                : String(row.event_json)
             const head = { agent, session: row.session_id, key: row.session_key, at: row.created_at }
-            return say(`${JSON.stringify({ ...head, event: text })}\n`)
+            return say(`${JSON.stringify({ ...head, event: eventOf(row, path) })}\n`)
           }),
         )
+        // What has rested for long lies in archives of OpenClaw's own, which are not opened here.
+        let archived = 0
+        const away = 'SELECT count(*) AS n FROM session_transcript_cold_archives'
+        await tryTo(path, () =>
+          rows(path, away, [], async row => {
+            archived = Number(row.n)
+            read.rows -= 1
+            return true
+          }),
+        )
+        if (archived > 0) read.cut.push(`${path}: ${archived} sessions in cold storage`)
+      }
       // As earlier releases kept them.
       for (const file of filesIn(`${folder}/sessions`, '.jsonl')) await tryTo(file, () => pour(file, room))
     }

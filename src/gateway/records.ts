@@ -187,7 +187,10 @@ const Message = z.object({
   message: z.object({
     role: z.string(),
     toolName: z.optional(z.string()),
-    content: z.union([z.string(), z.array(Part)]),
+    content: z._default(z.union([z.string(), z.array(Part)]), []),
+    /** A person's own command in a conversation. */
+    command: z.optional(z.string()),
+    output: z.optional(z.string()),
   }),
 })
 
@@ -199,8 +202,13 @@ export function deedsIn(line: string): Deed[] {
   if (!event.success) return []
   const { key, session, at: stamp } = wrapped.success ? wrapped.data : { key: null, session: null, at: null }
   const at = typeof stamp === 'number' ? timeOf(stamp) : (event.data.timestamp ?? 'unknown')
-  const { role, toolName, content } = event.data.message
+  const { role, toolName, content, command, output } = event.data.message
   const head = { at, session: key ?? session ?? 'unknown' }
+  if (command !== undefined)
+    return [
+      { ...head, tool: role, kind: 'call', text: command },
+      { ...head, tool: role, kind: 'result', text: output ?? '' },
+    ]
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content
   return parts.flatMap((part: z.infer<typeof Part>): Deed[] => {
     if (part.type === 'toolCall')

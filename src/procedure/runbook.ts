@@ -59,6 +59,8 @@ export type KnownActions = ReadonlyMap<string, RunbookEffect>
 
 /** What ends the collecting: nothing is destroyed before it. */
 const SEAL = 'evidence.seal'
+/** What closes the case: nothing is done after it. */
+const REPORT = 'case.report'
 
 /** No runbook for a person needs more. Bytes. */
 const LONGEST = 65_536
@@ -192,7 +194,11 @@ function parsed(
   }
   let document: Document
   try {
-    document = parseDocument(text, { uniqueKeys: true, strict: true, lineCounter, prettyErrors: false })
+    document = parseDocument(text, {
+      ...{ uniqueKeys: true, strict: true, lineCounter, prettyErrors: false },
+      // Its warnings would be printed, past everything that cleans what we print.
+      logLevel: 'error',
+    })
     // A warning is a tag that nobody knows.
     for (const { pos, message, code } of [...document.errors, ...document.warnings])
       refuse(pos[0], message.split('\n')[0] ?? code, 'a YAML mapping, each key once')
@@ -258,6 +264,8 @@ function ruleProblems(
     if (run?.[0] === '') wrong('run', '', 'a program, and its arguments')
     if (run !== undefined && isShellText(run))
       wrong('run', run.join(' '), 'a program and its arguments; what a shell reads is a script')
+    if (action === REPORT && index !== steps.length - 1)
+      wrong('action', action, 'only as the last step: with the report the case is closed')
     if (does !== undefined && effect !== undefined && rank(effect) < rank(does))
       wrong('effect', effect, `${does}, which is what ${action} does`)
     if (Math.max(rank(effect), rank(does)) < rank('destroys')) continue

@@ -21,11 +21,13 @@ export const pauseContainers: Action = {
   async run({ docker, answers }) {
     const before = await deploymentContainers(docker, answers.name)
     const moving = before.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
-    const { stderr } =
-      moving.length === 0
-        ? { stderr: '' }
-        : await docker.call(['pause', ...moving.map(({ id }) => id)], { deadline: 30_000 })
-    const after = await deploymentContainers(docker, answers.name)
+    const ids = moving.map(({ id }) => id)
+    const { code, stderr } =
+      ids.length === 0 ? { code: 0, stderr: '' } : await docker.call(['pause', ...ids], { deadline: 30_000 })
+    const after =
+      code === 0
+        ? before.map(one => ({ ...one, isPaused: one.isRunning }))
+        : await deploymentContainers(docker, answers.name)
     const left = after.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
     const stopped = after.filter(({ isRunning }) => !isRunning)
     const frozen = after.length - left.length - stopped.length
@@ -153,8 +155,11 @@ export const cutNetworks: Action = {
     // Before, because afterwards nobody knows; in one line of the chain, because every line is flushed to the disk.
     if (places.length > 0) ctx.case.note('networks', { before: JSON.stringify(places) })
     await leave(docker, places)
-    const left = placesOf(await membersOf(docker, answers.name))
-    const answer = await askFromHost(answers, '/healthz', undefined, 500)
+    const [after, answer] = await Promise.all([
+      membersOf(docker, answers.name),
+      askFromHost(answers, '/healthz', undefined, 500),
+    ])
+    const left = placesOf(after)
     if (left.length > 0 || answer !== undefined)
       throw new ToolError(
         'not_cut',

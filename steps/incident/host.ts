@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { createReadStream, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname, release, uptime } from 'node:os'
-import { delimiter, relative, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { dirname, relative, resolve } from 'node:path'
 import { lookAt } from '../../src/deployment/files.ts'
+import { packageFile } from '../../src/deployment/package.ts'
 import { deploymentContainers } from '../../src/docker/deployment-containers.ts'
+import type { ProcessRunner } from '../../src/docker/process.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { gatherProgram, networkNames } from './engine.ts'
 import { type Gathered, gather, gatherCall, inTurn, outcome } from './gather.ts'
@@ -30,11 +31,11 @@ export const hostAction: Action = {
     const images = [...new Set(await imagesOf(ctx))]
     const gathered = [
       await text('clock.json', 'clocks of this machine and of the engine', async () => clock),
-      await text('programs.json', 'SHA-256 of node, docker and this program', programs),
+      await text('programs.json', 'SHA-256 of node, docker and this program', () => programs(ctx)),
       ...(await inTurn(filesOf(ctx), path => {
         const name = `host/files/${relative(ctx.layout.root, path).replace(/^\.secure/, 'secure')}`
-        return gather(ctx, signal, { name, command: `read ${path}`, share: true }, (into, most) =>
-          copyFile(path, into, Math.min(most, FILE_MOST)),
+        return gather(ctx, signal, { name, command: `read ${path}`, share: true }, (into, most, stop) =>
+          copyFile(path, into, Math.min(most, FILE_MOST), stop),
         )
       })),
       await call('docker-version.json', ['version', '--format', '{{json .}}']),
@@ -74,16 +75,8 @@ async function imagesOf({ docker, answers }: IncidentContext): Promise<string[]>
 
 /** Two clocks, and whether somebody sets this one. `offset`: the engine's minus ours, in milliseconds, to within half a call. */
 async function clockOf({ docker, run, now }: IncidentContext) {
-  const quiet = async (file: string, args: readonly string[]) => {
-    try {
-      const { code, stdout } = await run(file, args, { deadline: 5000, cap: 2000 })
-      return code === 0 ? stdout.trim() : undefined
-    } catch {
-      return undefined
-    }
-  }
   const asked = now()
-  const engine = await quiet('docker', ['info', '--format', '{{.SystemTime}}'])
+  const engine = await quiet(run, 'docker', ['info', '--format', '{{.SystemTime}}'])
   const answered = now()
   const middle = (asked.getTime() + answered.getTime()) / 2
   const at = engine === undefined ? Number.NaN : Date.parse(engine)
@@ -92,7 +85,7 @@ async function clockOf({ docker, run, now }: IncidentContext) {
     engine,
     offset: Number.isNaN(at) ? undefined : Math.round(at - middle),
     within: Math.ceil((answered.getTime() - asked.getTime()) / 2),
-    synchronised: await quiet('timedatectl', ['show', '--property=NTPSynchronized', '--value']),
+    synchronised: await quiet(run, 'timedatectl', ['show', '--property=NTPSynchronized', '--value']),
     machine: hostname(),
     kernel: release(),
     uptime: Math.round(uptime()),
@@ -105,28 +98,36 @@ async function clockOf({ docker, run, now }: IncidentContext) {
 }
 
 /** Whether what collects can be trusted: a reader compares these with what he knows. */
-async function programs() {
-  const found = (process.env.PATH ?? '')
-    .split(delimiter)
-    .map(folder => resolve(folder, 'docker'))
-    .find(path => lookAt(path) !== undefined)
-  const own = process.argv[1]
-  const paths = [
-    process.execPath,
-    ...(found === undefined ? [] : [found]),
-    ...(own === undefined ? [] : [own]),
+async function programs({ run }: IncidentContext) {
+  const docker = await quiet(run, 'which', ['docker'])
+  const bundle = dirname(packageFile('dist/cli/cli.js'))
+  const parts = lookAt(bundle)?.isDirectory() === true ? readdirSync(bundle).sort() : []
+  const groups = [
+    { path: process.execPath, files: [process.execPath] },
+    ...(docker === undefined ? [] : [{ path: docker, files: [docker] }]),
+    { path: `${bundle}/*, one after the other`, files: parts.map(name => resolve(bundle, name)) },
   ]
   return Promise.all(
-    paths.map(async path => {
+    groups.map(async ({ path, files }) => {
       const hash = createHash('sha256')
       try {
-        await pipeline(createReadStream(path), hash)
+        for (const file of files) for await (const chunk of createReadStream(file)) hash.update(chunk)
         return { path, sha256: hash.digest('hex') }
       } catch {
         return { path, sha256: 'not readable' }
       }
     }),
   )
+}
+
+/** What a program of this machine says in one breath; undefined where it cannot be asked. */
+async function quiet(run: ProcessRunner, file: string, args: readonly string[]): Promise<string | undefined> {
+  try {
+    const { code, stdout } = await run(file, args, { deadline: 5000, cap: 2000 })
+    return code === 0 ? stdout.trim() : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The rules of the machine's firewall are for root to read. */

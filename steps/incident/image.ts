@@ -32,7 +32,10 @@ export const imageAction: Action = {
         const name = `${container.label}/image.json`
         try {
           const id = await preserve(ctx, container, reference)
-          ctx.case.note(PRESERVED, { service: container.label, reference, id })
+          const isNoted = ctx.case.journal
+            .read()
+            .some(({ step, facts }) => step === PRESERVED && facts?.id === id)
+          if (!isNoted) ctx.case.note(PRESERVED, { service: container.label, reference, id })
         } catch (error) {
           signal.throwIfAborted()
           const missing = error instanceof ToolError ? error.message : 'docker commit did not work'
@@ -85,7 +88,7 @@ export const exportAction: Action = {
               done(written > most ? new ToolError('no_room', 'there is no room for it', '') : null, chunk)
             },
           })
-          const zipped = pipeline(gzip, bound, into, { end: false })
+          const zipped = pipeline(gzip, bound, into, { end: false, signal: stop })
           // Whoever waits for the export hears of it there.
           zipped.catch(() => {})
           try {

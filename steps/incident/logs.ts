@@ -1,6 +1,9 @@
 import { constants } from 'node:fs'
 import { open, readdir } from 'node:fs/promises'
 import { basename, dirname, relative, resolve } from 'node:path'
+import type { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { lookAt } from '../../src/deployment/files.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { pour } from '../../src/docker/collector.ts'
 import { firstLine } from '../../src/docker/engine.ts'
@@ -68,7 +71,8 @@ function gatherErrors(
 async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<Gathered[]> {
   const log = resolve(ctx.layout.state, relative(INSIDE.state, INSIDE.log))
   const stem = basename(log).replace(/\.log$/, '')
-  const names = await readdir(dirname(log)).catch(() => [])
+  const isReal = lookAt(dirname(log))?.isDirectory() === true
+  const names = isReal ? await readdir(dirname(log)).catch(() => []) : []
   const logs = names.filter(name => /^[A-Za-z0-9._-]{1,100}$/.test(name) && name.startsWith(stem)).sort()
   const order = (name: string) =>
     ({ name: `gateway-log/${name}`, command: `read ${resolve(dirname(log), name)}`, share: true }) as const
@@ -78,8 +82,8 @@ async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<G
     return [{ name: basename(log), bytes: 0, cut: undefined, missing: why }]
   }
   return inTurn(logs.slice(-50), name =>
-    gather(ctx, signal, order(name), (into, most) =>
-      copyFile(resolve(dirname(log), name), into, Math.min(MOST, most)),
+    gather(ctx, signal, order(name), (into, most, stop) =>
+      copyFile(resolve(dirname(log), name), into, Math.min(MOST, most), stop),
     ),
   )
 }
@@ -87,8 +91,9 @@ async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<G
 /** Pours a regular file, and nothing else: no link is followed, and nothing opened that waits for a writer. */
 export async function copyFile(
   path: string,
-  into: NodeJS.WritableStream,
+  into: Writable,
   most: number,
+  signal: AbortSignal,
 ): Promise<{ cut?: string } | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const file = await open(path, flags).catch(() => undefined)
@@ -96,11 +101,12 @@ export async function copyFile(
     throw new ToolError('not_readable', 'it is not there, a link, or not for this user', '')
   try {
     const facts = await file.stat()
+    const { size } = facts
     if (!facts.isFile()) throw new ToolError('not_a_file', 'it is no regular file', '')
-    if (most > 0)
-      for await (const chunk of file.createReadStream({ end: most - 1, autoClose: false }))
-        if (!into.write(chunk)) await new Promise(drained => into.once('drain', drained))
-    return facts.size > most ? { cut: `only the first ${sizeOf(most)}` } : undefined
+    const end = Math.min(size, most) - 1
+    if (end >= 0)
+      await pipeline(file.createReadStream({ end, autoClose: false }), into, { end: false, signal })
+    return size > most ? { cut: `only the first ${sizeOf(most)}` } : undefined
   } finally {
     await file.close()
   }

@@ -51,9 +51,7 @@ export const proposePolicy: Action = {
     await ctx.case.keep(
       { name: 'findings/policy.diff', command: 'policy.propose', share: true },
       async into => {
-        into.write(
-          [...(words.length === 0 ? ['Nothing is proposed.'] : words), ''].map(one => `# ${one}`).join('\n'),
-        )
+        into.write((words.length === 0 ? ['Nothing is proposed.'] : words).map(one => `# ${one}\n`).join(''))
         into.write(diff)
         return undefined
       },

@@ -56,7 +56,10 @@ export const rotateProviderKeys: Action = {
   id: 'providers.keys',
   title: 'Replace the providers’ keys, and have the old ones revoked',
   effect: 'contains',
-  skip: ({ answers }) => (answers.providers.length === 0 ? 'there is no provider' : undefined),
+  skip({ answers, wishes }) {
+    if (answers.providers.length === 0) return 'there is no provider'
+    return wishes.rehearsal ? 'a drill asks nobody elsewhere' : undefined
+  },
   async run(ctx) {
     const outcomes: string[] = []
     let left = 0

@@ -27,6 +27,7 @@ export const rebuildImages: Action = {
   id: 'image.rebuild',
   title: 'Build the images anew, or prove that they are the pinned ones',
   effect: 'contains',
+  skip: ({ wishes }) => (wishes.rehearsal ? 'a drill builds no image' : undefined),
   async run(ctx, signal) {
     const { answers } = ctx
     try {
@@ -40,7 +41,11 @@ export const rebuildImages: Action = {
       const saw: string[] = []
       if (answers.image !== 'build') saw.push(await expectPinned(ctx, signal))
       for (const recipe of built) saw.push(await buildAnew(ctx, recipe, signal))
-      if (answers.posture === 'coding') saw.push(await buildAnew(ctx, await clientOf(ctx), signal))
+      const client = answers.posture === 'coding' ? [await clientOf(ctx)] : []
+      for (const recipe of client) saw.push(await buildAnew(ctx, recipe, signal))
+      const names = [...built, ...client].map(recipe => nameInCase(ctx, recipe))
+      // The usual names have them by now.
+      await ctx.docker.call(['image', 'rm', ...names], { deadline: 20_000 })
       return { saw: saw.join('; '), facts: { images: saw.length } }
     } catch (error) {
       if (!(error instanceof ToolError)) throw error
@@ -59,17 +64,21 @@ export const rebuildImages: Action = {
  * Under a name of this case first: the usual name goes over to the new image when there is one, and a run that was cut short
  * finds what it has built.
  */
-async function buildAnew(
-  { run, docker, case: { id }, say }: IncidentContext,
-  recipe: Recipe,
-  signal: AbortSignal,
-): Promise<string> {
+async function buildAnew(ctx: IncidentContext, recipe: Recipe, signal: AbortSignal): Promise<string> {
+  const { run, docker, say } = ctx
   const before = await localImage(docker, recipe.label)
   const anew = new Docker(withoutCache(run))
-  const label = `${recipe.label}-${id}`
-  const image = await obtainBuilt(anew, { ...recipe, label }, { signal, onLine: say })
+  const image = await obtainBuilt(
+    anew,
+    { ...recipe, label: nameInCase(ctx, recipe) },
+    { signal, onLine: say },
+  )
   await docker.call(['tag', image.pinned, recipe.label], { deadline: 20_000 })
   return `${recipe.label} is built anew: ${before?.pinned ?? 'none'} → ${image.pinned}`
+}
+
+function nameInCase({ case: { id } }: IncidentContext, { label }: Recipe): string {
+  return `${label}-${id}`
 }
 
 /** The builder keeps what it has built: an intruder of this machine may have been at that as well. */

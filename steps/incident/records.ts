@@ -9,7 +9,7 @@ import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 
 /** Of each kind. A record is kept from its beginning, the log to its end. */
-const MOST = 256 * 1024 * 1024
+const MOST = 128 * 1024 * 1024
 
 const KINDS: readonly { what: RecordsOrder['what']; name: string; from: string }[] = [
   { what: 'log', name: 'gateway/log.jsonl', from: 'state/logs/*.log' },

@@ -68,7 +68,7 @@ export function reportOf(
       took: lasted(at.getTime() - Date.parse(of.openedAt)),
       ...{ found: said('found'), impact: said('impact'), lessons: said('lessons') },
       affected: list(factsAbout(events)),
-      actions: table(['Began', 'Step', 'Took', 'Target', 'Met', 'Facts'], done.map(cellsOf)),
+      actions: table(['Began', 'Step', 'Took', 'Target', 'Met', 'Facts'], done.filter(isOther).map(cellsOf)),
       targets: targetsOf(done),
       failures: list(failuresIn(events)),
       undone: list(undoneIn(runbook, done)),
@@ -96,6 +96,11 @@ interface Done {
   /** Its target. Milliseconds; undefined: the runbook has no such step any more. */
   within: number | undefined
   facts: JournalEvent['facts']
+}
+
+/** Not the step that writes this: it is not over yet. */
+function isOther({ took }: Done, index: number, all: readonly Done[]): boolean {
+  return took !== undefined || index < all.length - 1
 }
 
 /** A step that was cut short and done again counts from its first beginning: that is how long it took. */
@@ -150,7 +155,7 @@ function factsAbout(events: readonly JournalEvent[]): string[] {
 function notesOf(events: readonly JournalEvent[], step: string): string[] {
   return events
     .filter(event => event.step === step && event.event === 'step-done')
-    .map(event => inWords(event).replace(`${step}: step-done; `, `${step}: `))
+    .map(event => inWords(event).replace(`${step}; `, ''))
 }
 
 function failuresIn(events: readonly JournalEvent[]): string[] {

@@ -85,17 +85,17 @@ async function asked({ ask }: IncidentContext, name: string): Promise<Secret | u
   return ask?.secret(`A new value for ${name} (empty: later)`)
 }
 
-/** Who was paired, while it can still be seen; and their setup codes are void before the devices go. */
+/** Who was paired, while it can still be seen. */
 async function keepDevices(ctx: IncidentContext): Promise<void> {
   const order: Order = { name: DEVICES, command: 'device.pair.list, asked of the gateway', share: true }
   if (ctx.case.artefacts().some(({ file }) => file.startsWith(`evidence/${DEVICES}`))) return
   try {
-    const { devices, codes, shown } = await recordedDevices(
-      ctx.docker,
-      await gatewayOf(ctx).container(),
-      true,
-    )
-    ctx.case.note('devices', { paired: devices.paired.length, pending: devices.pending, codes })
+    const { devices, shown } = await recordedDevices(ctx.docker, await gatewayOf(ctx).container())
+    ctx.case.note('devices', {
+      paired: devices.paired.length,
+      pending: devices.pending,
+      codes: devices.codes,
+    })
     for (const { id, name, client, role, address, connected, pairedAt, seenAt } of devices.paired.slice(
       0,
       MOST,

@@ -88,7 +88,7 @@ function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<I
 function unseenIn({ case: { journal } }: IncidentContext): string[] {
   return journal
     .read()
-    .filter(({ event, facts }) => event === 'step-done' && facts?.unseen !== undefined)
+    .filter(({ event, facts }) => event === 'step-done' && typeof facts?.unseen === 'string')
     .map(({ step = '' }) => step)
 }
 

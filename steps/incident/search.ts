@@ -8,7 +8,7 @@ import { mustLeak } from './leak.ts'
 import { logInto, recordsFrom } from './records.ts'
 
 /** Looked at, of the newest lines; and rows of a table. What is more is counted. */
-const MOST = 256 * 1024 * 1024
+const MOST = 128 * 1024 * 1024
 const ROWS = 500
 
 /** One kind of event, from one place, by one who calls himself so. */

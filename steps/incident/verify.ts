@@ -5,7 +5,6 @@ export const verifyAgain: Action = {
   id: 'deployment.verify',
   title: 'Prove the deployment with every check',
   effect: 'reads',
-  standing: true,
   async run(ctx) {
     const findings = await ctx.verify()
     const of = (verdict: string) => findings.filter(finding => finding.verdict === verdict)

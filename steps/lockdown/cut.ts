@@ -73,8 +73,11 @@ export const cutOff: Step<Needs> = {
   async run(ctx) {
     const places = placesOf(await cutOffMembers(ctx))
     await leave(ctx.docker, places)
-    const left = placesOf(await cutOffMembers(ctx))
-    const answer = await askFromHost(ctx.answers, '/healthz', undefined, 500)
+    const [after, answer] = await Promise.all([
+      cutOffMembers(ctx),
+      askFromHost(ctx.answers, '/healthz', undefined, 500),
+    ])
+    const left = placesOf(after)
     if (left.length > 0 || answer !== undefined)
       throw new ToolError(
         'not_cut',

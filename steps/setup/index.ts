@@ -5,6 +5,7 @@ import { checkConfig } from './check.ts'
 import type { SetupContext } from './context.ts'
 import { deliverSecrets } from './deliver.ts'
 import { reloadEgress } from './egress.ts'
+import { makeEvidenceKey } from './evidence.ts'
 import { writeFiles, writePasswordFile } from './files.ts'
 import { closeToNeighbours } from './firewall.ts'
 import { createFolder } from './folder.ts'
@@ -27,6 +28,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   obtainTheSandbox,
   findOwner,
   createFolder,
+  makeEvidenceKey,
   openTheStore,
   storeSecrets,
   readSecretNames,

@@ -1,8 +1,11 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { layoutOf } from '../../src/deployment/layout.ts'
+import { collect } from '../../src/docker/collector.ts'
 import { Compose } from '../../src/docker/compose.ts'
 import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
@@ -18,7 +21,8 @@ import { gather } from '../../steps/incident/gather.ts'
 import { hostAction } from '../../steps/incident/host.ts'
 import { CASE_LABEL, evidenceImage, imageAction } from '../../steps/incident/image.ts'
 import { logsAction } from '../../steps/incident/logs.ts'
-import { processesAction } from '../../steps/incident/processes.ts'
+import { memoryAction } from '../../steps/incident/memory.ts'
+import { nowhere, processesAction } from '../../steps/incident/processes.ts'
 import { stateAction } from '../../steps/incident/state.ts'
 import { tmpfsAction } from '../../steps/incident/tmpfs.ts'
 import { ANSWERS } from '../unit/support.ts'
@@ -151,15 +155,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await sh('docker', ['rm', '--force', '--volumes', `${project}-openclaw-gateway-1`])
-  const { stdout } = await sh('docker', [
-    'images',
-    '--quiet',
-    '--filter',
-    `label=${CASE_LABEL}`,
-    '--filter',
-    `reference=*/evidence:*${project}*`,
-  ])
-  for (const id of stdout.split('\n').filter(line => line !== '')) await sh('docker', ['rmi', '--force', id])
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -182,9 +177,8 @@ describe('evidence of a hostile container', () => {
     ]
     for (const action of [...actions, hostAction, engineAction, imageAction]) {
       const at = performance.now()
-      const { saw } = await act(action, ctx)
+      await act(action, ctx)
       times[action.id] = Math.round(performance.now() - at)
-      if (process.env.SHOW !== undefined) console.log(action.id, times[action.id], saw)
     }
   })
   afterAll(async () => {
@@ -229,7 +223,7 @@ describe('evidence of a hostile container', () => {
       expect(at('sparse')).toMatchObject({ size: 10 * 1024 ** 3, allocated: 0, taken: true })
       expect(Object.keys(entries).some(path => path.endsWith('/bottom'))).toBe(true)
       // Read back by another tar: the contents are those of the container.
-      const { stdout } = await sh('tar', ['-xOf', collected(ctx, file), `${root}/evil/a\nb`])
+      const { stdout } = await sh('tar', ['-xOf', collected(ctx, file), `${root}/evil/$(touch pwned)`])
       expect(stdout).toBe('hostile content')
     }
     expect(
@@ -336,6 +330,27 @@ describe('evidence of a hostile container', () => {
       expect(readFileSync(resolve(ctx.case.folder, file)).includes('the-token-itself'), file).toBe(false)
   })
 
+  it('takes memory only when asked, and then encrypted or not at all [credential leakage]', async () => {
+    expect(memoryAction.skip?.(ctx)).toContain('not asked for')
+    const { saw } = await act(memoryAction, ctx)
+    expect(saw).toContain('missing: openclaw-gateway/memory.bin')
+    expect(ctx.case.missed().at(-1)?.why).toContain('encrypted or not at all')
+    // What would be encrypted: the pages of every process, and no more than was allowed.
+    const chunks: Buffer[] = []
+    const into = new Writable({ write: (chunk, _encoding, done) => done(void chunks.push(chunk)) })
+    const container = `${project}-openclaw-gateway-1`
+    const task = { program: 'memory', order: { bytes: 400e6 } } as const
+    const image = (await docker.container(container))?.Image ?? ''
+    const summary = await collect(docker, image, { container }, task, into, { deadline: 60_000 })
+    const bytes = Buffer.concat(chunks)
+    expect(bytes.length).toBe(summary.bytes)
+    expect(bytes.includes('PLANTED=planted-value')).toBe(true)
+    const small = { program: 'memory', order: { bytes: 2e6 } } as const
+    const cut = await collect(docker, image, { container }, small, nowhere(), { deadline: 60_000 })
+    expect(cut.bytes).toBeLessThanOrEqual(2e6)
+    expect(cut.cut).toContain('no room for all of it')
+  })
+
   it('collects nothing twice when it is run again', async () => {
     const before = ctx.case.artefacts()
     await act(tmpfsAction, ctx)
@@ -382,9 +397,9 @@ describe('a disk that is nearly full', () => {
   it('calls nothing half-written evidence, and goes on [resource exhaustion]', async () => {
     const signal = new AbortController().signal
     const order = { name: 'too-much.bin', command: 'more than there is' }
-    const outcome = await gather(ctx, signal, order, async into => {
-      for (let mega = 0; mega < 300; mega += 1)
-        await new Promise(written => into.write(Buffer.alloc(1024 ** 2, mega), written))
+    const outcome = await gather(ctx, signal, order, async (into, _most, stop) => {
+      const megabytes = Readable.from(Array.from({ length: 300 }, (_, n) => Buffer.alloc(1024 ** 2, n)))
+      await pipeline(megabytes, into, { end: false, signal: stop })
       return undefined
     })
     expect(outcome.missing).toContain('no space left')

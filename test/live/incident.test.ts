@@ -12,8 +12,10 @@ import { authStatus, cli, containerOf, freePort, freshFolder, quick, remove, sh,
 import {
   compromise,
   doneAt,
+  EVIDENCE,
   newestCase,
   patience,
+  removeEvidenceImages,
   survivalTable,
   survivors,
   withoutRebuild,
@@ -30,12 +32,13 @@ beforeAll(async () => {
 }, 180_000)
 
 afterAll(async () => {
-  const { stdout } = await sh('docker', ['images', '--quiet', 'create-openclaw-secure/evidence'])
-  const images = stdout.split('\n').filter(line => line !== '')
-  if (images.length > 0) await sh('docker', ['image', 'rm', '--force', ...images])
+  await removeEvidenceImages(folder)
+  await sh('docker', ['image', 'rm', '--force', FIRST])
   await Promise.all([remove(folder), remove(seeds)])
 }, 60_000)
 
+/** The image of a commit that comes before everything else. */
+const FIRST = `${EVIDENCE}:first-${process.pid}`
 const incident = (...args: string[]) => cli(['incident', ...args, '--dir', folder, '--yes'])
 
 describe('before anything has happened', () => {
@@ -153,7 +156,7 @@ describe('the container is compromised (privilege escalation)', () => {
 
   it('is opened for a look where it can do nothing', async () => {
     const { id } = newestCase(folder)
-    const look = (...program: string[]) => cli(['incident', 'analyze', id, '--dir', folder, ...program])
+    const look = (...program: string[]) => cli(['incident', 'analyze', '--dir', folder, id, ...program])
     const script =
       'id -u; env | sort; ls /run/secrets; touch /x; cat /proc/self/status | grep -E "^(CapEff|NoNewPrivs|Seccomp):"; ls /sys/class/net; ls /usr/local/bin'
     const { code, stdout, stderr } = await look('sh', '-c', `${script}; true`)
@@ -224,7 +227,7 @@ describe('the seed’s own four commands, on an equal deployment', () => {
     const file = ['--project-name', basename(seeds), '--file', resolve(seeds, 'docker-compose.yml')]
     const compose = (...args: string[]) => sh('docker', ['compose', ...file, ...args])
     // For whoever turns the first two around: what a commit holds at all.
-    await sh('docker', ['commit', await containerOf(seeds), 'create-openclaw-secure/evidence:first'])
+    await sh('docker', ['commit', await containerOf(seeds), FIRST])
     expect(await compose('down')).toMatchObject({ code: 0 })
     const commit = await sh('docker', ['commit', 'openclaw-gateway', 'compromised-image'])
     expect([commit.code, commit.stderr]).toEqual([1, expect.stringContaining('No such container')])
@@ -235,12 +238,7 @@ describe('the seed’s own four commands, on an equal deployment', () => {
     expect((await compose('build', '--no-cache')).code).toBe(0)
 
     const pairs = theirs.map((seed, index) => ({ seed, ours: planted[index] ?? seed }))
-    const rows = await survivors(
-      pairs,
-      seeds,
-      'create-openclaw-secure/evidence:first',
-      newestCase(folder).folder,
-    )
+    const rows = await survivors(pairs, seeds, FIRST, newestCase(folder).folder)
     const table = survivalTable(rows)
     const path = resolve(import.meta.dirname, '../../docs/incident.md')
     const docs = readFileSync(path, 'utf8')

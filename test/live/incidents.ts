@@ -118,3 +118,14 @@ export function survivalTable(rows: readonly Survival[]): string {
     ),
   ].join('\n')
 }
+
+/** Removes what the cases of a deployment have preserved in the engine. */
+export async function removeEvidenceImages(folder: string): Promise<void> {
+  const { stdout } = await sh('docker', ['images', '--format', '{{.Tag}}', EVIDENCE])
+  const ids = listCases(layoutOf(folder)).map(({ id }) => id)
+  const own = stdout.split('\n').filter(tag => ids.some(id => tag.startsWith(id)))
+  if (own.length > 0) await sh('docker', ['image', 'rm', '--force', ...own.map(tag => `${EVIDENCE}:${tag}`)])
+}
+
+/** Where preserved images are named. */
+export const EVIDENCE = 'create-openclaw-secure/evidence'

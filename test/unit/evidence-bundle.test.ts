@@ -21,6 +21,7 @@ import type { Program } from '../../src/commands/program.ts'
 import { verifyBundle as command } from '../../src/commands/verify-bundle.ts'
 import { verifyBundle } from '../../src/evidence/bundle.ts'
 import { publicKeyOf, signingKey, type VerifyingKey, verifyingKey } from '../../src/evidence/key.ts'
+import { Journal } from '../../src/procedure/journal.ts'
 import { sealEvidence } from '../../steps/incident/seal.ts'
 import { World } from './evidence-world.ts'
 import { scratch, some, thrown } from './support.ts'
@@ -98,7 +99,7 @@ describe('a bundle', () => {
       const path = join(folder, name)
       const whole = readFileSync(path)
       // The first and the last byte are where a reader is most lenient.
-      const random = Array.from({ length: 12 }, () => Math.floor(Math.random() * whole.length))
+      const random = Array.from({ length: 5 }, () => Math.floor(Math.random() * whole.length))
       for (const at of [0, whole.length - 2, whole.length - 1, ...random]) {
         flip(path, at)
         expect([name, at, await named(folder)]).toEqual([name, at, expect.stringContaining(name)])
@@ -226,6 +227,21 @@ describe('a bundle', () => {
       { file: 'custody.jsonl', what: expect.stringContaining('it ends before line') },
     ])
   })
+})
+
+it('a chain of custody that somebody has written anew, each line with the right hash, is not the one that was signed', async () => {
+  const of = world.begin()
+  await world.collect(of)
+  await world.act(sealEvidence, of)
+  const copy = copied(of.folder)
+  const forged = new Journal(join(copy, 'forged'), () => new Date(0))
+  for (const { seq, at, prev, ...event } of of.journal.read())
+    if (seq > 0 && at !== '' && prev !== '') forged.append({ ...event, run: 'forged' })
+  expect(forged.verifyChain().intact).toBe(true)
+  renameSync(join(copy, 'forged'), join(copy, 'custody.jsonl'))
+  expect((await verifyBundle(copy, key)).problems).toEqual([
+    { file: 'custody.jsonl', what: expect.stringContaining('is not the one that manifest.json names') },
+  ])
 })
 
 describe('incident verify-bundle', () => {

@@ -19,7 +19,8 @@ vi.mock('node:fs', async original => {
     if (disk.full !== '' && String(path).includes(disk.full))
       stream._write = (_chunk, _encoding, done) =>
         done(Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' }))
-    stream._writev = undefined
+    // Without it, what was waiting is written at once, by another function.
+    Object.assign(stream, { _writev: null })
     return stream
   }
   return { ...real, default: real, createWriteStream }
@@ -100,6 +101,17 @@ describe('a case', () => {
       }
       expect(await keep(of, LOG, 'again\n')).toMatchObject({ bytes: 6 })
     })
+
+  it('has as missing what no later try has had, and says why it was so in the end', async () => {
+    const of = new World().begin()
+    of.missing(LOG, 'the engine was busy')
+    of.missing({ name: 'b', command: 'b' }, 'first')
+    of.missing({ name: 'b', command: 'b' }, 'second')
+    expect(of.missed().map(({ why }) => why)).toEqual(['the engine was busy', 'second'])
+    await keep(of, LOG, 'x')
+    expect(of.missed().map(({ why }) => why)).toEqual(['second'])
+    expect([of.has('gateway/a.log'), of.has('b')]).toEqual([true, false])
+  })
 
   it('is listed as open, then as closed; and as damaged when its end is not signed by this deployment', async () => {
     const world = new World()

@@ -84,9 +84,10 @@ describe('a text that is made to take long', () => {
   ])('does not: 10 MB of %j (%s)', piece => {
     const text = fill(piece)
     for (const kind of ['call', 'shown'] as const) {
-      const began = performance.now()
+      // Time of the processor: how many others wait for it is not what this is about.
+      const began = process.cpuUsage()
       suspicionsIn(text, kind)
-      expect(performance.now() - began).toBeLessThan(1000)
+      expect(process.cpuUsage(began).user / 1000).toBeLessThan(1000)
     }
   })
 })

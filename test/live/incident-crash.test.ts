@@ -1,0 +1,109 @@
+/**
+ * `kill -9` at random instants of both runbooks: the same end, evidence that stays valid, nothing collected twice. With everything
+ * else a few kills each; thirty and more with `npm run crash` (INCIDENT_KILLS).
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Journal } from '../../src/procedure/journal.ts'
+import {
+  authStatus,
+  cli,
+  freePort,
+  freshFolder,
+  isThorough,
+  quick,
+  remove,
+  sh,
+  startCli,
+  tokenOf,
+} from './harness.ts'
+import { doneAt, newestCase, removeEvidenceImages, withoutRebuild } from './incidents.ts'
+
+const KILLS = Number(process.env.INCIDENT_KILLS ?? (isThorough ? 30 : 4))
+/** How far a run gets before it is killed, at most. Milliseconds; starting takes it half a second. */
+const STRETCH = 5000
+const folder = freshFolder('incident-crash')
+let port: number
+
+beforeAll(async () => {
+  port = await freePort()
+  const { code, stderr } = await cli(await quick(folder, port))
+  expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
+  withoutRebuild(folder)
+}, 120_000)
+
+afterAll(async () => {
+  await removeEvidenceImages(folder)
+  await remove(folder)
+}, 60_000)
+
+/** Starts a run and kills it somewhere, unless it is through before. */
+async function killed(args: readonly string[], after: number): Promise<boolean> {
+  const child = startCli(args)
+  const ended = new Promise<boolean>(done => child.once('exit', (_, signal) => done(signal === 'SIGKILL')))
+  await Promise.race([ended, sleep(after)])
+  child.kill('SIGKILL')
+  return ended
+}
+
+const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex')
+
+describe.each([
+  ['credential-exposed', []],
+  ['container-compromised', ['--allow', 'containers.remove']],
+])('%s, killed at random instants', (runbook, flags) => {
+  it('comes to the same end, with what was sealed still valid and nothing collected twice', {
+    timeout: 1_500_000,
+  }, async () => {
+    let kills = 0
+    const where: string[] = []
+    while (kills < KILLS) {
+      const old = tokenOf(folder)
+      const rest = ['--dir', folder, '--yes', '--quiet', ...flags]
+      const begun = await killed(['incident', runbook, ...rest], 500 + Math.random() * STRETCH)
+      if (begun) kills++
+      let manifest: string | undefined
+      // Killed before it had opened a case, it is begun anew.
+      const isOpen = () => existsSync(resolve(folder, '.secure/case.json'))
+      while (isOpen() && kills < KILLS) {
+        if (await killed(['incident', '--resume', ...rest], 500 + Math.random() * STRETCH)) kills++
+        const { events, folder: place } = newestCase(folder)
+        where.push(events.at(-1)?.step ?? '')
+        const path = resolve(place, 'manifest.json')
+        // What was signed once is never another one.
+        if (manifest !== undefined) expect(sha256(path)).toBe(manifest)
+        else if (events.some(({ step, event }) => step === 'evidence.seal' && event === 'step-done'))
+          manifest = sha256(path)
+      }
+      if (isOpen()) {
+        const { code, stderr } = await cli(['incident', '--resume', ...rest])
+        expect([code, stderr]).toEqual([1, expect.anything()])
+      }
+      if (!existsSync(resolve(folder, 'cases')) || !begun) continue
+      const { events, folder: place } = newestCase(folder)
+      expect(new Journal(resolve(place, 'custody.jsonl'), () => new Date()).verifyChain()).toMatchObject({
+        intact: true,
+      })
+      const names = events.filter(({ step }) => step === 'artefact').map(({ facts }) => facts?.file)
+      expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([])
+      expect(doneAt(events, 'evidence.seal')).toBeGreaterThan(0)
+      const checked = await cli(['incident', 'verify-bundle', place, '--dir', folder])
+      expect([checked.code, checked.stderr]).toEqual([0, expect.anything()])
+      expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
+    }
+    process.stdout.write(`${runbook}: ${kills} kills, last seen in ${[...new Set(where)].join(', ')}\n`)
+    const left = await sh('docker', [
+      'ps',
+      '--all',
+      '--quiet',
+      '--filter',
+      'name=ocs-throwaway-',
+      '--filter',
+      'status=exited',
+    ])
+    expect(left.stdout).toBe('')
+  })
+})
