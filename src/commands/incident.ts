@@ -4,7 +4,7 @@ import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { respond } from '../../steps/incident/run.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
-import { Exit, type ExitCode } from '../errors.ts'
+import { Exit, type ExitCode, visible } from '../errors.ts'
 import { beginCase } from '../evidence/case.ts'
 import { underLock } from '../procedure/run.ts'
 import type { Finding } from '../procedure/step.ts'
@@ -150,6 +150,7 @@ function askingOn(session: Session, program: Program): Asking {
   const { accessible } = session
   const voice = voiceOn({ input: program.stdin, output: program.stderr, accessible, signal: program.signal })
   return {
+    show: text => program.stderr.write(`${text.split('\n').map(visible).join('\n')}\n`),
     async confirm(question) {
       const choices = [
         { value: 'yes', label: 'Yes' },

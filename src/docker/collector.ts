@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Transform, type Writable } from 'node:stream'
+import { Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import * as z from 'zod'
 import { ToolError } from '../errors.ts'
@@ -102,16 +102,21 @@ function failed(why: string): ToolError {
 const FULL = new Error('the bound is reached')
 
 /**
- * Pours what `docker ARGS` prints into `into`, as it is, `most` bytes of it, and does not end it. A writer that fails ends the child,
+ * Pours what `docker ARGS` prints into `into`, as it is, `most` bytes of it, and does not end it; with `stream: 'stderr'` what it
+ * prints there. A writer that fails ends the child,
  * which would otherwise wait for it until its deadline. Errors: those of the process runner, and of `into`.
  */
 export async function pour(
   docker: Docker,
   args: readonly string[],
   into: Writable,
-  options: Omit<RunOptions, 'into' | 'signal'> & { most: number; signal?: AbortSignal },
+  options: Omit<RunOptions, 'into' | 'intoErrors' | 'signal'> & {
+    most: number
+    signal?: AbortSignal
+    stream?: 'stdout' | 'stderr'
+  },
 ): Promise<Finished & { isCut: boolean }> {
-  const { most, ...rest } = options
+  const { most, stream = 'stdout', ...rest } = options
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
   let room = most
@@ -132,7 +137,8 @@ export async function pour(
     await poured
   }
   try {
-    const finished = await docker.call(args, { ...rest, signal, into: bound })
+    const where = stream === 'stdout' ? { into: bound } : { intoErrors: bound, into: nowhere() }
+    const finished = await docker.call(args, { ...rest, signal, ...where })
     await settle()
     return { ...finished, isCut: false }
   } catch (error) {
@@ -144,4 +150,9 @@ export async function pour(
     await poured.catch(() => {})
     throw error
   }
+}
+
+/** Where to pour what is not wanted. */
+export function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() })
 }

@@ -33,6 +33,8 @@ export interface RunOptions {
    * ended; `stdout` of the result is empty.
    */
   into?: NodeJS.WritableStream
+  /** The same of stderr; `stdout` is then kept as usual. */
+  intoErrors?: NodeJS.WritableStream
   /** The child talks to the person itself, on our terminal; nothing it says is seen here. */
   terminal?: boolean
 }
@@ -80,10 +82,14 @@ export function processRunner(
     const clean = (text: string) => redactor.clean(text)
     const stdout = options.into === undefined ? keep(child.stdout, cap, clean) : () => ''
     if (options.into !== undefined) child.stdout?.pipe(options.into, { end: false })
-    const stderr = keep(child.stderr, cap, clean)
+    const stderr = options.intoErrors === undefined ? keep(child.stderr, cap, clean) : () => ''
+    if (options.intoErrors !== undefined) child.stderr?.pipe(options.intoErrors, { end: false })
     if (options.onLine !== undefined)
-      for (const stream of options.into === undefined ? [child.stdout, child.stderr] : [child.stderr])
-        forwardLines(stream, clean, options.onLine)
+      for (const [stream, raw] of [
+        [child.stdout, options.into],
+        [child.stderr, options.intoErrors],
+      ] as const)
+        if (raw === undefined) forwardLines(stream, clean, options.onLine)
     const ending = endGroup(child.pid, options.deadline, options.signal, abandon)
     const result = await child.finally(ending.settled)
     options.signal?.throwIfAborted()

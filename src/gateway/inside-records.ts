@@ -184,7 +184,8 @@ export async function readRecords(): Promise<void> {
       try {
         return fs.readdirSync('/state/agents').slice(0, 1000)
       } catch (error) {
-        read.cut.push(`/state/agents: ${codeOf(error)}`)
+        // No agent has ever done anything.
+        if (codeOf(error) !== 'ENOENT') read.cut.push(`/state/agents: ${codeOf(error)}`)
         return []
       }
     })()

@@ -1,10 +1,10 @@
 import * as z from 'zod'
+import { nowhere } from '../../src/docker/collector.ts'
 import { SANDBOX_SERVICE, SERVICE } from '../../src/docker/compose.ts'
 import type { DeploymentContainer } from '../../src/docker/deployment-containers.ts'
 import { parseJson } from '../../src/json.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { BUDGET, type Collecting, collecting, ENTRIES, RESERVE, room, sizeOf } from './gather.ts'
-import { nowhere } from './processes.ts'
 import { writtenFolders } from './state.ts'
 
 /** Of what is text: process tables, logs and the machine's files, a container. */

@@ -1,6 +1,9 @@
+import type { Answers } from '../../src/deployment/answers.ts'
 import { readIfPresent } from '../../src/deployment/files.ts'
+import type { PlannedFile } from '../../src/deployment/plan.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
+import { readDeployment } from '../../src/wizard/saved.ts'
 import { renderedAnswers } from '../move/context.ts'
 import { must, type SetupContext } from '../setup/context.ts'
 import { setupSteps } from '../setup/index.ts'
@@ -14,7 +17,9 @@ const planAsRendered: Step<SetupContext> = {
   async run(ctx, signal) {
     const outcome = await planFiles.run(ctx, signal)
     const plan = must(ctx.found, 'plan')
-    ctx.found.plan = { ...plan, files: plan.files.filter(({ path }) => path !== 'deployment.yaml') }
+    const isTheirs = ({ path, content }: PlannedFile) =>
+      path === 'deployment.yaml' && content !== readIfPresent(ctx.layout.answers)
+    ctx.found.plan = { ...plan, files: plan.files.filter(file => !isTheirs(file)) }
     return outcome
   },
 }
@@ -32,10 +37,11 @@ export const closedSteps = openSteps.slice(
 
 /** What setup is done with, from what an incident knows. */
 export function setupContextOf(ctx: IncidentContext): SetupContext {
-  const { answers, layout, person, docker, run, compose, store, journal, redactor, wishes } = ctx
+  const { answers, text } = answersOf(ctx)
+  const { layout, person, docker, run, compose, store, journal, redactor, wishes } = ctx
   return {
     ...{ answers, layout, person, docker, run, compose, store, journal, redactor },
-    written: readIfPresent(renderedAnswers(layout)) ?? writeAnswers(answers),
+    written: text,
     brought: new Map(wishes.brought),
     openers: {},
     launch: true,
@@ -45,3 +51,17 @@ export function setupContextOf(ctx: IncidentContext): SetupContext {
     found: {},
   }
 }
+
+/** As they were rendered last; or, where the person has taken a change in this case, as `deployment.yaml` has them now. */
+function answersOf({ answers, layout, case: { journal } }: IncidentContext): {
+  answers: Answers
+  text: string
+} {
+  const isChanged = journal.read().some(({ facts }) => facts?.[POLICY_APPLIED] === true)
+  const changed = isChanged ? readIfPresent(layout.answers) : undefined
+  if (changed !== undefined) return { answers: readDeployment(changed, layout.root).answers, text: changed }
+  return { answers, text: readIfPresent(renderedAnswers(layout)) ?? writeAnswers(answers) }
+}
+
+/** The fact by which the case knows that a proposed policy was taken. */
+export const POLICY_APPLIED = 'policyApplied'

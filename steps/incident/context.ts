@@ -50,6 +50,8 @@ export interface IncidentContext {
 
 /** Asks the person. */
 export interface Asking {
+  /** Text to read before the next question. */
+  show(text: string): void
   confirm(question: string): Promise<boolean>
   /** A line of text; empty when the person has nothing to say. */
   text(question: string): Promise<string>

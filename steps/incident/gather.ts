@@ -133,18 +133,20 @@ export function gatherCall(
   signal: AbortSignal,
   order: Omit<Order, 'command'>,
   args: readonly string[],
-  { deadline = 60_000, most = 64 * 1024 ** 2 } = {},
+  {
+    deadline = 60_000,
+    most = 64 * 1024 ** 2,
+    stream = 'stdout',
+  }: { deadline?: number; most?: number; stream?: 'stdout' | 'stderr' } = {},
 ): Promise<Gathered> {
   return gather(
     ctx,
     signal,
-    { ...order, command: `docker ${args.join(' ')}` },
+    { ...order, command: `docker ${args.join(' ')}${stream === 'stdout' ? '' : ' (stderr)'}` },
     async (into, allowed, stop) => {
       const bound = Math.min(most, allowed)
       const { code, stderr, isCut } = await pour(ctx.searching, args, into, {
-        deadline,
-        most: bound,
-        signal: stop,
+        ...{ deadline, stream, most: bound, signal: stop },
       })
       if (code !== 0) throw new ToolError('docker_refused', `docker says: ${firstLine(stderr)}`, '')
       return isCut ? { cut: `only the first ${sizeOf(bound)}` } : undefined

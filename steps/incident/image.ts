@@ -56,7 +56,12 @@ async function preserve(
   const present = await ctx.docker.image(reference)
   if (present !== undefined) return present.Id
   const changes = [
-    ...[`LABEL ${CASE_LABEL}=${ctx.case.id}`, 'HEALTHCHECK NONE', 'ENTRYPOINT ["/bin/false"]', 'CMD []'],
+    ...[
+      `LABEL ${CASE_LABEL}=${ctx.case.id} ${CASE_LABEL}-of=${ctx.answers.name}`,
+      'HEALTHCHECK NONE',
+      'ENTRYPOINT ["/bin/false"]',
+      'CMD []',
+    ],
     ...['USER 65534:65534', 'WORKDIR /'],
   ]
   const flags = changes.flatMap(change => ['--change', change])

@@ -5,12 +5,9 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { lookAt } from '../../src/deployment/files.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
-import { pour } from '../../src/docker/collector.ts'
-import { firstLine } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { collecting, type Gathered, gather, gatherCall, inTurn, outcome, sizeOf } from './gather.ts'
-import { nowhere } from './processes.ts'
 
 /** Of one log. Compose keeps five files of 10 MB a container. */
 const MOST = 64 * 1024 ** 2
@@ -31,7 +28,15 @@ export const logsAction: Action = {
       await gatherCall(ctx, signal, { name: `${label}/log-stdout.txt`, share: true }, [
         ...['logs', '--timestamps', id],
       ]),
-      await gatherErrors(ctx, signal, id, label),
+      await gatherCall(
+        ...([
+          ctx,
+          signal,
+          { name: `${label}/log-stderr.txt`, share: true },
+          ['logs', '--timestamps', id],
+        ] as const),
+        { stream: 'stderr' },
+      ),
       ...(isRunning
         ? [
             await gatherCall(ctx, signal, { name: `${label}/top.txt`, share: true }, [
@@ -42,29 +47,6 @@ export const logsAction: Action = {
     ])
     return outcome([...ofContainers, ...(await gatewayLogs(ctx, signal))])
   },
-}
-
-/** What a container wrote to its stderr: the command line hands it on by its own. */
-function gatherErrors(
-  ctx: IncidentContext,
-  signal: AbortSignal,
-  id: string,
-  label: string,
-): Promise<Gathered> {
-  const args = ['logs', '--timestamps', id]
-  const order = {
-    name: `${label}/log-stderr.txt`,
-    command: `docker ${args.join(' ')} (stderr)`,
-    share: true,
-  } as const
-  return gather(ctx, signal, order, async (into, most, stop) => {
-    const cap = Math.min(MOST, most)
-    const rest = { deadline: 60_000, most: Number.POSITIVE_INFINITY, signal: stop, cap }
-    const { code, stderr } = await pour(ctx.searching, args, nowhere(), rest)
-    if (code !== 0) throw new ToolError('docker_refused', `docker says: ${firstLine(stderr)}`, '')
-    into.write(stderr)
-    return stderr.length < cap ? undefined : { cut: `only the first ${sizeOf(cap)}` }
-  })
 }
 
 /** OpenClaw's log and the older ones beside it. They lie in the state folder, where an agent can put a link. */

@@ -5,6 +5,7 @@ import { lookAt, readIfPresent, writeAtomic } from '../../src/deployment/files.t
 import { Exit, ToolError, visible } from '../../src/errors.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
+import { POLICY_APPLIED } from './clean-setup.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { suspicionsOf } from './sessions.ts'
 
@@ -67,24 +68,27 @@ export const proposePolicy: Action = {
       })
       return {
         saw: `${why.join('; ')}: proposed, and not taken`,
-        facts: { changes: why.length, applied: false },
+        facts: { changes: why.length, [POLICY_APPLIED]: false },
       }
     }
     const there = lookAt(layout.answers)
     const owner = there === undefined ? undefined : { uid: Number(there.uid), gid: Number(there.gid) }
     writeAtomic(layout.answers, after, Number(there?.mode ?? 0o644) & 0o777, owner)
-    return { saw: `${why.join('; ')}: in deployment.yaml now`, facts: { changes: why.length, applied: true } }
+    return {
+      saw: `${why.join('; ')}: in deployment.yaml now`,
+      facts: { changes: why.length, [POLICY_APPLIED]: true },
+    }
   },
 }
 
 async function isAgreed(
-  { wishes, ask, say }: IncidentContext,
+  { wishes, ask }: IncidentContext,
   why: readonly string[],
   diff: string,
 ): Promise<boolean> {
   if (wishes.applyPolicy) return true
   if (ask === undefined) return false
-  for (const line of diff.split('\n')) say(visible(line))
+  ask.show(diff)
   return ask.confirm(`${why.join('; ')}. Take this change?`)
 }
 

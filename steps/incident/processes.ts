@@ -1,4 +1,5 @@
-import { Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
+import { nowhere } from '../../src/docker/collector.ts'
 import type { DeploymentContainer } from '../../src/docker/deployment-containers.ts'
 import type { Summary } from '../../src/gateway/inside-collect.ts'
 import type { Action, IncidentContext } from './context.ts'
@@ -68,9 +69,4 @@ async function processesOf(
       return cutOf(await collector.read({ container: id }, task, into, { deadline: DEADLINE, signal: stop }))
     }),
   ]
-}
-
-/** For a second look of which the summary alone is wanted. */
-export function nowhere(): Writable {
-  return new Writable({ write: (_chunk, _encoding, done) => done() })
 }

@@ -88,7 +88,7 @@ async function asked({ ask }: IncidentContext, name: string): Promise<Secret | u
 /** Who was paired, while it can still be seen. */
 async function keepDevices(ctx: IncidentContext): Promise<void> {
   const order: Order = { name: DEVICES, command: 'device.pair.list, asked of the gateway', share: true }
-  if (ctx.case.artefacts().some(({ file }) => file.startsWith(`evidence/${DEVICES}`))) return
+  if (ctx.case.has(DEVICES)) return
   try {
     const { devices, shown } = await recordedDevices(ctx.docker, await gatewayOf(ctx).container())
     ctx.case.note('devices', {

@@ -12,6 +12,8 @@ const ROWS = 500
 /** Of one session: whoever fills it with harmless matches does not push the others out. */
 const ROWS_A_SESSION = 100
 
+const PLACES = { call: 'calls', shown: 'what it was shown', both: 'calls, and what it was shown' } as const
+
 /** A pattern that was found, where. */
 interface Suspicion {
   deed: Deed
@@ -134,11 +136,7 @@ class Review {
       ...['', '## What was looked for', ''],
       table(
         ['Suspicion', 'What', 'In'],
-        PATTERNS.map(({ severity, what, where }) => [
-          severity,
-          what,
-          where === 'shown' ? 'what it was shown' : 'calls',
-        ]),
+        PATTERNS.map(({ severity, what, where }) => [severity, what, PLACES[where]]),
       ),
       '',
       `And whatever returned more than ${HUGE} characters. Sessions that were deleted are not here.`,

@@ -154,6 +154,7 @@ describe('the files', () => {
       'src/gateway/inside-devices.ts',
       'src/gateway/inside-drill.ts',
       'src/gateway/inside-proxy.ts',
+      'src/gateway/inside-records.ts',
       'src/gateway/inside-token.ts',
       'src/gateway/inside.ts',
       'src/stores/onepassword-child.ts',

@@ -114,7 +114,7 @@ describe('a command line that is wrong ends with 2 and has written nothing', () 
   })
 
   it('a word that is going to be a command, so that a slip makes no folder of it', async () => {
-    for (const word of ['incident', 'backup', 'remove'])
+    for (const word of ['restore', 'backup', 'remove'])
       expect(await cli([word, '--no-launch', '--yes'], { cwd: scratch() })).toMatchObject({
         code: 2,
         stderr: expect.stringContaining(`./${word}`),

@@ -204,6 +204,7 @@ describe('a closed case', () => {
     const world = new World()
     const asked: string[] = []
     world.ask = {
+      show: () => {},
       confirm: async () => true,
       secret: async () => undefined,
       choose: async () => [],

@@ -29,6 +29,7 @@ export function incidentIn(folder: string, change: Change = {}): { ctx: Incident
   const now = () => new Date('2026-11-26T10:00:00Z')
   mkdirSync(layout.own, { recursive: true })
   const ask: Asking = {
+    show: text => void said.push(text),
     confirm: async () => change.confirms === true,
     choose: async () => change.chooses ?? [],
     text: async () => '',

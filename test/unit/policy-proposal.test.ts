@@ -67,7 +67,9 @@ describe('a proposal', () => {
 
   it('is written down, and not taken where nobody can agree', async () => {
     const { ctx, diff, file } = proposed({})
-    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { changes: 1, applied: false } })
+    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({
+      facts: { changes: 1, policyApplied: false },
+    })
     expect(diff()).toMatch(/^-.*mode: "open"$/m)
     expect(diff()).toMatch(/^\+.*mode: "closed"$/m)
     expect(file()).toBe(writeAnswers(weak))
@@ -76,7 +78,7 @@ describe('a proposal', () => {
 
   it('is taken where it was agreed to before, and the file stays whose and as it was', async () => {
     const { ctx, file } = proposed({ wishes: { applyPolicy: true } })
-    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { changes: 1, applied: true } })
+    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { changes: 1, policyApplied: true } })
     expect(file()).toContain('mode: "closed"')
     expect(statSync(ctx.layout.answers).mode & 0o777).toBe(0o640)
     // A run that was killed right then finds nothing left to change.
