@@ -2,7 +2,7 @@
  * Both runbooks, on the real engine and the real gateway: what was planted is in the evidence, and the gateway that is there
  * afterwards is another one. One deployment goes through both, and an equal one through the seed's own four commands.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchFolder } from '../../src/deployment/search.ts'
@@ -70,6 +70,7 @@ describe('before anything has happened', () => {
     const { code, stderr } = await incident('mine')
     expect([code, stderr]).toEqual([2, expect.stringMatching(/mine\.yaml:\d+/)])
     expect(stderr).toContain('networks.slice')
+    rmSync(path)
     expect(readdirSync(resolve(folder, 'cases'))).toEqual([])
   })
 })
@@ -180,7 +181,7 @@ describe('the container is compromised (privilege escalation)', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('The case is closed')])
     process.stdout.write(`rebuilt, rotated and verified after ${Date.now() - began} ms more\n`)
     expect(Date.now() - began).toBeLessThan(patience(120_000))
-    expect(stderr.match(/^(?:fail|unknown) +\S+/gm)?.map(line => line.split(/ +/)[1])).toEqual(LATER)
+    expect(stderr.match(/^(?:fail|unknown) +\S+/gm)?.map(line => line.split(/[ :]+/)[1])).toEqual(LATER)
     expect(await containerOf(folder)).not.toBe(before)
     expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
     const dropped = planted.find(({ what }) => what.includes('workspace'))
@@ -242,7 +243,7 @@ describe('the seed’s own four commands, on an equal deployment', () => {
     const table = survivalTable(rows)
     const path = resolve(import.meta.dirname, '../../docs/incident.md')
     const docs = readFileSync(path, 'utf8')
-    const block = /<!-- survivors -->\n[\s\S]*?\n<!-- \/survivors -->/
+    const block = /<!-- survivors -->\n[\s\S]*?<!-- \/survivors -->/
     if (process.env.UPDATE_DOCS !== undefined)
       writeFileSync(
         path,

@@ -24,7 +24,7 @@ export async function compromise(folder: string): Promise<Planted[]> {
 async function plantInLayer(folder: string): Promise<Planted> {
   const mark = `layer-${Math.random().toString(16).slice(2, 14)}`
   const id = await containerOf(folder)
-  const { stdout } = await sh('docker', ['inspect', '--format', '{{.GraphDriver.Data.UpperDir}}', id])
+  const { stdout } = await sh('docker', ['inspect', '--format', '{{.GraphDriver.Data.MergedDir}}', id])
   const place = resolve(stdout.trim(), 'usr/local/bin')
   mkdirSync(place, { recursive: true })
   writeFileSync(resolve(place, mark), `#!/bin/sh\n# ${mark}\n`, { mode: 0o755 })
