@@ -72,7 +72,7 @@ describe.runIf(isThorough)(
       const proven = await cli([folder, '--yes'], { timeout: 600_000 })
       expect(proven.code, proven.stderr).toBe(1)
       expect(failedIn(proven)).toEqual(
-        [...BECAUSE_OF_THE_SOCKET, 'backup.restored', 'monitor.configured'].sort(),
+        [...BECAUSE_OF_THE_SOCKET, 'backup.restored', 'incident.drilled', 'monitor.configured'].sort(),
       )
       // Already before anything was written.
       expect(made.stderr).toMatch(/note +sandbox: .*root on this machine/)

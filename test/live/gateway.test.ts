@@ -69,6 +69,7 @@ describe('a fresh deployment', () => {
       'apparmor.enforced',
       'monitor.configured',
       'backup.restored',
+      'incident.drilled',
     ])
   })
 

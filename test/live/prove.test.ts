@@ -44,6 +44,7 @@ describe('verify --prove', () => {
       'apparmor.enforced',
       'monitor.configured',
       'backup.restored',
+      'incident.drilled',
     ])
     expect(summary.unknown).toBe(0)
     expect(proven.code).toBe(1)

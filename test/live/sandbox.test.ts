@@ -60,7 +60,7 @@ describe('a deployment with a sandbox', () => {
   it('is set up, and everything that setup sets up is proven', () => {
     expect(made.code, made.stderr).toBe(0)
     const failed = [...made.stderr.matchAll(/^\s+(?:fail|unknown) ([\w.-]+):/gm)].map(match => match[1])
-    expect(failed.sort()).toEqual(['backup.restored', 'monitor.configured'])
+    expect(failed.sort()).toEqual(['backup.restored', 'incident.drilled', 'monitor.configured'])
   })
 })
 

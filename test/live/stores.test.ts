@@ -107,7 +107,7 @@ describe('a gateway whose secrets live in OpenBao', () => {
         .filter((one: { verdict: string }) => one.verdict === verdict)
         .map((one: { check: string }) => one.check)
     expect(of('unknown')).toEqual([])
-    expect(of('fail')).toEqual(['monitor.configured', 'backup.restored'])
+    expect(of('fail')).toEqual(['monitor.configured', 'backup.restored', 'incident.drilled'])
     expect(of('pass')).toEqual(expect.arrayContaining(['store.current', 'store.private', 'secrets.hidden']))
     expect(code).toBe(1)
   })

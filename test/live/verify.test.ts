@@ -145,7 +145,7 @@ describe('what changed, and what is accepted', () => {
     const answers = resolve(folder, 'deployment.yaml')
     const text = readFileSync(answers, 'utf8')
     const accept = (until: string) =>
-      `${text}suppress:\n${['monitor.configured', 'backup.restored']
+      `${text}suppress:\n${['monitor.configured', 'backup.restored', 'incident.drilled']
         .map(
           check => `  - check: ${check}\n    reason: "comes with the next version"\n    until: "${until}"\n`,
         )
