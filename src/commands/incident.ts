@@ -4,11 +4,12 @@ import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { respond } from '../../steps/incident/run.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
-import { Exit, type ExitCode, visible } from '../errors.ts'
+import { Cancelled, Exit, type ExitCode, visible } from '../errors.ts'
 import { beginCase } from '../evidence/case.ts'
 import { underLock } from '../procedure/run.ts'
 import type { Finding } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
+import { progressWithin } from '../report/progress.ts'
 import { Secret } from '../secret.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { voiceOn } from '../wizard/voice.ts'
@@ -99,7 +100,9 @@ async function lead(work: Work): Promise<ExitCode> {
           owner: () => ownerOfSecrets(layout, program.person),
           now: program.now,
           version: program.version,
-          runtimeOf: held,
+          // A terminal shows one step at a time: those inside it are what it says.
+          runtimeOf: () =>
+            session.interactive ? { ...held(), progress: progressWithin(session.progress) } : held(),
           async verify() {
             const deployment = savedDeployment({ saved: readIfPresent(layout.answers), layout })
             findings = await verifyDeployment(session, deployment, store, program.now(), program.signal)
@@ -146,25 +149,38 @@ function unopened(error: unknown): SecretStore {
   })
 }
 
+/** Asks where the person sits. Whoever leaves has not undone what was done. */
 function askingOn(session: Session, program: Program): Asking {
-  const { accessible } = session
+  const { accessible, progress } = session
   const voice = voiceOn({ input: program.stdin, output: program.stderr, accessible, signal: program.signal })
+  const put = async <T>(question: () => Promise<T>): Promise<T> => {
+    progress.settle()
+    try {
+      return await question()
+    } catch (error) {
+      if (!(error instanceof Cancelled)) throw error
+      throw new Cancelled(
+        'The case stays open, as it is. Go on with: create-openclaw-secure incident --resume',
+      )
+    }
+  }
   return {
-    show: text => program.stderr.write(`${text.split('\n').map(visible).join('\n')}\n`),
-    async confirm(question) {
-      const choices = [
-        { value: 'yes', label: 'Yes' },
-        { value: 'no', label: 'No: stop here' },
-      ]
-      return (await voice.choose(question, choices, 'yes')) === 'yes'
+    show(text) {
+      progress.settle()
+      program.stderr.write(`${text.split('\n').map(visible).join('\n')}\n`)
     },
-    text: question => voice.text(question, '', () => undefined),
+    confirm: question => put(async () => (await voice.choose(question, YES_OR_NO, 'yes')) === 'yes'),
+    text: question => put(() => voice.text(question, '', () => undefined)),
     async secret(question) {
-      const typed = await voice.secret(question, () => undefined)
+      const typed = await put(() => voice.secret(question, () => undefined))
       return typed === '' ? undefined : session.redactor.learn(new Secret(typed))
     },
-    async choose(question, options) {
-      return [await voice.choose(question, options, options[0]?.value ?? '')]
-    },
+    choose: (question, options) =>
+      put(async () => [await voice.choose(question, options, options[0]?.value ?? '')]),
   }
 }
+
+const YES_OR_NO = [
+  { value: 'yes', label: 'Yes' },
+  { value: 'no', label: 'No: stop here' },
+]

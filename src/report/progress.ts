@@ -5,6 +5,8 @@ import type { Progress } from '../procedure/run.ts'
 /** A progress display that can also show what a child process says while its step runs. */
 export interface LiveProgress extends Progress {
   say(line: string): void
+  /** Something else is about to be shown, a question: what the running step has shown is left as it is. */
+  settle(): void
 }
 
 /** One plain line a step, for logs, pipes, screen readers and `--quiet`'s opposite of a terminal. */
@@ -17,6 +19,7 @@ export function plainProgress(output: Writable): LiveProgress {
     skipped: (step, why) => line('skip', step.title, why),
     failed: (step, error) => line('FAILED', step.title, error.message),
     say: () => {},
+    settle: () => {},
   }
 }
 
@@ -28,26 +31,47 @@ export function plainProgress(output: Writable): LiveProgress {
 export async function terminalProgress(output: Writable): Promise<LiveProgress> {
   const clack = await import('@clack/prompts')
   let task: ReturnType<typeof clack.taskLog> | undefined
+  let title = ''
   return {
     begin(step) {
+      title = step.title
       task = clack.taskLog({ title: step.title, limit: 4, spacing: 0, output })
     },
     done(step, saw) {
-      task?.success(`${step.title}: ${saw}`)
+      const words = `${step.title}: ${saw}`
+      if (task === undefined) clack.log.success(words, { output, spacing: 0 })
+      else task.success(words)
       task = undefined
     },
     skipped(step, why) {
       clack.log.message(`${step.title}: ${why}`, { output, symbol: '·', spacing: 0 })
     },
     failed(step) {
-      task?.error(step.title)
+      if (task === undefined) clack.log.error(step.title, { output, spacing: 0 })
+      else task.error(step.title)
       task = undefined
     },
     say(line) {
       task?.message(line)
     },
+    settle() {
+      task?.success(`${title} …`)
+      task = undefined
+    },
   }
 }
 
 /** Shows nothing. */
-export const silentProgress: LiveProgress = { begin() {}, done() {}, skipped() {}, failed() {}, say() {} }
+export const silentProgress: LiveProgress = {
+  ...{ begin() {}, done() {}, skipped() {}, failed() {}, say() {}, settle() {} },
+}
+
+/** For a procedure inside a step: each of its steps is a line of what that one says. */
+export function progressWithin({ say }: LiveProgress): Progress {
+  return {
+    begin: ({ title }) => say(title),
+    done: ({ title }, saw) => say(`${title}: ${saw}`),
+    skipped: () => {},
+    failed: ({ title }, error) => say(`${title}: ${error.message}`),
+  }
+}

@@ -651,7 +651,7 @@ describe('the folder', () => {
 
   it('keeps what is there to be adapted, and goes on', async () => {
     const folder = place('adapted')
-    const adapted = ['README.md', 'runbooks/README.md', '.gitignore']
+    const adapted = ['README.md', 'runbooks/README.md', 'runbooks/container-compromised.yaml', '.gitignore']
     expect((await cli([folder, '--yes', '--no-launch'])).code).toBe(DONE)
     for (const path of adapted) appendFileSync(resolve(folder, path), 'mine\n')
     const ran = await cli([folder, '--yes', '--no-launch', '--port', '3000'])

@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Secret } from '../../src/secret.ts'
@@ -20,6 +21,7 @@ import {
   survivors,
   withoutRebuild,
 } from './incidents.ts'
+import { Conversation, key } from './pty.ts'
 
 const [folder, seeds] = [freshFolder('incident'), freshFolder('seed')]
 let port: number
@@ -75,10 +77,64 @@ describe('before anything has happened', () => {
   })
 })
 
+/** A runbook of one's own: looks, signs, and would end everything. */
+const MINE = `id: mine
+title: Mine
+when: At night.
+contacts: [Ann]
+drill: 90d
+steps:
+  - {id: mine.look, title: Look at the engine, why: It forgets., action: evidence.engine, within: 10s}
+  - {id: mine.kernel, title: Which kernel, why: To compare., run: [uname, -a], effect: reads, within: 5s}
+  - {id: mine.seal, title: Sign it, why: So that it counts., action: evidence.seal, within: 10s}
+  - {id: mine.remove, title: End all of it, why: You have what you need., action: containers.remove, within: 10s}
+  - {id: mine.report, title: Report, why: For tomorrow., action: case.report, within: 10s}
+`
+
+describe('a runbook of one’s own, at a terminal', () => {
+  it('says what comes and why, asks before it destroys, and a no stops with nothing lost', async () => {
+    writeFileSync(resolve(folder, 'runbooks/mine.yaml'), MINE)
+    const talk = new Conversation(['incident', 'mine', '--dir', folder])
+    await talk.plays(
+      ['Call first: Ann'],
+      ['1/5 Look at the engine'],
+      ['It forgets.'],
+      ['End all of it? You have what you need. It cannot be undone.', key.down, key.enter],
+    )
+    const { code, text, restored } = await talk.ends()
+    expect([code, restored]).toEqual([130, true])
+    expect(text).toContain('incident --resume --allow mine.remove')
+    expect((await authStatus(port, tokenOf(folder))).toString()).toBe('404')
+  })
+
+  it('is gone on with where it stopped; who leaves in the middle of a question is told that the case is open', async () => {
+    const talk = new Conversation(['incident', '--resume', '--dir', folder])
+    await talk.plays(['End all of it?', key.ctrlC])
+    const { code, text } = await talk.ends()
+    expect([code, text]).toEqual([130, expect.stringContaining('The case stays open')])
+    expect(text).not.toContain('2/5')
+  })
+
+  it('is ended where it stands, with a report that says what was not done', async () => {
+    expect(await cli(['incident', 'close', '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
+    const { folder: place } = newestCase(folder)
+    const report = readFileSync(resolve(place, 'report.md'), 'utf8')
+    expect(report).toMatch(/not done[\s\S]*mine\.remove: End all of it/)
+    expect(readFileSync(resolve(place, 'evidence/programs/mine.kernel-1.txt'), 'utf8')).toMatch(/^Linux /)
+    expect((await cli(['incident', 'verify-bundle', place, '--dir', folder])).code).toBe(0)
+    expect((await cli(['incident', '--resume', '--dir', folder, '--yes'])).stderr).toContain('no_case')
+    rmSync(resolve(folder, 'runbooks/mine.yaml'))
+  })
+})
+
 describe('credentials are exposed (credential leakage)', () => {
   it('leads to a new token, and the old one is refused within three seconds', async () => {
     const old = tokenOf(folder)
-    const { code, stderr } = await incident('credential-exposed', '--leaked', 'gateway_token')
+    const identity = await generateX25519Identity()
+    const recipient = await identityToRecipient(identity)
+    const { code, stderr } = await incident(
+      ...['credential-exposed', '--leaked', 'gateway_token', '--encrypt-to', recipient],
+    )
     // What fails in verify belongs to later commands: alerting, the restore drill.
     expect([code, stderr]).toEqual([expect.toBeOneOf([0, 1]), expect.stringContaining('The case is closed')])
     expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
@@ -90,6 +146,15 @@ describe('credentials are exposed (credential leakage)', () => {
     for (const file of ['report.md', 'timeline.md', 'chain-of-custody.md', 'manifest.json'])
       expect(existsSync(resolve(place, file))).toBe(true)
     expect(await leaks(place, old)).toEqual([])
+    expect((await cli(['incident', 'verify-bundle', place, '--dir', folder])).code).toBe(0)
+    const kept = readdirSync(resolve(place, 'evidence'), { recursive: true, withFileTypes: true })
+      .filter(entry => entry.isFile())
+      .map(entry => resolve(entry.parentPath, entry.name))
+    expect(kept.filter(path => !path.endsWith('.age'))).toEqual([])
+    const opener = new Decrypter()
+    opener.addIdentity(identity)
+    const log = kept.find(path => path.endsWith('gateway/log.jsonl.age'))
+    expect(await opener.decrypt(readFileSync(log ?? ''), 'text')).toContain('"subsystem')
   })
 })
 

@@ -40,7 +40,7 @@ const NOT_HERE = [
   ...['sandbox.keys', 'sandbox.forget', 'apparmor.load', 'seccomp.canary', 'egress.reload', 'approvals.shut'],
 ]
 /** What these write is whole or not before any gateway starts: resuming them need not start one. */
-const FILES_ONLY = ['folder.create', 'secrets.store', 'files.write']
+const FILES_ONLY = ['folder.create', 'evidence.key', 'secrets.store', 'files.write']
 const WRITES = setupSteps
   .filter(step => step.effect !== 'reads' && !NOT_HERE.includes(step.id))
   .map(step => step.id)
