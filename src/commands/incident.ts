@@ -9,7 +9,6 @@ import { beginCase } from '../evidence/case.ts'
 import { underLock } from '../procedure/run.ts'
 import type { Finding } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
-import { progressWithin } from '../report/progress.ts'
 import { Secret } from '../secret.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { voiceOn } from '../wizard/voice.ts'
@@ -100,9 +99,7 @@ async function lead(work: Work): Promise<ExitCode> {
           owner: () => ownerOfSecrets(layout, program.person),
           now: program.now,
           version: program.version,
-          // A terminal shows one step at a time: those inside it are what it says.
-          runtimeOf: () =>
-            session.interactive ? { ...held(), progress: progressWithin(session.progress) } : held(),
+          runtimeOf: () => ({ ...held(), progress: session.progress.within() }),
           async verify() {
             const deployment = savedDeployment({ saved: readIfPresent(layout.answers), layout })
             findings = await verifyDeployment(session, deployment, store, program.now(), program.signal)

@@ -136,7 +136,7 @@ function contextOf(
     back: new RunningGateway(sources),
     owner: () => ownerOfSecrets(layout, program.person),
     now: program.now,
-    runtimeOf: runtimeInside,
+    runtimeOf: () => ({ ...runtimeInside(), progress: session.progress.within() }),
     found: {},
   }
 }

@@ -7,20 +7,24 @@ export interface LiveProgress extends Progress {
   say(line: string): void
   /** Something else is about to be shown, a question: what the running step has shown is left as it is. */
   settle(): void
+  /** How a procedure inside a step is shown: where a step is redrawn, as what that one says. */
+  within(): Progress
 }
 
 /** One plain line a step, for logs, pipes, screen readers and `--quiet`'s opposite of a terminal. */
 export function plainProgress(output: Writable): LiveProgress {
   const line = (mark: string, title: string, detail: string) =>
     output.write(`${mark.padEnd(7)} ${title}: ${detail.split('\n').map(visible).join('\n')}\n`)
-  return {
+  const progress: LiveProgress = {
     begin: () => {},
     done: (step, saw) => line('ok', step.title, saw),
     skipped: (step, why) => line('skip', step.title, why),
     failed: (step, error) => line('FAILED', step.title, error.message),
     say: () => {},
     settle: () => {},
+    within: () => progress,
   }
+  return progress
 }
 
 /**
@@ -58,20 +62,17 @@ export async function terminalProgress(output: Writable): Promise<LiveProgress> 
       task?.success(`${title} …`)
       task = undefined
     },
+    within: () => ({
+      begin: inner => task?.message(inner.title),
+      done: (inner, saw) => task?.message(`${inner.title}: ${saw}`),
+      skipped: () => {},
+      failed: (inner, error) => task?.message(`${inner.title}: ${error.message}`),
+    }),
   }
 }
 
 /** Shows nothing. */
 export const silentProgress: LiveProgress = {
   ...{ begin() {}, done() {}, skipped() {}, failed() {}, say() {}, settle() {} },
-}
-
-/** For a procedure inside a step: each of its steps is a line of what that one says. */
-export function progressWithin({ say }: LiveProgress): Progress {
-  return {
-    begin: ({ title }) => say(title),
-    done: ({ title }, saw) => say(`${title}: ${saw}`),
-    skipped: () => {},
-    failed: ({ title }, error) => say(`${title}: ${error.message}`),
-  }
+  within: () => silentProgress,
 }
