@@ -8,6 +8,8 @@ import { savedDeployment } from './verify.ts'
 
 /** Nobody looks longer than this at a stretch. Milliseconds. */
 const SHIFT = 8 * 3_600_000
+/** Of what a program there prints. Bytes. */
+const MOST = 64 * 1024 ** 2
 
 /** Where to look first, in this order: the small files that say what is unusual. */
 const FIRST = [/findings\//, /processes-brief\.json$/, /changes\.txt$/, /network-before-cut\.txt$/]
@@ -54,13 +56,20 @@ export async function analyze(
   const args = analysisArguments({ image, seccomp, program: command, terminal: isOnTerminal })
   const { code, stdout, stderr } = await run('docker', args, {
     deadline: SHIFT,
+    cap: MOST,
     ...(isOnTerminal ? { terminal: true } : {}),
   })
   if (!isOnTerminal) {
-    program.stdout.write(stdout)
-    program.stderr.write(stderr.split('\n').map(visible).join('\n'))
+    program.stdout.write(program.stdout.isTTY === true ? lines(stdout) : stdout)
+    program.stderr.write(lines(stderr))
+    if (stdout.length >= MOST) program.stderr.write('\nThat was not all of it: the rest was dropped.\n')
   }
   return code === 0 ? Exit.done : Exit.failed
+}
+
+/** The intruder's words are shown, and not obeyed. */
+function lines(text: string): string {
+  return text.split('\n').map(visible).join('\n')
 }
 
 function advice(folder: string, services: readonly string[]): string {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -73,14 +73,30 @@ export async function drill(
     tell(`Planted in it: ${planted.map(({ what }) => what).join('; ')}\n`)
     await sleep(INCUBATION)
     const old = copy.token()
-    const code = await incident(copy.program, resolve(copy.layout.runbooks, `${runbook.id}.yaml`), {
-      ...{ dir: copy.layout.root, yes: true, leaked: [GATEWAY_TOKEN], rehearsal: true },
-      allow: runbook.steps.filter(({ effect }) => effect === 'destroys').map(({ id }) => id),
-      ...(options.quiet === true ? { quiet: true } : {}),
-    })
+    let code: ExitCode
+    try {
+      code = await incident(copy.program, resolve(copy.layout.runbooks, `${runbook.id}.yaml`), {
+        ...{ dir: copy.layout.root, yes: true, leaked: [GATEWAY_TOKEN], rehearsal: true },
+        allow: runbook.steps.filter(({ effect }) => effect === 'destroys').map(({ id }) => id),
+        ...(options.quiet === true ? { quiet: true } : {}),
+      })
+    } catch (error) {
+      // The last success is not a success of this runbook on this machine any more.
+      const why = error instanceof ToolError ? error.code : 'a defect'
+      recordDrill(layout, runbook.id, {
+        ...{ at: startedAt, ok: false, seconds: secondsSince(began) },
+        missed: [`it did not come to its end: ${why}`],
+      })
+      throw error
+    }
     const done = copy.case()
     const times = timesOf(done.journal, runbook.steps)
-    const caught = await lookFor(planted, done.folder)
+    // What a runbook does not look for, it cannot miss.
+    const calls = new Set(runbook.steps.flatMap(({ does }) => ('action' in does ? [does.action] : [])))
+    const caught = await lookFor(
+      planted.filter(({ by }) => by.some(action => calls.has(action))),
+      done.folder,
+    )
     const refused = old === undefined ? undefined : await askFromHost(copy.answers, AUTH_PATH, old)
     const missed = [
       ...caught.filter(({ where }) => where.length === 0).map(({ what }) => what),
@@ -89,10 +105,10 @@ export async function drill(
     // A copy has no alerting and no backup of its own: what fails there says nothing about the runbook.
     const through = code === Exit.done || code === Exit.failed
     const ok = through && missed.length === 0
-    const seconds = Math.round((performance.now() - began) / 1000)
+    const seconds = secondsSince(began)
     ensureDirectory(layout.cases, 0o700)
     const report = resolve(layout.cases, `drill-${done.id}.md`)
-    copyFileSync(resolve(done.folder, 'report.md'), report)
+    writeAtomic(report, readIfPresent(resolve(done.folder, 'report.md')) ?? '', 0o400)
     recordDrill(layout, runbook.id, { at: startedAt, ok, seconds, missed })
     tell(inWords({ times, caught, missed, seconds, report, through }))
     if (options.json === true)
@@ -107,6 +123,10 @@ export async function drill(
     await copy.destroy()
     release()
   }
+}
+
+function secondsSince(began: number): number {
+  return Math.round((performance.now() - began) / 1000)
 }
 
 /** The disposable copy: a deployment like any other, made by setup itself. */

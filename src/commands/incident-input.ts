@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { basename, resolve, sep } from 'node:path'
 import * as z from 'zod'
 import type { Wishes } from '../../steps/incident/context.ts'
-import { ACTIONS } from '../../steps/incident/index.ts'
+import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { renderedAnswers } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent } from '../deployment/files.ts'
@@ -11,7 +11,7 @@ import { type Case, openCase, resumeCase } from '../evidence/case.ts'
 import { recipientProblems } from '../evidence/recipients.ts'
 import { allSecretNamesOf } from '../gateway/policy.ts'
 import { parseJson } from '../json.ts'
-import { type Runbook, readRunbook } from '../procedure/runbook.ts'
+import { type Runbook, type RunbookStep, readRunbook } from '../procedure/runbook.ts'
 import type { Secret } from '../secret.ts'
 import { readDeployment } from '../wizard/saved.ts'
 import { readSecrets } from '../wizard/secrets.ts'
@@ -69,7 +69,9 @@ export async function prepare(
   const open = openCase(layout)
   refuseWhileOpen(open, named, options)
   const present = open === undefined ? undefined : resumeCase(layout, program.now, redactor)
-  const runbook = present === undefined ? runbookOf(session, program, named) : readRunbookOf(present)
+  const runbook = toItsEnd(
+    present === undefined ? runbookOf(session, program, named) : readRunbookOf(present),
+  )
 
   const flags = {
     token: [],
@@ -84,6 +86,14 @@ export async function prepare(
   const problems: Problem[] = [
     ...read.problems,
     ...recipientProblems(options.encryptTo ?? []),
+    ...(present === undefined ? [] : (options.encryptTo ?? []))
+      .filter(recipient => !present?.recipients.includes(recipient))
+      .map(given => ({
+        field: 'recipient',
+        given,
+        allowed: 'only those with whom the case was opened: what is kept in it already would not be theirs',
+        flag: '--encrypt-to',
+      })),
     ...(options.leaked ?? [])
       .filter(name => !known.includes(name))
       .map(given => ({ field: 'leaked secret', given, allowed: known.join(', '), flag: '--leaked' })),
@@ -116,7 +126,7 @@ export async function prepare(
   const wishes: Wishes = {
     cutFirst: options.cutFirst === true || before?.cutFirst === true,
     memory: options.memory === true || before?.memory === true,
-    recipients: options.encryptTo ?? [],
+    recipients: present?.recipients ?? options.encryptTo ?? [],
     keepState: options.keepState === true || before?.keepState === true,
     allow: [...(options.allow ?? []), ...(before?.allow ?? [])],
     leaked: options.leaked ?? before?.leaked ?? [],
@@ -142,15 +152,14 @@ const Remembered = z.object({
   since: z.optional(z.string()),
 })
 
-/** Notes in the case what it was opened with, so that going on with it asks for nothing anew. */
-export function remember(open: Case, { since, ...wishes }: Wishes): void {
-  const remembered = { ...wishes, ...(since === undefined ? {} : { since: since.toISOString() }) }
-  open.note('wishes', { wishes: JSON.stringify(z.parse(Remembered, remembered)) })
+/** What a case was opened with, so that going on with it asks for nothing anew. */
+export function remembered({ since, ...wishes }: Wishes): string {
+  const all = { ...wishes, ...(since === undefined ? {} : { since: since.toISOString() }) }
+  return JSON.stringify(z.parse(Remembered, all))
 }
 
 function wishesIn(open: Case): z.infer<typeof Remembered> | undefined {
-  const noted = open.journal.read().find(({ step }) => step === 'wishes')?.facts?.wishes
-  const read = Remembered.safeParse(parseJson(String(noted ?? '')))
+  const read = Remembered.safeParse(parseJson(open.wishes ?? ''))
   return read.success ? read.data : undefined
 }
 
@@ -211,6 +220,17 @@ export function runbookOf({ layout }: Session, program: Program, named: string |
 }
 
 const EFFECTS = new Map([...ACTIONS].map(([id, { effect }]) => [id, effect]))
+
+/** A runbook that says nothing of the end has one all the same: what it kept is signed, and the case is closed with a report. */
+function toItsEnd(runbook: Runbook): Runbook {
+  const stepFor = (closing: RunbookStep) =>
+    runbook.steps.find(({ does }) => 'action' in does && does.action === closing.id)
+  const own = CLOSING.map(closing => stepFor(closing) ?? closing)
+  const [seal, report] = own
+  const before = runbook.steps.filter(step => step !== report)
+  const isSealed = before.some(step => step === seal)
+  return { ...runbook, steps: [...before, ...own.filter(step => step === report || !isSealed)] }
+}
 
 /** The runbook as it was when the case was opened: what somebody has changed since is for the next one. */
 function readRunbookOf(present: Case): Runbook {

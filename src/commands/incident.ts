@@ -1,20 +1,20 @@
 import { resolve } from 'node:path'
 import type { Asking, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
-import { respond } from '../../steps/incident/run.ts'
+import { respond, STAYS_OPEN } from '../../steps/incident/run.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
-import { Cancelled, Exit, type ExitCode, visible } from '../errors.ts'
-import { beginCase } from '../evidence/case.ts'
+import { Cancelled, Exit, type ExitCode, ToolError, visible } from '../errors.ts'
+import { beginCase, openCase } from '../evidence/case.ts'
 import { underLock } from '../procedure/run.ts'
-import type { Finding } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
+import { learnDelivered } from '../stores/delivered.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { voiceOn } from '../wizard/voice.ts'
-import { type IncidentOptions, inOrder, prepare, remember, type Work } from './incident-input.ts'
+import { type IncidentOptions, inOrder, prepare, remembered, type Work } from './incident-input.ts'
 import { composeOf, forbidCoreDumps, type Program, runtimeOf, type Session, storeOf } from './program.ts'
-import { exitOf, savedDeployment, verifyDeployment } from './verify.ts'
+import { savedDeployment, verifyDeployment } from './verify.ts'
 
 /**
  * Leads through a runbook. 0: through, and every check passes; 1: through, and a check fails; 3: something could not be looked
@@ -65,16 +65,14 @@ async function lead(work: Work): Promise<ExitCode> {
     owner: () => ownerOfSecrets(layout, program.person),
     credential: () => work.credential,
   }).catch(unopened)
-  let findings: readonly Finding[] | undefined
   const begin = () => {
     const { recipients } = wishes
     const fresh = beginCase(
       layout,
-      { runbook: runbook.id, text: runbook.text, recipients },
+      { runbook: runbook.id, text: runbook.text, recipients, wishes: remembered(wishes) },
       program.now,
       redactor,
     )
-    remember(fresh, wishes)
     journal.append({
       ...{ run: fresh.id, procedure: 'incident', event: 'begun', note: fresh.id },
     })
@@ -84,6 +82,14 @@ async function lead(work: Work): Promise<ExitCode> {
     return await underLock(
       () => runtimeOf(session, program, 'incident', false),
       async held => {
+        // What was looked at before the lock may be over, or have begun, meanwhile.
+        if (openCase(layout)?.id !== work.present?.id)
+          throw new ToolError(
+            'case_changed',
+            'another run has opened or ended a case meanwhile',
+            'Look at create-openclaw-secure status, then run the command again.',
+            Exit.usage,
+          )
         work.present?.takeUp()
         const open = work.present ?? begin()
         tell(`${work.present === undefined ? 'Case opened' : 'Going on with the case'}: ${open.id}\n`)
@@ -102,8 +108,7 @@ async function lead(work: Work): Promise<ExitCode> {
           runtimeOf: () => ({ ...held(), progress: session.progress.within() }),
           async verify() {
             const deployment = savedDeployment({ saved: readIfPresent(layout.answers), layout })
-            findings = await verifyDeployment(session, deployment, store, program.now(), program.signal)
-            return [...findings]
+            return verifyDeployment(session, deployment, store, program.now(), program.signal)
           },
           lead(step) {
             number = runbook.steps.indexOf(step) + 1
@@ -113,19 +118,22 @@ async function lead(work: Work): Promise<ExitCode> {
           ask: session.interactive ? askingOn(session, program) : undefined,
         }
         await forbidCoreDumps(session)
-        const { unseen, took } = await respond(context, ACTIONS, held)
+        learnValues(context)
+        const { unseen, took, checks } = await respond(context, ACTIONS, held)
         journal.append({ run: open.id, procedure: 'incident', event: 'done', note: open.id })
-        const code = unseen.length > 0 ? Exit.unknown : findings === undefined ? Exit.done : exitOf(findings)
-        const failed = (findings ?? []).filter(({ verdict }) => verdict !== 'pass' && verdict !== 'skip')
+        const { failed, unknown } = checks
+        const code =
+          unseen.length + unknown.length > 0 ? Exit.unknown : failed.length > 0 ? Exit.failed : Exit.done
         if (unseen.length > 0) tell(`\nCould not be looked at: ${unseen.join(', ')}. The report says why.\n`)
-        for (const { check, verdict, title } of failed) tell(`${verdict.padEnd(7)} ${check}: ${title}\n`)
+        if (failed.length > 0) tell(`\nChecks that fail: ${failed.join(', ')}\n`)
+        if (unknown.length > 0) tell(`\nChecks that could not look: ${unknown.join(', ')}\n`)
         tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)
         if (options.json)
           program.stdout.write(
             envelope(headOf(session, program, startedAt), {
               ...{ case: open.id, folder: open.folder, runbook: runbook.id, took, unseen },
               artefacts: open.artefacts().length,
-              failed: failed.map(({ check }) => check),
+              ...{ failed, unknown },
             }),
           )
         return code
@@ -134,6 +142,15 @@ async function lead(work: Work): Promise<ExitCode> {
   } finally {
     await store.close()
   }
+}
+
+/**
+ * What the gateway was handed is known from here on, without asking the store: it is taken out of whatever is shared. A value that
+ * cannot be read is found by its shape at best, which the case then says.
+ */
+function learnValues({ layout, redactor, case: open }: IncidentContext): void {
+  const unread = learnDelivered([layout.secrets, layout.store], redactor)
+  if (unread.length > 0) open.note('values-not-known', { files: unread.join(', ') })
 }
 
 /** A store that could not be opened: whoever needs it is told why, and nobody before. */
@@ -156,9 +173,7 @@ function askingOn(session: Session, program: Program): Asking {
       return await question()
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error
-      throw new Cancelled(
-        'The case stays open, as it is. Go on with: create-openclaw-secure incident --resume',
-      )
+      throw new Cancelled(STAYS_OPEN)
     }
   }
   return {
@@ -166,18 +181,17 @@ function askingOn(session: Session, program: Program): Asking {
       progress.settle()
       program.stderr.write(`${text.split('\n').map(visible).join('\n')}\n`)
     },
-    confirm: question => put(async () => (await voice.choose(question, YES_OR_NO, 'yes')) === 'yes'),
+    confirm: question => put(async () => (await voice.choose(question, YES_OR_NO, 'no')) === 'yes'),
     text: question => put(() => voice.text(question, '', () => undefined)),
     async secret(question) {
       const typed = await put(() => voice.secret(question, () => undefined))
       return typed === '' ? undefined : session.redactor.learn(new Secret(typed))
     },
-    choose: (question, options) =>
-      put(async () => [await voice.choose(question, options, options[0]?.value ?? '')]),
+    choose: (question, options) => put(() => voice.choose(question, options, options[0]?.value ?? '')),
   }
 }
 
 const YES_OR_NO = [
   { value: 'yes', label: 'Yes' },
-  { value: 'no', label: 'No: stop here' },
+  { value: 'no', label: 'No' },
 ]

@@ -102,18 +102,18 @@ function failed(why: string): ToolError {
 const FULL = new Error('the bound is reached')
 
 /**
- * Pours what `docker ARGS` prints into `into`, as it is, `most` bytes of it, and does not end it; with `stream: 'stderr'` what it
- * prints there. A writer that fails ends the child,
+ * Pours what `docker ARGS` prints into `into`, as it is, `most` bytes of it, and does not end it; with `stream` what it prints
+ * to its stderr, or to both as it comes. A writer that fails ends the child,
  * which would otherwise wait for it until its deadline. Errors: those of the process runner, and of `into`.
  */
 export async function pour(
-  docker: Docker,
+  docker: Pick<Docker, 'call'>,
   args: readonly string[],
   into: Writable,
   options: Omit<RunOptions, 'into' | 'intoErrors' | 'signal'> & {
     most: number
     signal?: AbortSignal
-    stream?: 'stdout' | 'stderr'
+    stream?: 'stdout' | 'stderr' | 'both'
   },
 ): Promise<Finished & { isCut: boolean }> {
   const { most, stream = 'stdout', ...rest } = options
@@ -137,7 +137,10 @@ export async function pour(
     await poured
   }
   try {
-    const where = stream === 'stdout' ? { into: bound } : { intoErrors: bound, into: nowhere() }
+    const where = {
+      into: stream === 'stderr' ? nowhere() : bound,
+      ...(stream === 'stdout' ? {} : { intoErrors: bound }),
+    }
     const finished = await docker.call(args, { ...rest, signal, ...where })
     await settle()
     return { ...finished, isCut: false }

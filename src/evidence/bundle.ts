@@ -185,6 +185,12 @@ class Verification {
       const event = parseJson(line)
       if (!isEvent(event)) continue
       for (const { file, shared, ...sum } of artefactIn(event)) {
+        // What is signed is worth more than a line that nobody has signed.
+        const again = [file, ...(shared === undefined ? [] : [shared.file])].filter(name =>
+          this.#expected.has(name),
+        )
+        for (const name of again) this.#problem(name, 'a line that is not signed enters it once more')
+        if (again.length > 0) continue
         this.#expect([{ file, ...sum }, ...(shared === undefined ? [] : [shared])])
         this.#remark(file, 'it was kept after the seal: it is in the chain, and not signed yet')
       }

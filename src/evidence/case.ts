@@ -21,6 +21,7 @@ const Pointer = z.strictObject({
   openedAt: z.string(),
   /** age recipients: everything that is kept is encrypted to them. */
   recipients: z.optional(z.array(z.string())),
+  wishes: z.optional(z.string()),
 })
 export type OpenCase = z.infer<typeof Pointer>
 
@@ -63,6 +64,8 @@ export class Case {
   readonly openedAt: string
   /** What is kept is encrypted to them; nobody: it is not encrypted. */
   readonly recipients: readonly string[]
+  /** What was asked for when it was opened, as whoever opened it has put it. */
+  readonly wishes: string | undefined
   readonly journal: Journal
   readonly #custody: Custody
   readonly #now: () => Date
@@ -74,6 +77,7 @@ export class Case {
     this.runbook = pointer.runbook
     this.openedAt = pointer.openedAt
     this.recipients = pointer.recipients ?? []
+    this.wishes = pointer.wishes
     this.#custody = new Custody(this.path('custody'), now, redactor)
     this.journal = this.#custody
     this.#now = now
@@ -256,18 +260,23 @@ export interface Opening {
   text: string
   /** age recipients, checked. */
   recipients?: readonly string[]
+  /** What was asked for, as text of whoever opens it: going on asks for nothing anew. */
+  wishes?: string
 }
 
 /** Opens a case: from here on nothing but its own runbook changes the deployment. */
 export function beginCase(
   layout: Pick<Layout, 'own' | 'cases'>,
-  { runbook, text, recipients = [] }: Opening,
+  { runbook, text, recipients = [], wishes }: Opening,
   now: () => Date,
   redactor: Redactor,
 ): Case {
   const at = now().toISOString()
   const id = freeName(layout.cases, `${at.slice(0, 19).replaceAll(/[-:]/g, '')}Z-${runbook}`)
-  const to = recipients.length === 0 ? {} : { recipients: [...recipients] }
+  const to = {
+    ...(recipients.length === 0 ? {} : { recipients: [...recipients] }),
+    ...(wishes === undefined ? {} : { wishes }),
+  }
   const begun = new Case({ id, runbook, openedAt: at, ...to }, layout.cases, now, redactor)
   ensureDirectory(layout.cases, 0o700)
   ensureDirectory(begun.folder, 0o700)

@@ -8,7 +8,7 @@ import { parseJson } from '../json.ts'
 const Drill = z.strictObject({
   /** When it ended. */
   at: z.iso.datetime(),
-  /** Whether all that was planted was caught, and every step kept to its target. */
+  /** Whether it came to its end, and all that was planted was caught. */
   ok: z.boolean(),
   seconds: z.number().nonnegative(),
   /** What was planted and not caught, and steps that took too long, in words. */

@@ -114,6 +114,11 @@ export async function closeCase(sealing: Sealing, report: (sealed: Sealed) => st
   return { ...sealed, artefacts: artefacts.length, missing: missing.length }
 }
 
+/** Whether the case's evidence is signed, by this deployment's key, and the chain is still the one that was signed. */
+export function hasSeal(of: Case, layout: Pick<Layout, 'own'>): boolean {
+  return standingSeal(of, signingKey(layout)) !== undefined
+}
+
 /** The seal that lies in the case, when it is this key's and says of the chain what is true. */
 function standingSeal(of: Case, key: SigningKey): { manifest: Manifest; hash: string } | undefined {
   const text = readIfPresent(of.path('manifest'))
@@ -143,7 +148,7 @@ async function refuseChanged(of: Case, artefacts: readonly Artefact[]): Promise<
     'evidence_changed',
     `Not as it was kept, and so nothing was signed: ${changed.join(', ')}`,
     'Somebody has changed the case. Put these files back from a copy, then: create-openclaw-secure incident --resume',
-    Exit.failed,
+    Exit.interrupted,
   )
 }
 
@@ -169,7 +174,7 @@ async function straysIn(of: Case, artefacts: readonly Artefact[]): Promise<({ fi
       'case_not_plain',
       `In ${of.folder} lies what is no plain file: ${special.join(', ')}`,
       'Nothing of ours puts it there. Move it away, then: create-openclaw-secure incident --resume',
-      Exit.failed,
+      Exit.interrupted,
     )
   const summed: ({ file: string } & Sum)[] = []
   for (const { name } of strays) summed.push({ file: name, ...(await sumOf(resolve(of.folder, name))) })

@@ -16,7 +16,7 @@ const PATTERNS: readonly [name: string, pattern: RegExp][] = [
   ['AWS key', /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g],
   ['store token', /\b(?:hv[sbr]\.[\w-]{16,}|ops_[\w-]{16,})/g],
   ['bot token', /\b\d{8,12}:[\w-]{30,}/g],
-  ['JWT', /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g],
+  ['JWT', /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g],
 ]
 
 /** The same where what stands before it tells: that stays. */

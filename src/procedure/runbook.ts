@@ -266,6 +266,10 @@ function ruleProblems(
       wrong('run', run.join(' '), 'a program and its arguments; what a shell reads is a script')
     if (action === REPORT && index !== steps.length - 1)
       wrong('action', action, 'only as the last step: with the report the case is closed')
+    if (action === SEAL && index !== lastSeal)
+      wrong('action', action, 'once: what was signed is not signed anew')
+    if (id !== undefined && [SEAL, REPORT].includes(id) && action !== id)
+      wrong('id', id, `another id: ${id} is an action's own`)
     if (does !== undefined && effect !== undefined && rank(effect) < rank(does))
       wrong('effect', effect, `${does}, which is what ${action} does`)
     if (Math.max(rank(effect), rank(does)) < rank('destroys')) continue

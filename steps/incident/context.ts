@@ -57,7 +57,7 @@ export interface Asking {
   text(question: string): Promise<string>
   /** A secret, not shown while it is typed; undefined when there is none. */
   secret(question: string): Promise<Secret | undefined>
-  choose(question: string, options: readonly { value: string; label: string }[]): Promise<string[]>
+  choose(question: string, options: readonly { value: string; label: string }[]): Promise<string>
 }
 
 /** What flags say. */
@@ -72,7 +72,7 @@ export interface Wishes {
   keepState: boolean
   /** Steps that destroy, by id, agreed to. */
   allow: readonly string[]
-  /** Names of secrets that leaked. Empty: ask, or all of them. */
+  /** Names of secrets that leaked. Empty: ask; where nobody can be asked, the gateway token. */
   leaked: readonly string[]
   /** When everything was still well. */
   since: Date | undefined

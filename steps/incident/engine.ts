@@ -64,7 +64,7 @@ export const engineAction: Action = {
         'the journal of this machine has nothing of the engine',
       ),
     )
-    return outcome(gathered)
+    return outcome(gathered, true)
   },
 }
 

@@ -25,6 +25,8 @@ export interface Gathered {
   cut: string | undefined
   /** Why it could not be had at all. */
   missing: string | undefined
+  /** There was none of it to be had: nothing is unseen. */
+  isNatural?: true
 }
 
 /** Bytes that may be filled now: the case's own file system, without what is kept free. */
@@ -65,11 +67,15 @@ export async function gather(
   }
 }
 
-/** One line for the person, and what the chain says of a step. */
-export function outcome(gathered: readonly Gathered[]): Outcome {
+/**
+ * One line for the person, and what the chain says of a step. What is `optional`, a program or a journal that a machine may not
+ * have, is said and makes nothing unseen.
+ */
+export function outcome(gathered: readonly Gathered[], isOptional = false): Outcome {
   const kept = gathered.filter(({ missing }) => missing === undefined)
   const cut = kept.filter(one => one.cut !== undefined)
   const missing = gathered.filter(one => one.missing !== undefined)
+  const unseen = isOptional ? [] : missing.filter(({ isNatural }) => isNatural !== true)
   const bytes = kept.reduce((sum, one) => sum + one.bytes, 0)
   const named = (list: readonly Gathered[], why: (one: Gathered) => string | undefined) =>
     list.map(one => `${one.name} (${visible(why(one) ?? '').slice(0, 120)})`).join('; ')
@@ -79,7 +85,10 @@ export function outcome(gathered: readonly Gathered[]): Outcome {
       ...(cut.length === 0 ? [] : [`not all of ${named(cut, one => one.cut)}`]),
       ...(missing.length === 0 ? [] : [`missing: ${named(missing, one => one.missing)}`]),
     ].join('. '),
-    facts: { kept: kept.length, cut: cut.length, missing: missing.length, bytes },
+    facts: {
+      ...{ kept: kept.length, cut: cut.length, missing: missing.length, bytes },
+      ...(unseen.length === 0 ? {} : { unseen: unseen.map(({ name }) => name).join(', ') }),
+    },
   }
 }
 
@@ -162,7 +171,7 @@ export function notRunning(
 ): Gathered {
   const missing = `it does not run: it has no ${what}`
   ctx.case.missing(order, missing)
-  return { name: order.name, bytes: 0, cut: undefined, missing }
+  return { name: order.name, bytes: 0, cut: undefined, missing, isNatural: true }
 }
 
 /** Waits for each in its turn: the machine is small, and the next one's room depends on what this one took. */

@@ -44,7 +44,7 @@ export const hostAction: Action = {
       ...(images.length === 0 ? [] : [await call('images.json', ['image', 'inspect', ...images])]),
       ...(await firewall(ctx, signal)),
     ]
-    const { saw, facts } = outcome(gathered)
+    const { saw, facts } = outcome(gathered, true)
     const offset = clock.offset === undefined ? {} : { clockOffset: clock.offset }
     return { saw, facts: { ...facts, ...offset } }
   },

@@ -86,12 +86,14 @@ async function whichOf(
   known: readonly string[],
 ): Promise<readonly string[]> {
   if (wishes.leaked.length > 0) return wishes.leaked
-  const chosen = await ask?.choose(
-    'Which of them leaked?',
-    known.map(value => ({ value, label: value })),
-  )
-  return chosen === undefined || chosen.length === 0 ? [GATEWAY_TOKEN] : chosen
+  if (ask === undefined) return [GATEWAY_TOKEN]
+  const options = [...known, ALL].map(value => ({ value, label: value }))
+  const chosen = await ask.choose('Which of them leaked?', options)
+  return chosen === ALL ? known : [chosen]
 }
+
+/** For whoever is not sure. No secret can be called so. */
+const ALL = 'all of them'
 
 function inOrder(names: readonly string[]): string[] {
   const rank = (name: string) => (name === GATEWAY_TOKEN ? 0 : 1)

@@ -12,6 +12,8 @@ export interface Planted {
   /** What it stands for. */
   what: string
   mark: Secret
+  /** The actions that should find it: one of them is enough. */
+  by: readonly string[]
 }
 
 /**
@@ -38,10 +40,16 @@ export async function plant(
   if (code !== 0)
     throw new ToolError('not_planted', `nothing could be planted in the copy: ${stderr.trim()}`, '')
   return [
-    { what: 'a file dropped in /tmp, which only memory holds', mark: new Secret(file) },
-    { what: 'a file dropped in the agent’s workspace', mark: new Secret(dropped) },
-    { what: 'a process with a strange name', mark: new Secret(process) },
-    { what: 'a host that something tried to reach every second', mark: new Secret(beacon) },
-    { what: 'a burst of wrong tokens', mark: new Secret(guesser) },
+    {
+      what: 'a file dropped in /tmp, which only memory holds',
+      mark: new Secret(file),
+      by: ['evidence.tmpfs'],
+    },
+    { what: 'a file dropped in the agent’s workspace', mark: new Secret(dropped), by: ['evidence.state'] },
+    { what: 'a process with a strange name', mark: new Secret(process), by: ['evidence.processes'] },
+    { what: 'a host that something tried to reach every second', mark: new Secret(beacon), by: SEEN_BY_LOGS },
+    { what: 'a burst of wrong tokens', mark: new Secret(guesser), by: SEEN_BY_LOGS },
   ]
 }
+
+const SEEN_BY_LOGS = ['evidence.logs', 'evidence.records']

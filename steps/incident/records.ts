@@ -46,7 +46,13 @@ export const keepRecords: Action = {
       const order: Order = { name: `${service}/log.txt`, command: `docker logs ${service}`, share: true }
       saw.push(await keep(ctx, order, into => logInto(ctx, service, since, into, signal)))
     }
-    return { saw: saw.join('; ') }
+    const missing = ctx.case
+      .missed()
+      .filter(({ file }) => saw.some(words => words.startsWith(file.replace(/^evidence\//, ''))))
+    return {
+      saw: saw.join('; '),
+      ...(missing.length === 0 ? {} : { facts: { unseen: missing.map(({ file }) => file).join(', ') } }),
+    }
   },
 }
 

@@ -1,7 +1,7 @@
-import { lookAt } from '../../src/deployment/files.ts'
 import { firstLine } from '../../src/docker/engine.ts'
 import { membersOf } from '../../src/docker/isolation.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
+import { hasSeal } from '../../src/evidence/seal.ts'
 import type { Action } from './context.ts'
 import { isSealed } from './run.ts'
 
@@ -15,7 +15,7 @@ export const removeContainers: Action = {
   },
   async run(ctx) {
     const { docker, answers } = ctx
-    if (!isSealed(ctx) || lookAt(ctx.case.path('manifest')) === undefined)
+    if (!isSealed(ctx) || !hasSeal(ctx.case, ctx.layout))
       throw new ToolError(
         'not_sealed',
         'the evidence is not sealed: what is in the containers would be lost',

@@ -1,3 +1,4 @@
+import { pour } from '../../src/docker/collector.ts'
 import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
 import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
@@ -10,7 +11,13 @@ export interface Responded {
   unseen: readonly string[]
   /** How long each step took that was run now, in milliseconds. */
   took: Readonly<Record<string, number>>
+  /** What the deployment's checks said last, by id, whichever run asked them. */
+  checks: { failed: readonly string[]; unknown: readonly string[] }
 }
+
+/** For whoever stops in the middle. */
+export const STAYS_OPEN =
+  'The case stays open, as it is. Go on with: create-openclaw-secure incident --resume'
 
 /**
  * Leads through a runbook, or goes on with one that was cut short: what the chain of custody has as done is not done again.
@@ -25,15 +32,21 @@ export async function respond(
 ): Promise<Responded> {
   const took: Record<string, number> = {}
   for (const one of ctx.runbook.steps) {
+    if (runtimeOf().signal.aborted) throw new Cancelled(STAYS_OPEN)
     const step = asStep(one, actions)
     if ((await step.skip?.(ctx)) === undefined) {
       ctx.lead(one)
       await agree(one, ctx)
     }
     const runtime = { ...runtimeOf(), journal: ctx.case.journal, runId: ctx.case.id }
-    Object.assign(took, (await runProcedure(ctx.runbook.id, [step], ctx, runtime)).took)
+    try {
+      Object.assign(took, (await runProcedure(ctx.runbook.id, [step], ctx, runtime)).took)
+    } catch (error) {
+      // A procedure of one step would say that nothing was changed.
+      throw error instanceof Cancelled ? new Cancelled(STAYS_OPEN) : error
+    }
   }
-  return { unseen: unseenIn(ctx), took }
+  return { unseen: unseenIn(ctx), took, checks: checksIn(ctx) }
 }
 
 /** A step that destroys is agreed to by its name, or by the person; others where the runbook asks for it and somebody is there. */
@@ -65,7 +78,11 @@ function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<I
     id: step.id,
     title: step.title,
     effect: step.effect === 'destroys' ? 'destroys' : 'writes',
+    // What only looks is worth nothing half-done, and harms nothing.
+    interruptible: step.effect === 'reads',
     async skip(ctx) {
+      if (ctx.wishes.rehearsal && 'run' in step.does && step.effect !== 'reads')
+        return 'a drill runs no program that changes something'
       const done = doneAt(ctx, step.id)
       const mayBeUndone = action?.standing === true && !isSealed(ctx)
       if (done !== undefined && !mayBeUndone) return `done at ${done}`
@@ -92,6 +109,15 @@ function unseenIn({ case: { journal } }: IncidentContext): string[] {
     .map(({ step = '' }) => step)
 }
 
+function checksIn({ case: { journal } }: IncidentContext): Responded['checks'] {
+  const facts = journal.read().findLast(({ facts }) => facts?.passed !== undefined)?.facts
+  const listed = (name: string) =>
+    String(facts?.[name] ?? '')
+      .split(', ')
+      .filter(id => id !== '')
+  return { failed: listed('failedChecks'), unknown: listed('unknownChecks') }
+}
+
 /** When the case has a step as done. */
 function doneAt({ case: { journal, runbook } }: IncidentContext, step: string): string | undefined {
   return journal
@@ -107,6 +133,9 @@ export function isSealed({ case: { journal }, runbook }: Pick<IncidentContext, '
   return journal.read().some(({ event, step }) => event === 'step-done' && seals.includes(step ?? ''))
 }
 
+/** Of what a program prints. Bytes. */
+const MOST = 64 * 1024 ** 2
+
 /** A program of the runbook's own: what it prints is evidence, whatever its code. */
 async function runProgram(step: RunbookStep, ctx: IncidentContext): Promise<Outcome> {
   if (!('run' in step.does)) throw new Error(`${step.id} is no program`)
@@ -117,8 +146,15 @@ async function runProgram(step: RunbookStep, ctx: IncidentContext): Promise<Outc
   const order = { name, command: step.does.run.join(' '), share: true as const }
   let code = 0
   const kept = await ctx.case.keep(order, async into => {
-    code = (await ctx.searchingRun(program, args, { deadline: step.within, into, cwd: ctx.layout.root })).code
-    return undefined
+    const options = { deadline: step.within, cwd: ctx.layout.root, most: MOST, stream: 'both' } as const
+    const poured = await pour(
+      { call: (words, rest) => ctx.searchingRun(program, words, rest) },
+      args,
+      into,
+      options,
+    )
+    code = poured.code
+    return poured.isCut ? { cut: `only the first ${MOST} bytes` } : undefined
   })
   if (code !== 0 && step.effect !== 'reads')
     throw new ToolError(

@@ -59,7 +59,7 @@ export const searchRecords: Action = {
     }
     return {
       saw: `${refused} refused at the gateway’s WebSocket, ${facts.asked} times asked to be paired, ${devices.length} devices before they were removed${unseen.length === 0 ? '' : `; NOT seen: ${unseen.join('; ')}`}`,
-      facts: { ...facts, unseen: unseen.length },
+      facts: { ...facts, ...(unseen.length === 0 ? {} : { unseen: unseen.join('; ') }) },
     }
   },
 }

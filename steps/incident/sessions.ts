@@ -52,7 +52,7 @@ export const reviewSessions: Action = {
     ctx.case.note('suspicions', { ...facts, hosts: [...review.hosts].join(' ') })
     return {
       saw: `${facts.calls} calls in ${facts.sessions} sessions: ${high} of high, ${medium} of medium, ${low} of low suspicion${missing.length === 0 ? '' : `; NOT seen: ${missing.join('; ')}`}`,
-      facts,
+      facts: { ...facts, ...(missing.length === 0 ? {} : { unseen: missing.join('; ') }) },
     }
   },
 }

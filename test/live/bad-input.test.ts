@@ -1045,7 +1045,9 @@ function expectComplete(folder: string): void {
     const text = readFileSync(resolve(folder, path), 'utf8')
     expect(text, path).not.toBe('')
     if (path.endsWith('.yml') || path.endsWith('.yaml'))
-      expect(parse(text), path).toMatchObject({ name: expect.any(String) })
+      expect(parse(text), path).toMatchObject(
+        path.includes('runbooks/') ? { id: expect.any(String) } : { name: expect.any(String) },
+      )
     else if (path.endsWith('openclaw.json')) expect(parseCommentedJson(text), path).toHaveProperty('gateway')
     else if (path.endsWith('.json')) expect(JSON.parse(text), path).toBeTypeOf('object')
     else if (path.startsWith('secrets/gateway_token.')) expect(text).toMatch(/^[0-9a-f]{64}$/)

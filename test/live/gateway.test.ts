@@ -278,7 +278,7 @@ describe('looking at it', () => {
       checklist
         .filter((line: { verdict: string }) => line.verdict !== 'pass')
         .map((line: { number: number }) => line.number),
-    ).toEqual([8, 9])
+    ).toEqual([8, 9, 10])
   })
 
   it('verify says unknown, never pass, when the engine cannot be reached', async () => {

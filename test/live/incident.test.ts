@@ -14,6 +14,7 @@ import {
   compromise,
   doneAt,
   EVIDENCE,
+  killed,
   newestCase,
   patience,
   removeEvidenceImages,
@@ -99,7 +100,7 @@ describe('a runbook of one’s own, at a terminal', () => {
       ['Call first: Ann'],
       ['1/5 Look at the engine'],
       ['It forgets.'],
-      ['End all of it? You have what you need. It cannot be undone.', key.down, key.enter],
+      ['End all of it? You have what you need. It cannot be undone.', key.enter],
     )
     const { code, text, restored } = await talk.ends()
     expect([code, restored]).toEqual([130, true])
@@ -240,13 +241,14 @@ describe('the container is compromised (privilege escalation)', () => {
   it('is rebuilt once somebody agrees: another container, other secrets, the old token dead, every check of its own green', async () => {
     const before = await containerOf(folder)
     const began = Date.now()
-    const { code, stderr } = await cli([
-      ...['incident', '--resume', '--dir', folder, '--yes', '--allow', 'containers.remove'],
-    ])
+    const resume = ['incident', '--resume', '--dir', folder, '--yes', '--allow', 'containers.remove']
+    // On its way: while it removes, starts, rotates.
+    for (let kill = 0; kill < 2; kill++) expect(await killed(resume, 1500 + Math.random() * 5000)).toBe(true)
+    const { code, stderr } = await cli(resume)
     expect([code, stderr]).toEqual([1, expect.stringContaining('The case is closed')])
     process.stdout.write(`rebuilt, rotated and verified after ${Date.now() - began} ms more\n`)
     expect(Date.now() - began).toBeLessThan(patience(120_000))
-    expect(stderr.match(/^(?:fail|unknown) +\S+/gm)?.map(line => line.split(/[ :]+/)[1])).toEqual(LATER)
+    expect(stderr).toContain(`Checks that fail: ${LATER.join(', ')}\n`)
     expect(await containerOf(folder)).not.toBe(before)
     expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
     const dropped = planted.find(({ what }) => what.includes('workspace'))

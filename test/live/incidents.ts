@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { basename, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Compose } from '../../src/docker/compose.ts'
@@ -11,7 +12,7 @@ import { listCases } from '../../src/evidence/case.ts'
 import { Journal, type JournalEvent } from '../../src/procedure/journal.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { type Planted, plant } from '../../steps/incident/plant.ts'
-import { containerOf, sh } from './harness.ts'
+import { containerOf, sh, startCli } from './harness.ts'
 
 /** Everything that the issue wants to be found again, planted in a running deployment. */
 export async function compromise(folder: string): Promise<Planted[]> {
@@ -28,7 +29,7 @@ async function plantInLayer(folder: string): Promise<Planted> {
   const place = resolve(stdout.trim(), 'usr/local/bin')
   mkdirSync(place, { recursive: true })
   writeFileSync(resolve(place, mark), `#!/bin/sh\n# ${mark}\n`, { mode: 0o755 })
-  return { what: 'a program in the container’s own layer', mark: new Secret(mark) }
+  return { what: 'a program in the container’s own layer', mark: new Secret(mark), by: ['evidence.changes'] }
 }
 
 /** The newest case of a deployment. */
@@ -129,3 +130,12 @@ export async function removeEvidenceImages(folder: string): Promise<void> {
 
 /** Where preserved images are named. */
 export const EVIDENCE = 'create-openclaw-secure/evidence'
+
+/** Starts a run and kills it somewhere, unless it is through before. */
+export async function killed(args: readonly string[], after: number): Promise<boolean> {
+  const child = startCli(args)
+  const ended = new Promise<boolean>(done => child.once('exit', (_, signal) => done(signal === 'SIGKILL')))
+  await Promise.race([ended, sleep(after)])
+  child.kill('SIGKILL')
+  return ended
+}

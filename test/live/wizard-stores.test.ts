@@ -127,7 +127,7 @@ describe('talking about 1Password', () => {
   beforeAll(() => {
     // The package as npm installs it, with a fake in the place of the WASM core.
     const [from, home] = [dirname(dirname(BIN)), resolve(desk, 'package')]
-    const kept = ['bin', 'dist/cli', 'dist/help.txt', 'templates', 'schemas', 'package.json']
+    const kept = ['bin', 'dist/cli', 'dist/help.txt', 'templates', 'schemas', 'steps', 'package.json']
     for (const name of kept) cpSync(resolve(from, name), resolve(home, name), { recursive: true })
     const modules = resolve(home, 'node_modules/@1password')
     cpSync(resolve(from, 'node_modules/@1password/sdk'), resolve(modules, 'sdk'), { recursive: true })

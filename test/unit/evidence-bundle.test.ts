@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
@@ -227,6 +228,34 @@ describe('a bundle', () => {
       { file: 'custody.jsonl', what: expect.stringContaining('it ends before line') },
     ])
   })
+})
+
+it('whose end was cut off, and a piece of evidence replaced by a line that nobody has signed, is not well', async () => {
+  const of = world.begin()
+  await world.collect(of)
+  await world.act(sealEvidence, of)
+  const folder = copied(of.folder)
+  const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
+  const { file } = manifest.artefacts[0]
+  const lines = readFileSync(join(folder, 'custody.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, manifest.chain.events)
+  const forged = 'nothing happened here\n'
+  replace(join(folder, file), forged)
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex')
+  const entry = {
+    ...{ seq: lines.length + 1, at: '2026-11-26T10:00:00.000Z', run: of.id, procedure: 'mine' },
+    ...{ event: 'step-done', step: 'artefact' },
+    facts: {
+      ...{ file, command: 'none', began: '2026-11-26T10:00:00Z', ended: '2026-11-26T10:00:00Z' },
+      ...{ bytes: forged.length, sha256: hash(forged) },
+    },
+    prev: hash(lines.at(-1) ?? ''),
+  }
+  replace(join(folder, 'custody.jsonl'), `${[...lines, JSON.stringify(entry)].join('\n')}\n`)
+  const { problems, sealed } = await verifyBundle(folder, key)
+  expect(sealed).toBe(false)
+  expect(problems.map(one => one.file)).toContain(file)
 })
 
 it('a chain of custody that somebody has written anew, each line with the right hash, is not the one that was signed', async () => {

@@ -142,7 +142,7 @@ describe('a sealed case', () => {
       rmSync(path)
       damage(path)
       expect(await thrown(() => sealCase(world.contextOf(of)))).toMatchObject({
-        ...{ code: 'evidence_changed', exit: 1 },
+        ...{ code: 'evidence_changed', exit: 4 },
         message: expect.stringContaining('evidence/gateway/export.tar'),
       })
       expect(existsSync(of.path('manifest'))).toBe(false)
@@ -207,7 +207,7 @@ describe('a closed case', () => {
       show: () => {},
       confirm: async () => true,
       secret: async () => undefined,
-      choose: async () => [],
+      choose: async () => '',
       text: async question => {
         asked.push(question)
         return `**${asked.length}** <b>words</b>`

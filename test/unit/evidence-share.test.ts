@@ -112,6 +112,7 @@ describe('a shared copy', () => {
       'a'.repeat(900_000),
       'sk-'.repeat(300_000),
       'eyJ'.repeat(300_000),
+      '-eyJ'.repeat(250_000),
       'password='.repeat(100_000),
       '-----BEGIN PRIVATE KEY-----'.repeat(30_000),
       'https://a:'.repeat(90_000),

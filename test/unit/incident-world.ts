@@ -18,7 +18,7 @@ interface Change {
   wishes?: Partial<Wishes>
   /** What the person says to every question for agreement; without it, nobody can be asked. */
   confirms?: boolean
-  chooses?: string[]
+  chooses?: string
 }
 
 /** The context, and what was said to the person. What is not in it is not to be touched: to reach for it is an error. */
@@ -31,7 +31,7 @@ export function incidentIn(folder: string, change: Change = {}): { ctx: Incident
   const ask: Asking = {
     show: text => void said.push(text),
     confirm: async () => change.confirms === true,
-    choose: async () => change.chooses ?? [],
+    choose: async () => change.chooses ?? '',
     text: async () => '',
     secret: async () => undefined,
   }

@@ -34,7 +34,7 @@ describe('what leaked', () => {
     const { ctx } = incidentIn(scratch(), {
       stored: STORED,
       answers,
-      chooses: ['openai_api_key'],
+      chooses: 'openai_api_key',
       wishes: { since },
     })
     await nameLeak.run(ctx, inTime)

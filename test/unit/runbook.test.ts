@@ -228,13 +228,24 @@ describe('a bad runbook is refused, with file, line and key, before anything run
   it.each<[string, object[]]>([
     ['without a seal', [LOOK, REMOVE]],
     ['before the seal', [REMOVE, SEAL]],
-    ['before a second seal', [SEAL, REMOVE, { ...SEAL, id: 'a.seal-again' }]],
     [
       'by a program of one’s own',
       [{ ...LOOK, effect: 'destroys', action: undefined, run: ['rm', '-r', 'x'] }, SEAL],
     ],
   ])('what destroys %s: evidence comes first', (_, steps) => {
     expect(wrongWith({ ...GOOD, steps })).toEqual([expect.stringMatching(tooEarly)])
+  })
+
+  it('a second seal, which would sign nothing anew', () => {
+    expect(wrongWith({ ...GOOD, steps: [SEAL, { ...SEAL, id: 'a.seal-again' }] })).toEqual([
+      expect.stringContaining('once: what was signed is not signed anew'),
+    ])
+  })
+
+  it('an id that belongs to what ends a case, on something else', () => {
+    expect(wrongWith({ ...GOOD, steps: [{ ...LOOK, id: 'case.report' }] })).toEqual([
+      expect.stringContaining('id: got "case.report"'),
+    ])
   })
 
   it('also where the runbook hides that its action destroys', () => {
