@@ -11,7 +11,7 @@ export interface DeploymentContainer {
   service: string | undefined
   /** What its evidence is called: the service, or "agent-…"; unique, and nothing but `a-z 0-9 . _ -`. */
   label: string
-  /** Running, frozen ones included: it has processes and temporary folders. */
+  /** It has processes and temporary folders, or will have them again in a moment: frozen, or being started anew. */
   isRunning: boolean
   isPaused: boolean
 }
@@ -62,7 +62,7 @@ export async function deploymentContainers(docker: Docker, project: string): Pro
     id,
     service: service === '' ? undefined : service,
     label: plain(service === '' ? `agent-${name.slice(prefix.length)}` : service),
-    isRunning: state === 'running' || state === 'paused',
+    isRunning: ['running', 'paused', 'restarting'].includes(state),
     isPaused: state === 'paused',
   }))
   return found

@@ -1,6 +1,7 @@
+import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
-import { readIfPresent } from '../deployment/files.ts'
+import { readIfPresent, syncDirectory } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -151,6 +152,12 @@ export type Lockdown = z.infer<typeof Lockdown>
 
 export function lockdownFile({ own }: Pick<Layout, 'own'>): string {
   return resolve(own, 'lockdown.json')
+}
+
+/** Ends a lockdown: from here on everything may be changed again. */
+export function forgetLockdown(layout: Pick<Layout, 'own'>): void {
+  rmSync(lockdownFile(layout), { force: true })
+  syncDirectory(layout.own)
 }
 
 /** The lockdown a deployment is under, or undefined. Errors: `lockdown_unreadable`. */

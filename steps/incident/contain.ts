@@ -18,16 +18,14 @@ export const pauseContainers: Action = {
   title: 'Freeze every container of the deployment',
   effect: 'contains',
   standing: true,
-  async run({ docker, answers }) {
+  async run(ctx) {
+    const { docker, answers } = ctx
     const before = await deploymentContainers(docker, answers.name)
     const moving = before.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
     const ids = moving.map(({ id }) => id)
     const { code, stderr } =
       ids.length === 0 ? { code: 0, stderr: '' } : await docker.call(['pause', ...ids], { deadline: 30_000 })
-    const after =
-      code === 0
-        ? before.map(one => ({ ...one, isPaused: one.isRunning }))
-        : await deploymentContainers(docker, answers.name)
+    const after = code === 0 ? before.map(one => ({ ...one, isPaused: one.isRunning })) : await endLoops(ctx)
     const left = after.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
     const stopped = after.filter(({ isRunning }) => !isRunning)
     const frozen = after.length - left.length - stopped.length
@@ -38,9 +36,29 @@ export const pauseContainers: Action = {
         ...(stopped.length > 0 ? [`not running: ${named(stopped)}`] : []),
         ...(left.length > 0 ? [`NOT frozen: ${named(left)} (${visible(stderr.trim()).slice(0, 200)})`] : []),
       ].join('; '),
-      facts: { frozen, stopped: stopped.length, left: left.length },
+      facts: {
+        ...{ frozen, stopped: stopped.length, left: left.length },
+        ...(left.length === 0 ? {} : { unseen: `not frozen: ${named(left)}` }),
+      },
     }
   },
+}
+
+/**
+ * One that ends and is started anew all the time cannot be frozen: it is not started any more, and the others are frozen without
+ * it. Returns how they all are then.
+ */
+async function endLoops({ docker, answers }: IncidentContext): Promise<DeploymentContainer[]> {
+  const moving = async () =>
+    (await deploymentContainers(docker, answers.name)).filter(
+      ({ isRunning, isPaused }) => isRunning && !isPaused,
+    )
+  const awake = (await moving()).map(({ id }) => id)
+  if (awake.length > 0) {
+    await docker.call(['update', '--restart', 'no', ...awake], { deadline: 15_000 })
+    for (const { id } of await moving()) await docker.call(['pause', id], { deadline: 15_000 })
+  }
+  return deploymentContainers(docker, answers.name)
 }
 
 /** What the kernel tells of a network namespace: sockets, counters, routes, neighbours. */

@@ -16,7 +16,8 @@ export const PRESERVED = 'preserved'
 
 /** The name of the image that a container was preserved as. */
 export function evidenceImage(caseId: string, label: string): string {
-  return `create-openclaw-secure/evidence:${caseId}-${label}`.slice(0, 160)
+  // A tag has at most 128 characters; the label is what tells two containers of a case apart.
+  return `create-openclaw-secure/evidence:${caseId.slice(0, 127 - label.length)}-${label}`
 }
 
 /** The image and its changed layer, in the engine: what can be looked around in later. Nothing in it starts by itself. */

@@ -7,7 +7,7 @@ export const memoryAction: Action = {
   title: 'Copy the processes’ memory',
   effect: 'reads',
   skip: ({ wishes }) =>
-    wishes.memory ? undefined : 'not asked for (--memory with --recipient): it holds secrets',
+    wishes.memory ? undefined : 'not asked for (--memory with --encrypt-to): it holds secrets',
   async run(ctx, signal) {
     const { containers, read } = await collecting(ctx)
     return outcome(

@@ -1,6 +1,6 @@
 import { NETWORKS } from '../../src/deployment/network.ts'
 import { SERVICE } from '../../src/docker/compose.ts'
-import { join, membersOf } from '../../src/docker/isolation.ts'
+import { forgetLockdown, join, membersOf, readLockdown } from '../../src/docker/isolation.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
 import { openSteps, setupContextOf } from './clean-setup.ts'
 import type { Action, IncidentContext } from './context.ts'
@@ -10,10 +10,18 @@ export const openGateway: Action = {
   id: 'gateway.open',
   title: 'Open the gateway again, with everything that protects it',
   effect: 'contains',
+  async skip({ layout, docker, answers }) {
+    const record = readLockdown(layout)
+    const members = await membersOf(docker, answers.name)
+    const isSame = record?.places.some(({ container }) => members.some(({ id }) => id === container))
+    return isSame === true ? 'it is locked down: create-openclaw-secure unlock opens it' : undefined
+  },
   async run(ctx) {
     await backOutside(ctx)
     const setup = setupContextOf(ctx)
     const { written } = await runProcedure('setup', openSteps, setup, ctx.runtimeOf())
+    // These are other containers than those that were locked down.
+    forgetLockdown(ctx.layout)
     return {
       saw: `the gateway answers on 127.0.0.1:${ctx.answers.port}; setup had to do: ${written.join(', ') || 'nothing'}`,
       facts: { container: setup.found.container ?? '', image: setup.found.image?.pinned ?? '' },

@@ -3,7 +3,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { readIfPresent } from '../../src/deployment/files.ts'
 import { SERVICE } from '../../src/docker/compose.ts'
-import { Docker } from '../../src/docker/engine.ts'
+import { Docker, firstLine } from '../../src/docker/engine.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import {
@@ -73,7 +73,7 @@ async function buildAnew(ctx: IncidentContext, recipe: Recipe, signal: AbortSign
     { ...recipe, label: nameInCase(ctx, recipe) },
     { signal, onLine: say },
   )
-  await docker.call(['tag', image.pinned, recipe.label], { deadline: 20_000 })
+  await nameIt(docker, image.pinned, recipe.label)
   return `${recipe.label} is built anew: ${before?.pinned ?? 'none'} → ${image.pinned}`
 }
 
@@ -108,15 +108,35 @@ async function expectPinned(ctx: IncidentContext, signal: AbortSignal): Promise<
   const rendered = Rendered.safeParse(parse(readIfPresent(resolve(layout.base, 'docker-compose.yml')) ?? ''))
   const obtained = journal.read().findLast(event => event.step === 'image.obtain')?.facts?.image
   const named = answers.posture === 'coding' ? obtained : rendered.data?.services[SERVICE].image
-  const pinned = typeof named === 'string' ? named : label
+  if (typeof named !== 'string')
+    throw new ToolError(
+      'pin_unknown',
+      'nothing says by which digest the image was pinned',
+      'Compare .secure/base/docker-compose.yml with a copy of it, or build the image here: image.source in deployment.yaml.',
+      Exit.interrupted,
+    )
+  const pinned = named
   const present = (await docker.image(pinned)) !== undefined
   if (!present && /^sha256:/.test(pinned)) throw missing(pinned)
   if (!present) await docker.pull(pinned, { signal, onLine: say })
   if ((await docker.image(pinned)) === undefined) throw missing(pinned)
   // Somebody may have given the name to another image.
   if (!label.includes('@') && (await localImage(docker, label))?.pinned !== pinned)
-    await docker.call(['tag', pinned, label], { deadline: 20_000 })
+    await nameIt(docker, pinned, label)
   return `${label} is ${pinned}${present ? '' : ', downloaded anew'}`
+}
+
+/** Gives an image its usual name, and sees that it has it: what is started next is found by that. */
+async function nameIt(docker: Docker, pinned: string, label: string): Promise<void> {
+  const { stderr } = await docker.call(['tag', pinned, label], { deadline: 20_000 })
+  const named = await docker.image(label)
+  if (named !== undefined && named.Id === (await docker.image(pinned))?.Id) return
+  throw new ToolError(
+    'not_named',
+    `${label} could not be made to mean ${pinned}: ${firstLine(stderr)}`,
+    'Correct the cause and go on: create-openclaw-secure incident --resume',
+    Exit.interrupted,
+  )
 }
 
 function missing(image: string): ToolError {

@@ -34,11 +34,14 @@ export const startClosed: Action = {
     }
     // Made first and started then: with an open way out it would be on a network that others reach.
     await up('--no-start')
-    const members = await membersOf(docker, answers.name)
-    const outside = members.flatMap(({ places }) =>
-      places.filter(({ network }) => network === `${answers.name}_${NETWORKS.outside}`),
-    )
-    await leave(docker, outside)
+    const placesOutside = async () =>
+      (await membersOf(docker, answers.name)).flatMap(({ places }) =>
+        places.filter(({ network }) => network === `${answers.name}_${NETWORKS.outside}`),
+      )
+    await leave(docker, await placesOutside())
+    const still = await placesOutside()
+    if (still.length > 0)
+      throw notStarted(`${still.map(({ label }) => label).join(', ')} cannot be kept off the outside`)
     await up('--detach', '--no-recreate')
     await closedGateway(ctx).untilReady()
     const others = (await membersOf(docker, answers.name)).filter(

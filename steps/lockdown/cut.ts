@@ -1,13 +1,6 @@
 import { writeAtomic } from '../../src/deployment/files.ts'
 import { SERVICE } from '../../src/docker/compose.ts'
-import {
-  isSamePlace,
-  type Lockdown,
-  leave,
-  lockdownFile,
-  type Place,
-  readLockdown,
-} from '../../src/docker/isolation.ts'
+import { type Lockdown, leave, lockdownFile, readLockdown } from '../../src/docker/isolation.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import { askFromHost } from '../../src/gateway/probe.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -23,10 +16,8 @@ export const recordPlaces: Step<Needs> = {
   async skip(ctx) {
     const record = readLockdown(ctx.layout)
     if (record === undefined) return undefined
-    const places = placesOf(await cutOffMembers(ctx))
-    return places.every(place => isAmong(place, record.places))
-      ? `locked down since ${record.since}`
-      : undefined
+    // Who is connected again, or still, has not had his token replaced since.
+    return placesOf(await cutOffMembers(ctx)).length === 0 ? `locked down since ${record.since}` : undefined
   },
   async run(ctx) {
     const { layout, now } = ctx
@@ -48,7 +39,7 @@ export const recordPlaces: Step<Needs> = {
     )
     const next: Lockdown = {
       version: 1,
-      since: record?.since ?? now().toISOString(),
+      since: present.length === 0 && record !== undefined ? record.since : now().toISOString(),
       places: [...known, ...present],
     }
     writeAtomic(lockdownFile(layout), `${JSON.stringify(next)}\n`, 0o600)
@@ -56,10 +47,6 @@ export const recordPlaces: Step<Needs> = {
       saw: next.places.map(({ label, network }) => `${label} on ${network}`).join(', ') || 'on no network',
     }
   },
-}
-
-function isAmong(place: Place, places: readonly Place[]): boolean {
-  return places.some(other => isSamePlace(place, other))
 }
 
 /** Nothing leaves, and nobody comes in, whatever the gateway is doing. */

@@ -1,12 +1,10 @@
-import { rmSync } from 'node:fs'
-import { syncDirectory } from '../../src/deployment/files.ts'
 import { INGRESS } from '../../src/docker/compose.ts'
 import { firstLine } from '../../src/docker/engine.ts'
 import {
+  forgetLockdown,
   isSamePlace,
   join,
   leave,
-  lockdownFile,
   type Place,
   readLockdown,
 } from '../../src/docker/isolation.ts'
@@ -94,7 +92,7 @@ export const proveOpen: Step<LockdownContext> = {
     const { gone } = await compare(ctx)
     if (gone.length > 0) {
       // Setup is what mends that, and it is refused as long as there is a lockdown.
-      forget(ctx)
+      forgetLockdown(ctx.layout)
       throw new ToolError(
         'container_gone',
         `${[...new Set(gone.map(({ label }) => label))].join(' and ')} is another container now: what it was connected to is not there to be put back`,
@@ -115,12 +113,7 @@ export const endLockdown: Step<Pick<LockdownContext, 'layout'>> = {
   effect: 'writes',
   async run(ctx) {
     const since = readLockdown(ctx.layout)?.since ?? 'unknown'
-    forget(ctx)
+    forgetLockdown(ctx.layout)
     return { saw: `it was locked down since ${since}`, facts: { since } }
   },
-}
-
-function forget({ layout }: Pick<LockdownContext, 'layout'>): void {
-  rmSync(lockdownFile(layout), { force: true })
-  syncDirectory(layout.own)
 }

@@ -42,6 +42,9 @@ describe('a lockdown', () => {
     expect(await recordPlaces.skip?.(ctx)).toBeUndefined()
     await recordPlaces.run(ctx, signal)
     expect(some(readLockdown(layout)).places).toHaveLength(3)
+    // A run that was cut short here has replaced no token yet.
+    expect(await recordPlaces.skip?.(ctx)).toBeUndefined()
+    await cutOff.run(ctx, signal)
     expect(await recordPlaces.skip?.(ctx)).toBe('locked down since 2026-11-26T10:00:00.000Z')
   })
 
