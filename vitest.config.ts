@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** The suites that take minutes, longest first: begun last, one of them would keep one core waiting for the other. */
 const LONG =
-  'attack interrupted gateway prove schedule verify rotate-faults rotate sandbox seccomp egress access rotate-crash devices bad-input'.split(
+  'attack interrupted gateway prove schedule verify rotate-faults rotate sandbox seccomp incident egress rotate-crash devices access bad-input credential incident-crash'.split(
     ' ',
   )
 

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import * as z from 'zod'
 import { ToolError } from '../errors.ts'
 import { type ArchiveOrder, archive, asProgram, type Summary, walk } from '../gateway/inside-collect.ts'
-import { databases } from '../gateway/inside-databases.ts'
+import { copyDatabase, databases } from '../gateway/inside-databases.ts'
 import { memory } from '../gateway/inside-memory.ts'
 import { type ProcessesOrder, processes } from '../gateway/inside-processes.ts'
 import { parseJson } from '../json.ts'
@@ -25,7 +25,7 @@ const PROGRAMS: Readonly<Record<Task['program'], string>> = {
   archive: asProgram(archive, walk),
   processes: asProgram(processes),
   memory: asProgram(memory),
-  databases: asProgram(databases, walk),
+  databases: asProgram(databases, walk, copyDatabase),
 }
 
 const Said = z.object({

@@ -46,12 +46,21 @@ export function redacted(text: string, redactor: Redactor): string {
 /** The longest line, and the longest copy, in bytes: what is longer is in the original alone. */
 const LONGEST_LINE = 1024 * 1024
 const LONGEST = 16 * 1024 * 1024
+/** What holding a line takes besides its text, about, in bytes: a million empty lines are not nothing. */
+const LINE_COST = 32
 /** A private key of 8192 bits has about a hundred lines. */
 const LONGEST_KEY = 150
 
+/** A line as it is held, and how long it was. */
+interface Line {
+  text: string
+  length: number
+}
+
 /**
  * Makes the copy of a text that may be given away: line by line, known secrets and what looks like one taken out, and what a
- * terminal would obey written as a number. A hostile text stays a text, of at most 16 MiB.
+ * terminal would obey written as a number. A hostile text stays a text, of at most 16 MiB: of a longer one its beginning and its
+ * end, which is where a log tells of the incident.
  */
 export class Sharing extends Transform {
   readonly #redactor: Redactor
@@ -60,6 +69,12 @@ export class Sharing extends Transform {
   #length = 0
   #written = 0
   #inKey = 0
+  /** What may be the end, in two halves: when the younger one is full, the older is let go. */
+  #older: Line[] = []
+  #younger: Line[] = []
+  #held = 0
+  #isHolding = false
+  #left = 0
   /** Why it is not all there was. */
   cut: string | undefined
 
@@ -82,6 +97,7 @@ export class Sharing extends Transform {
 
   override _flush(done: TransformCallback): void {
     if (this.#length > 0) this.#finish()
+    this.#end()
     done()
   }
 
@@ -93,31 +109,63 @@ export class Sharing extends Transform {
   }
 
   #finish(): void {
-    const [line, length] = [Buffer.concat(this.#line).toString('utf8'), this.#length]
+    const text = Buffer.concat(this.#line).toString('utf8')
+    // Seen of every line, also of one that is let go: a key that begins in what is left out ends in what is shown.
+    const line = { text: this.#isInKey(text) ? '[redacted: private key]' : text, length: this.#length }
     this.#line = []
     this.#length = 0
-    if (this.#written > this.#most) return
-    const whole = this.#veilKey(redacted(line, this.#redactor), line)
-    const shown = whole.slice(0, LONGEST_LINE)
+    const shown = this.#isHolding ? '' : this.#shown(line)
+    this.#isHolding ||= this.#written + Buffer.byteLength(shown) > this.#most / 2
+    if (this.#isHolding) this.#hold(line)
+    else this.#write(shown)
+  }
+
+  #shown({ text, length }: Line): string {
+    const shown = redacted(text, this.#redactor).slice(0, LONGEST_LINE)
     const rest = length > LONGEST_LINE ? ` … (a line of ${length} bytes; the rest is in the original)` : ''
     if (rest !== '') this.cut = 'lines longer than 1 MiB are cut'
-    this.#write(`${shown.replace(/\r$/, '').split('\t').map(visible).join('\t')}${rest}\n`)
+    return `${shown.replace(/\r$/, '').split('\t').map(visible).join('\t')}${rest}\n`
+  }
+
+  #hold(line: Line): void {
+    this.#younger.push(line)
+    this.#held += line.text.length + LINE_COST
+    if (this.#held < this.#most / 4) return
+    this.#left += this.#older.length
+    this.#older = this.#younger
+    this.#younger = []
+    this.#held = 0
+  }
+
+  /** As much of what is held as there is room for, from its end. */
+  #end(): void {
+    const held = [...this.#older, ...this.#younger]
+    const tail: string[] = []
+    let room = this.#most - this.#written
+    for (const line of held.toReversed()) {
+      const shown = this.#shown(line)
+      room -= Buffer.byteLength(shown)
+      if (room < 0) break
+      tail.push(shown)
+    }
+    const left = this.#left + held.length - tail.length
+    if (left > 0) {
+      this.cut = `the copy leaves out ${left} lines before its end`
+      this.#write(`… (${left} lines that are in the original alone)\n`)
+    }
+    for (const shown of tail.toReversed()) this.#write(shown)
   }
 
   #write(text: string): void {
     this.#written += Buffer.byteLength(text)
-    if (this.#written <= this.#most) this.push(text)
-    else {
-      this.cut = `the copy ends after ${this.#most} bytes`
-      this.push(`… (${this.cut}; the rest is in the original)\n`)
-    }
+    this.push(text)
   }
 
   /** A private key goes over many lines, and each of the others says nothing of what it is. */
-  #veilKey(clean: string, line: string): string {
+  #isInKey(line: string): boolean {
     if (this.#inKey > 0) {
       this.#inKey = line.includes('-----END ') ? 0 : this.#inKey - 1
-      return '[redacted: private key]'
+      return true
     }
     const begins = line.lastIndexOf('-----BEGIN ')
     if (
@@ -126,6 +174,6 @@ export class Sharing extends Transform {
       !line.includes('-----END ', begins)
     )
       this.#inKey = LONGEST_KEY
-    return clean
+    return false
   }
 }

@@ -23,6 +23,8 @@ interface Witness {
   older: number
   /** Lines in which no time stands that we can read. */
   unread: number
+  /** Why it is not all that the source had to say. */
+  cut?: string | undefined
 }
 
 /** The rows of one witness that are shown: the last ones, nearest to the incident. */
@@ -43,12 +45,14 @@ export async function timelineOf(
     witness('journal of the deployment', deployment.map(eventRow)),
     witness('custody', of.journal.read().map(eventRow)),
   ]
-  for (const { shared } of of.artefacts()) {
+  for (const { shared, cut } of of.artefacts()) {
     if (shared === undefined) continue
+    const cuts = [cut, shared.cut].filter(why => why !== undefined)
     const bytes = await bytesOf(resolve(of.folder, shared.file), LONGEST)
     const rows = bytes === undefined ? [] : rowsOf(bytes.toString('utf8'))
     // What has no times at all is no witness of when something happened.
-    if (rows.some(row => row !== undefined)) witnesses.push(witness(shared.file, rows))
+    if (rows.some(row => row !== undefined))
+      witnesses.push({ ...witness(shared.file, rows), cut: cuts.length === 0 ? undefined : cuts.join('; ') })
   }
   const all = witnesses.flatMap(({ name, rows }) => rows.map(row => ({ ...row, name })))
   // Equal times keep the order in which each witness has them.
@@ -62,9 +66,9 @@ export async function timelineOf(
   ].join('\n\n')}\n`
 }
 
-function inOneLine({ name, rows, older, unread }: Witness): string {
+function inOneLine({ name, rows, older, unread, cut }: Witness): string {
   const left = older === 0 ? '' : `, and ${older} before them that are not shown`
-  return `- ${plain(name)}: ${rows.length} lines${left}${unread === 0 ? '' : `; ${unread} lines without a time that could be read`}`
+  return `- ${plain(name)}: ${rows.length} lines${left}${unread === 0 ? '' : `; ${unread} lines without a time that could be read`}${cut === undefined ? '' : `; not all of it: ${plain(cut)}`}`
 }
 
 function witness(name: string, all: readonly (Row | undefined)[]): Witness {

@@ -202,6 +202,12 @@ export function archive(walkAll: typeof walk): void {
       if (entry.why === undefined && bytes > room) entry.why = 'no room for it'
       if (entry.why === undefined) room -= bytes
     }
+  // A second name costs nothing as long as the first is taken: without that one, tar would store the content under it.
+  const inode = ({ stat }: Entry) => `${stat?.dev}:${stat?.ino}`
+  const without = new Set(entries.filter(({ why }) => why === 'no room for it').map(inode))
+  for (const entry of entries)
+    if (entry.why === undefined && entry.stat?.isFile() === true && without.has(inode(entry)))
+      entry.why = 'no room for it'
   const left = entries.filter(({ why }) => why === 'no room for it').length
   if (left > 0) cut.push(`no room for ${left} of ${entries.length} entries`)
   const finish = () => {

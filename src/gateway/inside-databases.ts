@@ -24,14 +24,38 @@ interface Sqlite {
 }
 
 /**
- * Finds SQLite databases by their first bytes, copies each with its journal, and makes of the copy, by SQLite's backup, one file that
- * is consistent. The original is only read.
+ * Makes of one database, by SQLite's backup, one file that is consistent, and prints SQLite's own check of it. Runs in a process
+ * of its own, which reads both paths from stdin, since what a hostile schema computes takes as long as it likes.
  */
-export async function databases(walkAll: typeof walk): Promise<void> {
-  const fs = process.getBuiltinModule('node:fs')
-  const { spawnSync } = process.getBuiltinModule('node:child_process')
+export async function copyDatabase(): Promise<void> {
   // The collector's Node has it; the oldest that this tool itself runs on has not, nor have its types.
   const { DatabaseSync, backup } = process.getBuiltinModule('node:sqlite') as unknown as Sqlite
+  const fs = process.getBuiltinModule('node:fs')
+  const [from, to]: [string, string] = JSON.parse(fs.readFileSync(0, 'utf8'))
+  const say = (key: 'check' | 'why', text: string) =>
+    fs.writeSync(1, JSON.stringify({ [key]: text.replace(/[^ -~]/g, '?').slice(0, 300) }))
+  try {
+    const source = new DatabaseSync(from, { allowExtension: false })
+    source.exec('PRAGMA trusted_schema = OFF')
+    await backup(source, to)
+    source.close()
+    const result = new DatabaseSync(to, { readOnly: true, allowExtension: false })
+    result.exec('PRAGMA trusted_schema = OFF; PRAGMA ignore_check_constraints = ON')
+    const rows = result.prepare('PRAGMA integrity_check(5)').all()
+    result.close()
+    say('check', rows.map(row => String(Object.values(row)[0])).join('; '))
+  } catch (error) {
+    say('why', String(Reflect.get(Object(error), 'message')))
+  }
+}
+
+/**
+ * Finds SQLite databases by their first bytes, copies each with its journal, and has {@link copyDatabase} make one file of
+ * that. The original is only read.
+ */
+export function databases(walkAll: typeof walk, copyOne: typeof copyDatabase): void {
+  const fs = process.getBuiltinModule('node:fs')
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
   const order: Pick<ArchiveOrder, 'base' | 'names' | 'bytes' | 'entries'> = JSON.parse(
     fs.readFileSync(0, 'utf8'),
   )
@@ -52,7 +76,17 @@ export async function databases(walkAll: typeof walk): Promise<void> {
   const size = new Map(
     entries.map(({ path, stat }) => [path.toString('latin1'), stat?.isFile() ? stat.size : -1]),
   )
-  const found = entries.filter(isDatabase)
+  // OpenClaw's own first, whatever else somebody has put into the folders.
+  const OWN = [
+    /^state\/state\/openclaw\.sqlite$/,
+    /^state\/agents\/[^/]+\/agent\/openclaw-agent\.sqlite$/,
+    /^state\/(state|agents)\//,
+  ]
+  const rank = ({ path }: Entry) => {
+    const at = OWN.findIndex(own => own.test(path.toString('latin1')))
+    return at < 0 ? OWN.length : at
+  }
+  const found = entries.filter(isDatabase).sort((one, other) => rank(one) - rank(other))
   const most = 200
   if (found.length > most) cut.push(`more than ${most} databases`)
   const notes: DatabaseNote[] = []
@@ -77,22 +111,26 @@ export async function databases(walkAll: typeof walk): Promise<void> {
       cut.push('no room for all of them')
       continue
     }
+    // The collector has a deadline of its own, after which there would be nothing.
+    if (performance.now() > 200_000) {
+      notes.push({ path: shown, copy: undefined, check: 'no time for it: it lies in the archive as it is' })
+      cut.push('no time for all of them')
+      continue
+    }
     const copy = `databases/${String(notes.length + 1).padStart(4, '0')}.sqlite`
     try {
       for (const end of beside)
         fs.copyFileSync(Buffer.concat([at(path), Buffer.from(end)]), `/work/working.sqlite${end}`)
-      const source = new DatabaseSync('/work/working.sqlite', { allowExtension: false })
-      source.exec('PRAGMA trusted_schema = OFF')
-      await backup(source, `/work/${copy}`)
-      source.close()
-      const result = new DatabaseSync(`/work/${copy}`, { readOnly: true })
-      const rows = result.prepare('PRAGMA integrity_check(5)').all()
-      const check = rows.map(row => String(Object.values(row)[0])).join('; ')
-      result.close()
+      const { stdout } = spawnSync(process.execPath, ['-e', `(${copyOne.toString()})()`], {
+        ...{ input: JSON.stringify(['/work/working.sqlite', `/work/${copy}`]), encoding: 'utf8' },
+        ...{ timeout: 20_000, killSignal: 'SIGKILL' },
+      })
+      const { check, why }: { check?: string; why?: string } = JSON.parse(stdout || '{}')
+      if (check === undefined) throw new Error(why ?? 'it took too long, or too much memory')
       total += fs.statSync(`/work/${copy}`).size
-      notes.push({ path: shown, copy, check: check.replace(/[^ -~]/g, '?').slice(0, 300) })
+      notes.push({ path: shown, copy, check })
     } catch (error) {
-      fs.rmSync(`/work/${copy}`, { force: true })
+      for (const end of ['', '-wal', '-journal', '-shm']) fs.rmSync(`/work/${copy}${end}`, { force: true })
       const why = String(Reflect.get(Object(error), 'message')).replace(/[^ -~]/g, '?')
       notes.push({ path: shown, copy: undefined, check: why.slice(0, 300) })
       cut.push('some could not be copied')

@@ -143,12 +143,15 @@ export function processes(): void {
     return found
   }
 
+  // A process may have thousands of open files, and there is a deadline: who comes late is only looked at briefly.
+  const isLate = () => performance.now() > 60_000
   const hashes = new Map<string, string>()
   const hashOf = (path: string) => {
     try {
       const { dev, ino, size } = fs.statSync(path)
       const known = hashes.get(`${dev}:${ino}`)
       if (known !== undefined) return { size, sha256: known }
+      if (size > 268_435_456 || isLate()) return { size, sha256: undefined }
       const hash = createHash('sha256')
       const buffer = Buffer.alloc(4_194_304)
       const file = fs.openSync(path, 'r')
@@ -183,13 +186,18 @@ export function processes(): void {
     }
   }
 
+  /** Open files that are looked at whatever else there is no time or room for. */
+  const FEW = 64
   const own = link('/proc/self/ns/mnt').toString()
   const pids = list('/proc')
     .filter(name => /^\d+$/.test(name))
     .filter(pid => link(`/proc/${pid}/ns/mnt`).toString() !== own)
   const spaces = new Map<string, { pid: string; sockets: Map<string, string> }>()
   const notes: ProcessNote[] = []
-  const one = (pid: string) => {
+  let written = 0
+  let lean = 0
+  /** Writes one process, without its files and maps where there is no room for them. False: not even that fits. */
+  const one = (pid: string, most: number): boolean => {
     const at = (name: string) => `/proc/${pid}/${name}`
     const status = text(at('status'))
     const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? ''
@@ -200,35 +208,47 @@ export function processes(): void {
     const environ = bytesOf(at('environ'), 1_048_576)
     const program = link(at('exe'))
     const binary = hashOf(at('exe'))
-    const maps = text(at('maps'), 2_097_152)
+    const isBrief = isLate()
+    const maps = isBrief ? '' : text(at('maps'), 2_097_152)
+    let paths = 4_194_304
     const executable = maps.split('\n').filter(line => /^\S+ ..x/.test(line))
     const files = list(at('fd'))
-      .slice(0, 16_384)
+      .slice(0, isBrief ? FEW : 16_384)
       .map(fd => {
-        const target = link(at(`fd/${fd}`))
-        const inode = /^socket:\[(\d+)\]$/.exec(target.toString('latin1'))?.[1]
+        const whole = link(at(`fd/${fd}`))
+        const target = whole.subarray(0, paths)
+        paths -= target.length
+        const inode = /^socket:\[(\d+)\]$/.exec(whole.toString('latin1'))?.[1]
         const socket = inode === undefined ? undefined : (space.sockets.get(inode) ?? `inode ${inode}`)
         return { fd, target: faithful(target), socket, info: text(at(`fdinfo/${fd}`), 512) }
       })
-    put(
-      `${notes.length === 0 ? '' : ',\n'}${JSON.stringify({
-        ...{ pid: Number(pid), parent: Number(field('PPid')), state: field('State'), user: field('Uid') },
-        ...{ group: field('Gid'), name: field('Name'), program: faithful(program), binary },
-        ...{ folder: faithful(link(at('cwd'))), root: faithful(link(at('root'))) },
-        arguments: split(argv).map(faithful),
-        environment: split(environ).map(faithful),
-        started: text(at('stat')).split(') ').at(-1)?.split(' ')[19],
-        ...{ files, maps, status, capabilities: field('CapEff'), cgroup: text(at('cgroup')) },
-        anonymousExecutable: executable.filter(line => line.trim().split(/\s+/).length < 6).length,
-        deleted: maps
-          .split('\n')
-          .filter(line => line.endsWith(' (deleted)'))
-          .slice(0, 500),
-        namespaces: Object.fromEntries(list(at('ns')).map(kind => [kind, link(at(`ns/${kind}`)).toString()])),
-        ...folder(`/proc/${pid}`, ['stat', 'limits', 'io', 'wchan', 'syscall', 'loginuid', 'sched'], 16_384),
-        threads: list(at('task')).length,
-      })}`,
-    )
+    const record = {
+      ...{ pid: Number(pid), parent: Number(field('PPid')), state: field('State'), user: field('Uid') },
+      ...{ group: field('Gid'), name: field('Name'), program: faithful(program), binary },
+      ...{ folder: faithful(link(at('cwd'))), root: faithful(link(at('root'))) },
+      arguments: split(argv).map(faithful),
+      environment: split(environ).map(faithful),
+      started: text(at('stat')).split(') ').at(-1)?.split(' ')[19],
+      ...{ files, maps, status, capabilities: field('CapEff'), cgroup: text(at('cgroup')) },
+      anonymousExecutable: executable.filter(line => line.trim().split(/\s+/).length < 6).length,
+      deleted: maps
+        .split('\n')
+        .filter(line => line.endsWith(' (deleted)'))
+        .slice(0, 500),
+      namespaces: Object.fromEntries(list(at('ns')).map(kind => [kind, link(at(`ns/${kind}`)).toString()])),
+      ...folder(`/proc/${pid}`, ['stat', 'limits', 'io', 'wchan', 'syscall', 'loginuid', 'sched'], 16_384),
+      threads: list(at('task')).length,
+    }
+    const fits = (said: string) => summary.bytes + Buffer.byteLength(said) + 2 <= most
+    const full = JSON.stringify(record)
+    const isFull = fits(full)
+    const said = isFull
+      ? full
+      : JSON.stringify({ ...record, files: files.slice(0, FEW), maps: '', deleted: [] })
+    const isWritten = isFull || fits(said)
+    if (isWritten) put(`${written === 0 ? '' : ',\n'}${said}`)
+    if (isWritten) written += 1
+    if (isWritten && (!isFull || isBrief || paths === 0)) lean += 1
     const name = printable(program, 400)
     const base = name.replace(/ \(deleted\)$/, '').replace(/^.*\//, '')
     const words = split(argv)
@@ -269,6 +289,7 @@ export function processes(): void {
       sockets: files.flatMap(({ socket }) => socket ?? []).slice(0, 50),
       marks: marks.filter(mark => mark !== undefined),
     })
+    return isWritten
   }
 
   put(
@@ -281,20 +302,36 @@ export function processes(): void {
   )
   let left = 0
   // What comes after them has to fit as well.
-  for (const pid of pids)
-    if (notes.length < 4096 && summary.bytes < (order.bytes * 3) / 4) one(pid)
-    else left += 1
+  for (const pid of pids) if (notes.length >= 4096 || !one(pid, (order.bytes * 3) / 4)) left += 1
   if (left > 0) summary.cut.push(`no room for ${left} of ${pids.length} processes`)
+  if (lean > 0) summary.cut.push(`not all files and maps of ${lean} processes`)
   const NET =
     `dev route ipv6_route arp if_inet6 snmp netstat sockstat sockstat6 tcp tcp6 udp udp6 unix raw raw6`.split(
       ' ',
     )
-  const networks = [...spaces].map(([namespace, { pid }]) => ({
-    namespace,
-    files: folder(`/proc/${pid}/net`, NET, 1_048_576),
-  }))
-  put(`],\n"networks":${JSON.stringify(networks)}}\n`)
-  summary.entries = notes.length
-  summary.notes = notes.slice(0, 1000)
+  put('],\n"networks":[')
+  let networks = 0
+  for (const [namespace, { pid }] of spaces) {
+    const said = JSON.stringify({ namespace, files: folder(`/proc/${pid}/net`, NET, 1_048_576) })
+    if (summary.bytes + Buffer.byteLength(said) > order.bytes) continue
+    put(`${networks === 0 ? '' : ',\n'}${said}`)
+    networks += 1
+  }
+  put(']}\n')
+  if (networks < spaces.size) summary.cut.push(`no room for ${spaces.size - networks} networks`)
+  summary.entries = written
+  // The last line of stderr is bounded. What somebody should look at comes first, and whatever else there is room for.
+  let room = 1_000_000
+  const chosen = new Set(
+    [...notes.filter(({ marks }) => marks.length > 0), ...notes.filter(({ marks }) => marks.length === 0)]
+      .slice(0, 1000)
+      .filter(note => {
+        room -= Buffer.byteLength(JSON.stringify(note))
+        return room >= 0
+      }),
+  )
+  summary.notes = notes.filter(note => chosen.has(note))
+  if (chosen.size < notes.length)
+    summary.cut.push(`the brief list has ${chosen.size} of ${notes.length} processes`)
   fs.writeSync(2, `\n${JSON.stringify(summary)}\n`)
 }

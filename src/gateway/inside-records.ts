@@ -56,13 +56,13 @@ export async function readRecords(): Promise<void> {
     read.cut.push(`${name}: more than ${most} bytes`)
   }
 
-  /** The files of a folder that end like this and were changed since; oldest first. */
+  /** The files of a folder that end like this and were changed since, as the kernel says, whom nobody can tell so; oldest first. */
   const filesIn = (folder: string, ending: string) => {
     try {
       return fs
         .readdirSync(folder, { withFileTypes: true })
         .filter(entry => entry.isFile() && entry.name.endsWith(ending))
-        .map(({ name }) => ({ path: `${folder}/${name}`, at: fs.lstatSync(`${folder}/${name}`).mtimeMs }))
+        .map(({ name }) => ({ path: `${folder}/${name}`, at: fs.lstatSync(`${folder}/${name}`).ctimeMs }))
         .filter(({ at }) => at >= since)
         .sort((one, other) => one.at - other.at)
         .map(({ path }) => path)
@@ -169,20 +169,26 @@ export async function readRecords(): Promise<void> {
         }),
       )
   }
+  const broken = new Set<string>()
   /** What is long, OpenClaw keeps compressed. One that cannot be unpacked does not hide the next. */
   const eventOf = ({ event_zstd: packed, event_json: text }: Row, path: string): string => {
     if (!(packed instanceof Uint8Array)) return String(text)
     try {
       return zstdDecompressSync(packed, { maxOutputLength: 4 * 1024 * 1024 }).toString('utf8')
     } catch (error) {
-      if (read.cut.length < 100) read.cut.push(`${path}: a record that cannot be unpacked (${codeOf(error)})`)
+      if (!broken.has(path)) read.cut.push(`${path}: records that cannot be unpacked (${codeOf(error)})`)
+      broken.add(path)
       return ''
     }
   }
   const sessions = async () => {
     const agents = (() => {
       try {
-        return fs.readdirSync('/state/agents').slice(0, 1000)
+        // The agent that every gateway has comes first, whatever somebody has put beside it.
+        const all = fs.readdirSync('/state/agents').sort()
+        all.sort((one, other) => Number(other === 'main') - Number(one === 'main'))
+        if (all.length > 1000) read.cut.push(`/state/agents: the first 1000 of ${all.length}`)
+        return all.slice(0, 1000)
       } catch (error) {
         // No agent has ever done anything.
         if (codeOf(error) !== 'ENOENT') read.cut.push(`/state/agents: ${codeOf(error)}`)
@@ -218,5 +224,7 @@ export async function readRecords(): Promise<void> {
     }
   }
   await { log, ledger, grants, sessions }[what]()
+  const more = read.cut.length - 100
+  if (more > 0) read.cut.splice(100, more, `and ${more} more`)
   process.stderr.write(`\n${JSON.stringify(read)}\n`)
 }

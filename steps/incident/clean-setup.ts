@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { readIfPresent } from '../../src/deployment/files.ts'
 import type { PlannedFile } from '../../src/deployment/plan.ts'
+import type { Case } from '../../src/evidence/case.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
@@ -53,15 +55,32 @@ export function setupContextOf(ctx: IncidentContext): SetupContext {
 }
 
 /** As they were rendered last; or, where the person has taken a change in this case, as `deployment.yaml` has them now. */
-function answersOf({ answers, layout, case: { journal } }: IncidentContext): {
+function answersOf({ answers, layout, case: open }: IncidentContext): {
   answers: Answers
   text: string
 } {
-  const isChanged = journal.read().some(({ facts }) => facts?.[POLICY_APPLIED] === true)
-  const changed = isChanged ? readIfPresent(layout.answers) : undefined
-  if (changed !== undefined) return { answers: readDeployment(changed, layout.root).answers, text: changed }
+  const there = readIfPresent(layout.answers)
+  if (there !== undefined && isPolicyTaken(open, there))
+    return { answers: readDeployment(there, layout.root).answers, text: there }
   return { answers, text: readIfPresent(renderedAnswers(layout)) ?? writeAnswers(answers) }
 }
 
-/** The fact by which the case knows that a proposed policy was taken. */
-export const POLICY_APPLIED = 'policyApplied'
+/**
+ * Enters which `deployment.yaml` the person takes. Before it is written: a run that is killed right after it knows it again, and
+ * one that is killed right before it finds another text, for which the entry does not count.
+ */
+export function takePolicy(open: Pick<Case, 'note'>, text: string): void {
+  open.note(POLICY, { file: sumOf(text) })
+}
+
+/** Whether this very text was taken in this case. */
+export function isPolicyTaken({ journal }: Pick<Case, 'journal'>, text: string): boolean {
+  const sum = sumOf(text)
+  return journal.read().some(({ step, facts }) => step === POLICY && facts?.file === sum)
+}
+
+const POLICY = 'policy'
+
+function sumOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

@@ -9,8 +9,10 @@ import { ToolError } from '../../src/errors.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { collecting, type Gathered, gather, gatherCall, inTurn, outcome, sizeOf } from './gather.ts'
 
-/** Of one log. Compose keeps five files of 10 MB a container. */
+/** Bytes of all logs in the state folder together. */
 const MOST = 64 * 1024 ** 2
+/** Files of them. */
+const MOST_LOGS = 50
 
 /** What the containers said, how they were made, and what the gateway wrote into its own log. */
 export const logsAction: Action = {
@@ -49,33 +51,56 @@ export const logsAction: Action = {
   },
 }
 
-/** OpenClaw's log and the older ones beside it. They lie in the state folder, where an agent can put a link. */
+/**
+ * OpenClaw's log and the older ones beside it. They lie in the state folder, where an agent can put a link, and decoys: its own
+ * comes first, then the youngest, and one bound holds for all of them.
+ */
 async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<Gathered[]> {
   const log = resolve(ctx.layout.state, relative(INSIDE.state, INSIDE.log))
-  const stem = basename(log).replace(/\.log$/, '')
-  const isReal = lookAt(dirname(log))?.isDirectory() === true
-  const names = isReal ? await readdir(dirname(log)).catch(() => []) : []
-  const logs = names.filter(name => /^[A-Za-z0-9._-]{1,100}$/.test(name) && name.startsWith(stem)).sort()
+  const [folder, own] = [dirname(log), basename(log)]
   const order = (name: string) =>
-    ({ name: `gateway-log/${name}`, command: `read ${resolve(dirname(log), name)}`, share: true }) as const
-  if (logs.length === 0) {
-    const why = 'the state folder has none'
-    ctx.case.missing(order(basename(log)), why)
-    return [{ name: basename(log), bytes: 0, cut: undefined, missing: why }]
+    ({ name: `gateway-log/${name}`, command: `read ${resolve(folder, name)}`, share: true }) as const
+  const missing = (name: string, why: string): Gathered => {
+    ctx.case.missing(order(name), why)
+    return { name: order(name).name, bytes: 0, cut: undefined, missing: why }
   }
-  return inTurn(logs.slice(-50), name =>
-    gather(ctx, signal, order(name), (into, most, stop) =>
-      copyFile(resolve(dirname(log), name), into, Math.min(MOST, most), stop),
-    ),
-  )
+  const isReal = lookAt(folder)?.isDirectory() === true
+  const all = logsBeside(own, isReal ? await readdir(folder).catch(() => []) : [], folder)
+  const lost = all.includes(own) ? [] : [missing(own, 'the state folder has none')]
+  const logs = all.filter(name => /^[A-Za-z0-9._-]{1,100}$/.test(name)).slice(0, MOST_LOGS)
+  let rest = MOST
+  const kept = await inTurn(logs, async name => {
+    const one = await gather(ctx, signal, order(name), (into, most, stop) => {
+      if (rest === 0) throw new ToolError('no_room', 'the logs before it took the room that logs have', '')
+      return copyFile(resolve(folder, name), into, Math.min(rest, most), stop, 'last')
+    })
+    rest = Math.max(0, rest - one.bytes)
+    return one
+  })
+  const left = all.length - logs.length
+  const more = left === 0 ? [] : [missing('others', `${left} more that are called like logs are left out`)]
+  return [...lost, ...kept, ...more]
 }
 
-/** Pours a regular file, and nothing else: no link is followed, and nothing opened that waits for a writer. */
+/** The gateway's own log, then what is called like an older one, the youngest first, as the kernel says; an empty one tells nothing. */
+export function logsBeside(own: string, names: readonly string[], folder: string): string[] {
+  const stem = own.replace(/\.log$/, '')
+  const older = names
+    .filter(name => name.startsWith(stem) && name !== own)
+    .map(name => ({ name, facts: lookAt(resolve(folder, name)) }))
+    .filter(({ facts }) => facts?.isFile() !== true || facts.size > 0)
+    .sort((one, other) => Number(other.facts?.ctimeMs ?? 0) - Number(one.facts?.ctimeMs ?? 0))
+    .map(({ name }) => name)
+  return [...names.filter(name => name === own), ...older]
+}
+
+/** Pours a regular file, or one end of it, and nothing else: no link is followed, and nothing opened that waits for a writer. */
 export async function copyFile(
   path: string,
   into: Writable,
   most: number,
   signal: AbortSignal,
+  part: 'first' | 'last' = 'first',
 ): Promise<{ cut?: string } | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const file = await open(path, flags).catch(() => undefined)
@@ -85,10 +110,11 @@ export async function copyFile(
     const facts = await file.stat()
     const { size } = facts
     if (!facts.isFile()) throw new ToolError('not_a_file', 'it is no regular file', '')
-    const end = Math.min(size, most) - 1
-    if (end >= 0)
-      await pipeline(file.createReadStream({ end, autoClose: false }), into, { end: false, signal })
-    return size > most ? { cut: `only the first ${sizeOf(most)}` } : undefined
+    const start = part === 'first' ? 0 : Math.max(0, size - most)
+    const end = Math.min(size, start + most) - 1
+    if (end >= start)
+      await pipeline(file.createReadStream({ start, end, autoClose: false }), into, { end: false, signal })
+    return size > most ? { cut: `only the ${part} ${sizeOf(most)}` } : undefined
   } finally {
     await file.close()
   }

@@ -5,7 +5,7 @@ import { lookAt, readIfPresent, writeAtomic } from '../../src/deployment/files.t
 import { Exit, ToolError, visible } from '../../src/errors.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
-import { POLICY_APPLIED } from './clean-setup.ts'
+import { isPolicyTaken, takePolicy } from './clean-setup.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { suspicionsOf } from './sessions.ts'
 
@@ -41,6 +41,9 @@ export const proposePolicy: Action = {
         'Restore it, then --resume.',
         Exit.unknown,
       )
+    // A run that was killed has written it, and did not come to say so.
+    if (isPolicyTaken(ctx.case, before))
+      return { saw: 'what was proposed is in deployment.yaml since before', facts: { policyApplied: true } }
     const { answers, suppressions } = readDeployment(before, layout.root)
     const isScheduled = lookAt(layout.schedule) !== undefined
     const { answers: next, why, advice } = proposalFor(answers, { ...suspicionsOf(ctx.case), isScheduled })
@@ -68,15 +71,16 @@ export const proposePolicy: Action = {
       })
       return {
         saw: `${why.join('; ')}: proposed, and not taken`,
-        facts: { changes: why.length, [POLICY_APPLIED]: false },
+        facts: { changes: why.length, policyApplied: false },
       }
     }
     const there = lookAt(layout.answers)
     const owner = there === undefined ? undefined : { uid: Number(there.uid), gid: Number(there.gid) }
+    takePolicy(ctx.case, after)
     writeAtomic(layout.answers, after, Number(there?.mode ?? 0o644) & 0o777, owner)
     return {
       saw: `${why.join('; ')}: in deployment.yaml now`,
-      facts: { changes: why.length, [POLICY_APPLIED]: true },
+      facts: { changes: why.length, policyApplied: true },
     }
   },
 }

@@ -3,7 +3,7 @@ import { Cancelled, ToolError } from '../../src/errors.ts'
 import { acceptedStatus, callWithKey } from '../../src/gateway/provider-call.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { halfWay, isRenewed, renewalOf, rotateInCase } from './rotation.ts'
+import { halfWay, isRenewedInCase, renewalOf, rotateInCase } from './rotation.ts'
 
 /** Where a provider's keys are made and revoked, and a question that it answers to the owner of a key alone. */
 interface Desk {
@@ -79,7 +79,7 @@ async function replace(ctx: IncidentContext, provider: Provider): Promise<{ saw:
     ctx.case.note('left-to-do', { secret: name, what, where: desk.page })
     return { saw: `LEFT TO DO: ${what} (${desk.page})`, isLeft: true }
   }
-  if (await isRenewed(renewalOf(ctx), name)) {
+  if (await isRenewedInCase(ctx, name)) {
     const revoked = lastNote(ctx, name)
     return revoked === undefined
       ? leave('revoke the old key; an earlier run replaced it, and it is known here no more')

@@ -6,6 +6,7 @@ import type { Order } from '../../src/evidence/case.ts'
 import type { RecordsOrder } from '../../src/gateway/inside-records.ts'
 import { recordsInto } from '../../src/gateway/records.ts'
 import type { Action, IncidentContext } from './context.ts'
+import { gather, inTurn, outcome } from './gather.ts'
 import { mustLeak } from './leak.ts'
 
 /** Of each kind. A record is kept from its beginning, the log to its end. */
@@ -33,27 +34,27 @@ export const keepRecords: Action = {
   effect: 'reads',
   async run(ctx, signal) {
     const since = mustLeak(ctx.case).since
-    const saw: string[] = []
-    for (const { what, name, from } of KINDS) {
+    const records = await inTurn(KINDS, ({ what, name, from }) => {
       const order: Order = { name, command: `${from}, since ${since.toISOString()}`, share: true }
-      const rows = await keep(ctx, order, async into => {
-        const read = await recordsFrom(ctx, { what, since: since.getTime(), most: MOST }, into, signal)
-        return { saw: `${read.rows} ${what === 'log' ? 'files of the log' : `of ${what}`}`, cut: read.cut }
+      return gather(ctx, signal, order, async (into, room, stop) => {
+        const most = Math.min(MOST, room)
+        return cutIn(await recordsFrom(ctx, { what, since: since.getTime(), most }, into, stop))
       })
-      saw.push(rows)
-    }
-    for (const service of [EGRESS, INGRESS]) {
+    })
+    // With an open way out there is no proxy.
+    const services = ctx.answers.egress === 'open' ? [INGRESS] : [EGRESS, INGRESS]
+    const logs = await inTurn(services, service => {
       const order: Order = { name: `${service}/log.txt`, command: `docker logs ${service}`, share: true }
-      saw.push(await keep(ctx, order, into => logInto(ctx, service, since, into, signal)))
-    }
-    const missing = ctx.case
-      .missed()
-      .filter(({ file }) => saw.some(words => words.startsWith(file.replace(/^evidence\//, ''))))
-    return {
-      saw: saw.join('; '),
-      ...(missing.length === 0 ? {} : { facts: { unseen: missing.map(({ file }) => file).join(', ') } }),
-    }
+      return gather(ctx, signal, order, async (into, room, stop) =>
+        cutIn(await logInto(ctx, { service, since, most: Math.min(MOST, room) }, into, stop)),
+      )
+    })
+    return outcome([...records, ...logs])
   },
+}
+
+function cutIn({ cut }: { cut: string | undefined }): { cut?: string } {
+  return cut === undefined ? {} : { cut }
 }
 
 /** One kind of the gateway's records, from its state folder. Errors: `gateway_gone`; those of {@link recordsInto}. */
@@ -72,40 +73,21 @@ export async function recordsFrom(
   )
 }
 
-/** What a service's container has written since then, as the engine kept it. Errors: `container_gone`; the process runner's. */
+/**
+ * What a service's container has written since then, as the engine kept it: its first `most` bytes. Errors: `container_gone`,
+ * `log_unread`; the process runner's.
+ */
 export async function logInto(
   { searching, compose }: Pick<IncidentContext, 'searching' | 'compose'>,
-  service: string,
-  since: Date,
+  { service, since, most = MOST }: { service: string; since: Date; most?: number },
   into: Writable,
   signal?: AbortSignal,
-): Promise<{ saw: string; cut: string | undefined }> {
+): Promise<{ cut: string | undefined }> {
   const id = await compose.containerId(service)
   if (id === undefined) throw new ToolError('container_gone', `${service} has no container`, '')
   const args = ['logs', '--timestamps', '--since', since.toISOString(), id]
-  const options = { deadline: 60_000, most: MOST, ...(signal === undefined ? {} : { signal }) }
+  const options = { deadline: 60_000, most, ...(signal === undefined ? {} : { signal }) }
   const { code, isCut } = await pour(searching, args, into, options)
   if (code !== 0) throw new ToolError('log_unread', `docker logs of ${service} ended with ${code}`, '')
-  return { saw: `the log of ${service}`, cut: isCut ? `more than ${MOST} bytes` : undefined }
-}
-
-/** Keeps it, or enters why it could not be had: that is no reason not to look for the rest. */
-async function keep(
-  { case: open }: IncidentContext,
-  order: Order,
-  produce: (into: Writable) => Promise<{ saw: string; cut: string | undefined }>,
-): Promise<string> {
-  try {
-    let saw = `${order.name}, as it was kept before`
-    await open.keep(order, async into => {
-      const made = await produce(into)
-      saw = made.saw
-      return made.cut === undefined ? undefined : { cut: made.cut }
-    })
-    return saw
-  } catch (error) {
-    if (!(error instanceof ToolError) || error.code === 'disk_full') throw error
-    open.missing(order, error.message)
-    return `${order.name} could not be had: ${error.message}`
-  }
+  return { cut: isCut ? `more than ${most} bytes` : undefined }
 }

@@ -6,7 +6,7 @@ import { runProcedure } from '../../src/procedure/run.ts'
 import type { RotateContext } from '../rotate/context.ts'
 import { revokeAllDevices } from '../rotate/devices.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { closedGateway, isRenewed, renewalOf, rotateInCase } from './rotation.ts'
+import { closedGateway, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /** Whatever an agent could read, somebody else may have by now. */
 export const rotateAll: Action = {
@@ -23,7 +23,7 @@ export const rotateAll: Action = {
     const failed: ToolError[] = []
     for (const name of order) {
       try {
-        if (await isRenewed(renewalOf(ctx), name)) continue
+        if (await isRenewedInCase(ctx, name)) continue
         await rotateInCase(ctx, name, wishes.brought.get(name))
       } catch (error) {
         if (!(error instanceof ToolError) || error instanceof Cancelled) throw error

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { keySecretOf } from '../../src/deployment/answers.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { ToolError } from '../../src/errors.ts'
@@ -9,7 +10,7 @@ import { RunningGateway } from '../../src/gateway/running.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
-import { isRenewed, renew, renewalOf } from './rotation.ts'
+import { isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /**
  * What leaked is worth nothing from here on. The gateway keeps running; of its devices none stays, for whoever had the token
@@ -28,7 +29,9 @@ export const rotateLeaked: Action = {
     if (names.includes(GATEWAY_TOKEN)) {
       // Beside each other: what is written down of the devices must not keep the token alive.
       const kept = keepDevices(ctx)
-      const rotated = await rotate(ctx, gateway, GATEWAY_TOKEN).finally(() => kept)
+      // Handled from the start: a rejection that nobody waits for yet would end the process in the middle of the rotation.
+      const looked = kept.catch(() => {})
+      const rotated = await rotate(ctx, gateway, GATEWAY_TOKEN).finally(() => looked)
       facts.tokenMilliseconds = Math.round(performance.now() - began)
       const { removed, tokens, refused } = await revokeDevices(
         ctx.docker,
@@ -37,6 +40,7 @@ export const rotateLeaked: Action = {
       )
       facts.devicesMilliseconds = Math.round(performance.now() - began)
       facts.removed = removed
+      await kept
       saw.push(
         `${GATEWAY_TOKEN} ${rotated} after ${seconds(facts.tokenMilliseconds)}`,
         `devices removed: ${removed}, ${refused} of ${tokens} of their tokens proven refused, after ${seconds(facts.devicesMilliseconds)}`,
@@ -71,13 +75,8 @@ async function rotate(
   name: string,
   brought?: Secret,
 ): Promise<string> {
-  const renewal = { ...renewalOf(ctx), gateway }
-  if (await isRenewed(renewal, name)) return 'was rotated before'
-  const { old, next } = await renew(renewal, name, brought)
-  ctx.case.note('rotated', {
-    ...{ secret: name, rotation: next.rotationId, after: next.value.fingerprint(name) },
-    before: old?.value.fingerprint(name) ?? 'unknown',
-  })
+  if (await isRenewedInCase(ctx, name)) return 'was rotated before'
+  await rotateInCase(ctx, name, brought, gateway)
   return 'rotated, the old one proven dead'
 }
 
@@ -85,12 +84,12 @@ async function asked({ ask }: IncidentContext, name: string): Promise<Secret | u
   return ask?.secret(`A new value for ${name} (empty: later)`)
 }
 
-/** Who was paired, while it can still be seen. */
+/** Who was paired, while it can still be seen. Does not keep the devices paired for longer than {@link PATIENCE}. */
 async function keepDevices(ctx: IncidentContext): Promise<void> {
   const order: Order = { name: DEVICES, command: 'device.pair.list, asked of the gateway', share: true }
   if (ctx.case.has(DEVICES)) return
   try {
-    const { devices, shown } = await recordedDevices(ctx.docker, await gatewayOf(ctx).container())
+    const { devices, shown } = await Promise.race([listed(ctx), tooLate()])
     ctx.case.note('devices', {
       paired: devices.paired.length,
       pending: devices.pending,
@@ -115,6 +114,17 @@ async function keepDevices(ctx: IncidentContext): Promise<void> {
   }
 }
 
+async function listed(ctx: IncidentContext): ReturnType<typeof recordedDevices> {
+  return recordedDevices(ctx.docker, await gatewayOf(ctx).container())
+}
+
+async function tooLate(): Promise<never> {
+  await sleep(PATIENCE, undefined, { ref: false })
+  throw new ToolError('devices_unknown', 'the gateway did not name its devices in time', '')
+}
+
+/** It takes under a second. Milliseconds. */
+const PATIENCE = 10_000
 const DEVICES = 'gateway/devices.json'
 /** Named one by one in the chain of custody; all of them stand in the artefact. */
 const MOST = 50

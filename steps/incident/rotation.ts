@@ -1,7 +1,7 @@
 import { RunningGateway } from '../../src/gateway/running.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
 import type { Secret } from '../../src/secret.ts'
-import { bornAt } from '../../src/stores/store.ts'
+import { bornAt, type StoredValue } from '../../src/stores/store.ts'
 import { type Found, type RotateContext, unfinishedRotations } from '../rotate/context.ts'
 import { rotateSecret } from '../rotate/index.ts'
 import type { IncidentContext } from './context.ts'
@@ -87,18 +87,54 @@ export function closedGateway({ docker, compose, answers, layout, wishes }: Inci
   return new RunningGateway({ docker, compose, answers, layout, startDeadline, isCutOff: true })
 }
 
-/** Renews one secret, and enters it into the case. Returns the value before, where that can still be known. */
+/**
+ * Renews one secret, and enters it into the case. Returns the value before, where that can still be known. `gateway`: one that
+ * is reached by everybody; without it, the closed one.
+ */
 export async function rotateInCase(
   ctx: IncidentContext,
   name: string,
   brought: Secret | undefined,
+  gateway: RunningGateway = closedGateway(ctx),
 ): Promise<Secret | undefined> {
-  const { old, next } = await renew(renewalOf(ctx), name, brought)
-  ctx.case.note('rotated', {
+  const { old, next } = await renew({ ...renewalOf(ctx), gateway }, name, brought)
+  enter(ctx, name, next, old)
+  return old?.value
+}
+
+/**
+ * Whether the value in force is new, as {@link isRenewed}; then the case has it, also where the run that renewed it was killed
+ * before it could enter it.
+ */
+export async function isRenewedInCase(
+  ctx: Pick<IncidentContext, 'case' | 'store' | 'journal'>,
+  name: string,
+): Promise<boolean> {
+  const { store, journal, case: open } = ctx
+  if (!(await isRenewed({ store, journal, since: open.openedAt }, name))) return false
+  const current = (await store.load(name))?.current
+  const isEntered = open.journal
+    .read()
+    .some(
+      ({ step, facts }) =>
+        step === ROTATED && facts?.secret === name && facts.rotation === current?.rotationId,
+    )
+  if (current !== undefined && !isEntered) enter(ctx, name, current, undefined)
+  return true
+}
+
+const ROTATED = 'rotated'
+
+function enter(
+  { case: open }: Pick<IncidentContext, 'case'>,
+  name: string,
+  next: StoredValue,
+  old: StoredValue | undefined,
+): void {
+  open.note(ROTATED, {
     secret: name,
     rotation: next.rotationId,
     before: old?.value.fingerprint(name) ?? 'unknown',
     after: next.value.fingerprint(name),
   })
-  return old?.value
 }

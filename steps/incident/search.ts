@@ -1,22 +1,20 @@
 import { decisionIn } from '../../src/deployment/egress.ts'
 import { EGRESS } from '../../src/docker/compose.ts'
 import { ToolError, visible } from '../../src/errors.ts'
-import { table } from '../../src/evidence/markdown.ts'
-import { type Access, accessIn, Lines } from '../../src/gateway/records.ts'
+import { plain, table } from '../../src/evidence/markdown.ts'
+import { accessIn, Lines } from '../../src/gateway/records.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 import { logInto, recordsFrom } from './records.ts'
 
-/** Looked at, of the newest lines; and rows of a table. What is more is counted. */
+/** Looked at, of the newest lines. */
 const MOST = 128 * 1024 * 1024
-const ROWS = 500
-
-/** One kind of event, from one place, by one who calls himself so. */
-interface Group {
-  access: Access
-  last: string
-  count: number
-}
+/** Rows of one kind of event, and kinds that are told apart. What is more is counted. */
+const ROWS = 200
+const KINDS = 30
+const ASKED = 'asked to be paired'
+/** What matters most, and always has room: what only one who was let in can do comes first. */
+const GRAVE = ['device pairing approved', 'the configuration was changed', ASKED]
 
 /** Who was at the door. It is asked of the state folder and not of the case, where evidence may be encrypted. */
 export const searchRecords: Action = {
@@ -25,26 +23,36 @@ export const searchRecords: Action = {
   effect: 'reads',
   async run(ctx, signal) {
     const { since } = mustLeak(ctx.case)
-    const groups = new Groups(since)
-    const lines = new Lines(line => groups.take(accessIn(line)), 1024 * 1024)
+    const accesses = new Tally(GRAVE)
+    const lines = new Lines(line => {
+      const access = accessIn(line)
+      // What has no time that can be read counts as well.
+      if (access === undefined || Date.parse(access.at) < since.getTime()) return
+      const { at, what, address, who, device } = access
+      accesses.take(what, [address, who, device], at)
+    }, 1024 * 1024)
     const log = await lookingAt('the gateway’s log', () =>
       recordsFrom(ctx, { what: 'log', since: since.getTime(), most: MOST }, lines, signal),
     )
     await lines.over()
-    const reached = new Map<string, number>()
+    const reached = new Tally(['allowed', 'refused'])
     const decisions = new Lines(line => {
       const decision = decisionIn(line.replace(/^\S+ /, ''))
-      if (decision === undefined) return
-      const key = `${decision.allowed ? 'allowed' : 'refused'} ${decision.target}`
-      if (reached.has(key) || reached.size < ROWS) reached.set(key, (reached.get(key) ?? 0) + 1)
+      if (decision !== undefined) reached.take(decision.allowed ? 'allowed' : 'refused', [decision.target])
     }, 4096)
-    const proxy = await lookingAt('the proxy’s log', () => logInto(ctx, EGRESS, since, decisions, signal))
+    // With an open way out there is no proxy, and nobody has written down whom the gateway reached.
+    const proxy =
+      ctx.answers.egress === 'open'
+        ? undefined
+        : await lookingAt('the proxy’s log', () =>
+            logInto(ctx, { service: EGRESS, since }, decisions, signal),
+          )
     await decisions.over()
 
     const devices = devicesIn(ctx)
-    const refused = groups.count(({ what }) => what.startsWith('refused'))
+    const refused = accesses.count(kind => kind.startsWith('refused'))
     const unseen = [log, proxy].filter(missing => missing !== undefined)
-    const text = words({ ctx, since, groups, reached, devices, unseen })
+    const text = words({ ctx, since, accesses, reached, devices, unseen })
     await ctx.case.keep(
       { name: 'findings/access.md', command: 'records.search', share: true },
       async into => {
@@ -54,7 +62,7 @@ export const searchRecords: Action = {
     )
     const facts = {
       refused,
-      asked: groups.count(({ what }) => what === 'asked to be paired'),
+      asked: accesses.count(kind => kind === ASKED),
       devices: devices.length,
     }
     return {
@@ -78,54 +86,64 @@ async function lookingAt(
   }
 }
 
-/** Events counted together, in bounded memory: whoever floods the log makes one row of it, or many that are told as a number. */
-class Groups {
-  readonly #since: number
-  readonly #groups = new Map<string, Group>()
-  #rest = 0
+/** Events that are alike. */
+interface Group {
+  kind: string
+  cells: readonly string[]
+  first: string
+  last: string
+  count: number
+}
 
-  constructor(since: Date) {
-    this.#since = since.getTime()
+/**
+ * Counts events, those that are alike together, in bounded memory. Each kind has rows of its own: whoever makes many of one kind
+ * pushes out no other, and how many there were stays true. Exported for its tests.
+ */
+export class Tally {
+  readonly #kinds = new Map<string, { total: number; groups: Map<string, Group> }>()
+
+  /** `first`: kinds that always have room; their rows come first. */
+  constructor(first: readonly string[]) {
+    for (const kind of first) this.#kinds.set(kind, { total: 0, groups: new Map() })
   }
 
-  /** What has no time that can be read counts as well. */
-  take(access: Access | undefined): void {
-    if (access === undefined || Date.parse(access.at) < this.#since) return
-    const key = JSON.stringify(
-      [access.what, access.address, access.who, access.device].map(one => one.slice(0, 200)),
-    )
-    const known = this.#groups.get(key)
-    if (known !== undefined) {
-      known.count += 1
-      known.last = access.at
-    } else if (this.#groups.size < ROWS) this.#groups.set(key, { access, last: access.at, count: 1 })
-    else this.#rest += 1
+  take(what: string, cells: readonly string[], at = ''): void {
+    // Forged kinds fall together, and a refusal is still counted as one.
+    const other = what.startsWith('refused') ? 'refused: otherwise' : 'something else'
+    const kind = this.#kinds.has(what) || this.#kinds.size < KINDS ? what : other
+    const known = this.#kinds.get(kind) ?? { total: 0, groups: new Map<string, Group>() }
+    this.#kinds.set(kind, known)
+    known.total += 1
+    const key = JSON.stringify(cells)
+    const group = known.groups.get(key)
+    if (group !== undefined) {
+      group.count += 1
+      group.last = at
+    } else if (known.groups.size < ROWS)
+      known.groups.set(key, { ...{ kind, cells, first: at, last: at }, count: 1 })
   }
 
-  count(wanted: (access: Access) => boolean): number {
-    return [...this.#groups.values()].reduce(
-      (sum, { access, count }) => sum + (wanted(access) ? count : 0),
-      0,
-    )
+  /** Of all events, also those that have no row. */
+  count(wanted: (kind: string) => boolean): number {
+    return [...this.#kinds].reduce((sum, [kind, { total }]) => sum + (wanted(kind) ? total : 0), 0)
   }
 
-  rows(): string[][] {
-    return [...this.#groups.values()].map(({ access: { at, what, address, who, device }, last, count }) => [
-      at,
-      last,
-      String(count),
-      what,
-      address,
-      who,
-      device.slice(0, 16),
-    ])
+  rows(): Group[] {
+    return [...this.#kinds.values()].flatMap(({ groups }) => [...groups.values()])
   }
 
-  get rest(): string[] {
-    return this.#rest === 0
-      ? []
-      : ['', `And ${this.#rest} more events of other kinds, which the evidence has.`]
+  /** How many events of a kind have no row. */
+  rest(): [kind: string, count: number][] {
+    return [...this.#kinds].flatMap(([kind, { total, groups }]): [string, number][] => {
+      const left = [...groups.values()].reduce((sum, { count }) => sum - count, total)
+      return left === 0 ? [] : [[kind, left]]
+    })
   }
+}
+
+function restOf(tally: Tally): string[] {
+  const rest = tally.rest().map(([kind, count]) => `- And ${count} more: ${plain(kind)}.`)
+  return rest.length === 0 ? [] : ['', ...rest]
 }
 
 /** The devices as the case has them: they were removed with the token. A run that was killed may have entered one twice. */
@@ -141,29 +159,35 @@ function devicesIn({ case: { journal } }: IncidentContext): string[][] {
 function words(found: {
   ctx: IncidentContext
   since: Date
-  groups: Groups
-  reached: ReadonlyMap<string, number>
+  accesses: Tally
+  reached: Tally
   devices: readonly string[][]
   unseen: readonly string[]
 }): string {
-  const { ctx, since, groups, reached, devices, unseen } = found
+  const { ctx, since, accesses, reached, devices, unseen } = found
   const orNone = (rows: readonly string[][], head: readonly string[]) =>
     rows.length === 0 ? 'None.' : table(head, rows)
-  const hosts = [...reached].map(([key, count]) => [...key.split(' '), String(count)])
+  const doors = accesses
+    .rows()
+    .map(({ kind, cells: [address = '', who = '', device = ''], first, last, count }) => [
+      ...[first, last, String(count), kind, address, who, device.slice(0, 16)],
+    ])
+  const hosts = reached.rows().map(({ kind, cells, count }) => [kind, ...cells, String(count)])
   return [
     `# Who came in, or tried to, since ${since.toISOString()}`,
     ...(unseen.length > 0
       ? ['', '## What could not be looked at', '', ...unseen.map(one => `- ${one}`)]
       : []),
     ...['', '## At the gateway', ''],
-    orNone(groups.rows(), ['First', 'Last', 'Times', 'What', 'From', 'Calls itself', 'Device']),
-    ...groups.rest,
+    orNone(doors, ['First', 'Last', 'Times', 'What', 'From', 'Calls itself', 'Device']),
+    ...restOf(accesses),
     ...['', '## Devices that were paired', ''],
     orNone(devices, ['Name', 'Program', 'Role', 'From', 'Connected', 'Paired', 'Last seen', 'Id']),
     ...['', '## Whom the gateway asked to reach', ''],
     ctx.answers.egress === 'open'
       ? 'Not known: with egress open, nobody between the gateway and the world keeps a list.'
       : orNone(hosts, ['Proxy', 'Host', 'Times']),
+    ...(ctx.answers.egress === 'open' ? [] : restOf(reached)),
     ...['', '## What these records cannot show', ''],
     '- A wrong token over HTTP: OpenClaw does not log it. A burst of guesses is seen only at its WebSocket.',
     '- The right token in the wrong hands: it looks like its owner. Compare the devices, the sessions and their times with what you did.',

@@ -6,11 +6,11 @@ import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 import { recordsFrom } from './records.ts'
 
-/** Bytes of sessions that are looked at, and rows that are shown: the gravest first. */
+/** Bytes of sessions that are looked at, and rows that are shown of each pattern: the gravest first. */
 const MOST = 512 * 1024 * 1024
-const ROWS = 500
-/** Of one session: whoever fills it with harmless matches does not push the others out. */
-const ROWS_A_SESSION = 100
+const ROWS = 100
+/** Of one pattern in one session: whoever fills it with one kind of match pushes out no other, and no other session. */
+const ROWS_A_SESSION = 20
 
 const PLACES = { call: 'calls', shown: 'what it was shown', both: 'calls, and what it was shown' } as const
 
@@ -69,16 +69,18 @@ export function suspicionsOf({ journal }: IncidentContext['case']): {
   return { high: Number(facts?.high ?? 0), hosts: hosts === '' ? [] : hosts.split(' ') }
 }
 
-class Review {
-  readonly sessions = new Map<string, number>()
+/** What is found, in bounded memory. Exported for its tests. */
+export class Review {
+  /** How often each pattern was met, by session. */
+  readonly sessions = new Map<string, Map<string, number>>()
   readonly counts: Record<Severity, number> = { high: 0, medium: 0, low: 0 }
   /** Hosts that the policy allows and a suspicious call names. */
   readonly hosts = new Set<string>()
   calls = 0
-  readonly #ctx: IncidentContext
-  readonly #shown: Suspicion[] = []
+  readonly #ctx: Pick<IncidentContext, 'redactor' | 'answers'>
+  readonly #shown = new Map<string, Suspicion[]>()
 
-  constructor(ctx: IncidentContext) {
+  constructor(ctx: Pick<IncidentContext, 'redactor' | 'answers'>) {
     this.#ctx = ctx
   }
 
@@ -86,17 +88,22 @@ class Review {
     const isCall = deed.kind === 'call'
     if (isCall) this.calls += 1
     const hits = suspicionsIn(deed.text, isCall ? 'call' : 'shown')
-    const before = this.sessions.get(deed.session) ?? 0
-    this.sessions.set(deed.session, before + hits.length)
+    const met = this.sessions.get(deed.session) ?? new Map<string, number>()
+    this.sessions.set(deed.session, met)
     for (const { pattern, excerpt } of hits) {
-      this.counts[pattern.severity] += 1
-      if (before >= ROWS_A_SESSION || this.#shown.length >= ROWS * SEVERITIES.length) continue
+      const { severity, what } = pattern
+      this.counts[severity] += 1
+      const times = (met.get(what) ?? 0) + 1
+      met.set(what, times)
+      const shown = this.#shown.get(what) ?? []
+      this.#shown.set(what, shown)
+      if (times > ROWS_A_SESSION || shown.length >= ROWS) continue
       const clean = redacted(excerpt, this.#ctx.redactor)
       // Of the deed, what is shown: a text of megabytes is not kept in memory for it.
-      this.#shown.push({
+      shown.push({
         deed: { ...deed, text: '' },
-        severity: pattern.severity,
-        what: pattern.what,
+        severity,
+        what,
         excerpt: clean,
       })
     }
@@ -107,7 +114,7 @@ class Review {
 
   words(since: Date, missing: readonly string[]): string {
     const rank = ({ severity }: Suspicion) => SEVERITIES.indexOf(severity)
-    const rows = this.#shown.toSorted((one, other) => rank(one) - rank(other)).slice(0, ROWS)
+    const rows = [...this.#shown.values()].flat().sort((one, other) => rank(one) - rank(other))
     const total = this.counts.high + this.counts.medium + this.counts.low
     return [
       `# What the agents were made to do since ${since.toISOString()}`,

@@ -232,6 +232,21 @@ describe('evidence of a hostile container', () => {
     expect(processes.find(({ pid }) => pid === 1)?.marks).toEqual([])
   })
 
+  it('has every process, however long the names of what some have open [resource exhaustion]', async () => {
+    const container = `${project}-openclaw-gateway-1`
+    const image = (await docker.container(container))?.Image ?? ''
+    const chunks: Buffer[] = []
+    const into = new Writable({ write: (chunk, _encoding, done) => done(void chunks.push(chunk)) })
+    const task = { program: 'processes', order: { bytes: 8e6, sameImage: true } } as const
+    const { cut, bytes, entries } = await collect(docker, image, { container }, task, into, {
+      deadline: 60_000,
+    })
+    expect(bytes).toBeLessThanOrEqual(8e6)
+    expect(cut).toEqual(['not all files and maps of 2 processes'])
+    const { processes } = JSON.parse(Buffer.concat(chunks).toString()) as { processes: object[] }
+    expect(processes).toHaveLength(entries)
+  })
+
   it('gets a deleted program back [command injection]', async () => {
     const entries = await listing(collected(ctx, 'openclaw-gateway/deleted.tar'))
     const [path] = Object.keys(entries).filter(name => name.endsWith('/exe'))
@@ -269,7 +284,9 @@ describe('evidence of a hostile container', () => {
     const notes = JSON.parse(stdout) as { path: string; copy?: string; check: string }[]
     expect(notes.find(({ path }) => path === 'state/openclaw.sqlite')).toMatchObject({ check: 'ok' })
     expect(notes.find(({ path }) => path === 'state/broken.sqlite')?.check).not.toBe('ok')
-    const copy = notes.find(({ check }) => check === 'ok')?.copy ?? ''
+    // OpenClaw's own comes before all decoys, and nothing that is written in it is computed.
+    expect(notes[0]).toMatchObject({ path: 'state/state/openclaw.sqlite', check: 'ok' })
+    const copy = notes.find(({ path }) => path === 'state/openclaw.sqlite')?.copy ?? ''
     const out = mkdtempSync(join(folder, 'db-'))
     await sh('tar', ['-xf', collected(ctx, 'databases.tar'), '-C', out, copy])
     expect(readFileSync(join(out, copy)).includes('in the journal')).toBe(true)

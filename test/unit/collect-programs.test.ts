@@ -3,7 +3,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { archive, asProgram, type Summary, walk } from '../../src/gateway/inside-collect.ts'
-import { databases } from '../../src/gateway/inside-databases.ts'
+import { copyDatabase, databases } from '../../src/gateway/inside-databases.ts'
 import { memory } from '../../src/gateway/inside-memory.ts'
 import { processes } from '../../src/gateway/inside-processes.ts'
 import { divide } from '../../steps/incident/budget.ts'
@@ -61,7 +61,7 @@ describe('the programs of the collector', () => {
   it('are whole programs when they are sent as text', () => {
     for (const text of [
       asProgram(archive, walk),
-      asProgram(databases, walk),
+      asProgram(databases, walk, copyDatabase),
       asProgram(memory),
       asProgram(processes),
     ])
@@ -81,6 +81,17 @@ describe('the programs of the collector', () => {
     expect(summary.bytes).toBeGreaterThan(100_000)
     expect(summary.bytes).toBeLessThan(200_000)
     expect(stdout).toBe('')
+  })
+
+  it('take of two names of a file both or none: tar would store the content under the second [resource exhaustion]', () => {
+    const base = scratch()
+    fs.mkdirSync(join(base, 'state'))
+    fs.writeFileSync(join(base, 'state/one'), Buffer.alloc(400_000, 1))
+    fs.linkSync(join(base, 'state/one'), join(base, 'state/two'))
+    fs.writeFileSync(join(base, 'state/small'), 'x')
+    const order = { what: 'trees', base, names: ['state'], bytes: 100_000, entries: 100, onlyMeasure: true }
+    const { stderr } = run(asProgram(archive, walk), JSON.stringify(order))
+    expect((JSON.parse(stderr) as Summary).cut).toEqual(['no room for 2 of 4 entries'])
   })
 
   function run(program: string, input: string) {

@@ -13,7 +13,7 @@ import { beginCase } from '../../src/evidence/case.ts'
 import { Redactor } from '../../src/secret.ts'
 import type { IncidentContext } from '../../steps/incident/context.ts'
 import { allowanceFor, BUDGET, gather, outcome, room } from '../../steps/incident/gather.ts'
-import { copyFile } from '../../steps/incident/logs.ts'
+import { copyFile, logsAction, logsBeside } from '../../steps/incident/logs.ts'
 import { scratch, thrown } from './support.ts'
 
 const runner = processRunner(new Redactor(), process.env)
@@ -183,9 +183,9 @@ describe('an artefact that cannot be had', () => {
 })
 
 describe('a file of this machine', () => {
-  const copy = async (path: string, most: number) => {
+  const copy = async (path: string, most: number, part?: 'first' | 'last') => {
     const { into, bytes } = sink()
-    const outcome = await copyFile(path, into, most, new AbortController().signal)
+    const outcome = await copyFile(path, into, most, new AbortController().signal, part)
     return { outcome, bytes: bytes() }
   }
 
@@ -194,6 +194,44 @@ describe('a file of this machine', () => {
     writeFileSync(path, 'x'.repeat(300_000))
     expect(await copy(path, 1e6)).toEqual({ outcome: undefined, bytes: 300_000 })
     expect(await copy(path, 100_000)).toEqual({ outcome: { cut: 'only the first 100 kB' }, bytes: 100_000 })
+  })
+
+  it('is a log: then it is its end that is kept', async () => {
+    const path = join(scratch(), 'log')
+    writeFileSync(path, `${'x'.repeat(300_000)}the incident`)
+    const into = new PassThrough()
+    const outcome = await copyFile(path, into, 12, new AbortController().signal, 'last')
+    expect(outcome?.cut).toContain('only the last')
+    expect(String(into.read())).toBe('the incident')
+    expect(await copy(path, 1e6, 'last')).toEqual({ outcome: undefined, bytes: 300_012 })
+  })
+
+  it('is the gateway’s own log before any decoy beside it', () => {
+    const folder = scratch()
+    const decoys = Array.from({ length: 60 }, (_, n) => `gateway.z${n}`)
+    for (const name of decoys) writeFileSync(join(folder, name), '')
+    writeFileSync(join(folder, 'gateway.a'), 'older')
+    writeFileSync(join(folder, 'gateway.log'), 'x')
+    expect(logsBeside('gateway.log', readdirSync(folder), folder)).toEqual(['gateway.log', 'gateway.a'])
+  })
+
+  it('is one of too many that are called like the log: the rest is entered as missing', async () => {
+    const root = scratch()
+    const folder = join(root, 'logs')
+    mkdirSync(folder)
+    for (let n = 0; n < 60; n += 1) writeFileSync(join(folder, `gateway.z${n}`), 'decoy')
+    writeFileSync(join(folder, 'gateway.log'), 'the incident')
+    const none = dockerThat('')
+    const { case: open } = incident()
+    const ctx = {
+      ...{ case: open, docker: none, answers: { name: 'x' }, layout: { state: root } },
+      compose: { container: async () => undefined, call: async () => ({ code: 1 }) },
+    } as unknown as IncidentContext // Nothing else of it is used here.
+    await logsAction.run(ctx, new AbortController().signal)
+    expect(open.has('gateway-log/gateway.log')).toBe(true)
+    expect(open.missed()).toMatchObject([
+      { file: 'evidence/gateway-log/others', why: '11 more that are called like logs are left out' },
+    ])
   })
 
   it('is none when it is a link, a folder, or a pipe that would be waited for', async () => {

@@ -268,6 +268,18 @@ describe('a closed case', () => {
     expect(timeline).not.toContain('share/no-times')
   })
 
+  it('has a timeline that knows the end of a log that is too long to be shared, and says that it is cut', async () => {
+    const world = new World()
+    const of = world.begin()
+    const flood = '2026-11-26T10:00:00.000Z nothing of interest, again and again and again\n'.repeat(250_000)
+    const end = '2026-11-26T10:00:01.000Z the incident\n'
+    await keep(of, { name: 'gateway.log', command: 'logs', share: true }, flood + end)
+    await sealCase(world.contextOf(of))
+    const timeline = readFileSync(of.path('timeline'), 'utf8')
+    expect(timeline).toContain('the incident')
+    expect(timeline).toMatch(/- share\/gateway\.log: .* not all of it: the copy leaves out \d+ lines/)
+  })
+
   it('can be sealed, verified and read about where the originals are encrypted', async () => {
     const world = new World()
     const of = await world.closed([await identityToRecipient(await generateIdentity())])

@@ -83,15 +83,35 @@ describe('a shared copy', () => {
     expect(copy).toBe('a\tb\\u001b]0;owned\\u0007\nc\\u202ed\n\ufffd\n')
   })
 
-  it('ends after its bound, and says so in it and beside it', async () => {
-    const { copy, cut } = await shared(
-      Array.from({ length: 100 }, () => `${'x'.repeat(99)}\n`),
+  it('has of what is too long the beginning and the end, and says so in it and beside it', async () => {
+    const lines = Array.from({ length: 1000 }, (_, n) => `${n} ${'x'.repeat(95)}\n`)
+    const { copy, cut } = await shared(lines, undefined, 20_000)
+    expect(copy.length).toBeLessThan(20_200)
+    expect(copy.startsWith('0 xxx')).toBe(true)
+    expect(copy.endsWith(lines.slice(-30).join(''))).toBe(true)
+    const left = 1001 - (copy.split('\n').length - 1)
+    expect(copy).toContain(`… (${left} lines that are in the original alone)\n`)
+    expect(cut).toBe(`the copy leaves out ${left} lines before its end`)
+  })
+
+  it('keeps its bound where everything is shown as numbers, and where lines are empty', async () => {
+    for (const line of [`${'\u001b'.repeat(90)}\n`, '\n']) {
+      const { copy } = await shared(Array(5000).fill(line), undefined, 4000)
+      expect(copy.length).toBeLessThan(4200)
+    }
+  })
+
+  it('holds no part of a private key of which the beginning is left out', async () => {
+    const before = Array.from({ length: 200 }, () => `${'x'.repeat(99)}\n`)
+    const key = ['-----BEGIN PRIVATE KEY-----\n', ...Array(140).fill(`${'QUJD'.repeat(16)}\n`)]
+    const { copy } = await shared(
+      [...before, ...key, '-----END PRIVATE KEY-----\nthe end\n'],
       undefined,
-      2000,
+      8000,
     )
-    expect(copy.length).toBeLessThan(2200)
-    expect(copy).toContain('the rest is in the original')
-    expect(cut).toBe('the copy ends after 2000 bytes')
+    expect(copy).toContain('in the original alone')
+    expect(copy).not.toContain('QUJD')
+    expect(copy.endsWith('[redacted: private key]\nthe end\n')).toBe(true)
   })
 
   it('holds no more of a line than 1 MiB, and no secret in part at its end', async () => {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
+import { isPolicyTaken, takePolicy } from '../../steps/incident/clean-setup.ts'
 import { type Found, proposalFor, proposePolicy } from '../../steps/incident/policy.ts'
 import { incidentIn, inTime } from './incident-world.ts'
 import { ANSWERS, scratch } from './support.ts'
@@ -81,8 +82,18 @@ describe('a proposal', () => {
     expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { changes: 1, policyApplied: true } })
     expect(file()).toContain('mode: "closed"')
     expect(statSync(ctx.layout.answers).mode & 0o777).toBe(0o640)
-    // A run that was killed right then finds nothing left to change.
-    expect((await proposePolicy.run(ctx, inTime)).saw).toMatch(/^nothing in deployment.yaml/)
+    // A run that was killed right then goes on with what was taken, and gateway.open with it.
+    expect(isPolicyTaken(ctx.case, file())).toBe(true)
+    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { policyApplied: true } })
+    expect(file()).toContain('mode: "closed"')
+  })
+
+  it('counts for nothing where a run was killed before it was written, or somebody has changed the file since', async () => {
+    const { ctx, file } = proposed({ confirms: false })
+    takePolicy(ctx.case, writeAnswers(STRICT))
+    expect(isPolicyTaken(ctx.case, file())).toBe(false)
+    expect(await proposePolicy.run(ctx, inTime)).toMatchObject({ facts: { policyApplied: false } })
+    expect(file()).toBe(writeAnswers(weak))
   })
 
   it.each([true, false])('is shown to the person, who decides: %s', async agreed => {
