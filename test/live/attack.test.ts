@@ -50,7 +50,7 @@ beforeAll(async () => {
       // The gateway of a coding deployment is the one of a chat deployment.
       for (const target of made.targets)
         if (isThorough || target.name !== 'coding, in a gateway that was taken over')
-          results.set(target.name, await target.attack(attacks.filter(attack => isMade(target, attack))))
+          results.set(target.name, await target.attack(attacks.filter(attack => isMade(attack))))
     }),
   )
   await foreign
@@ -61,9 +61,9 @@ afterAll(async () => {
   await stage?.close()
 })
 
-/** With everything else, a coding agent makes a few of those that take long: a gateway that was taken over makes them all. */
-function isMade(target: Target, attack: Attack): boolean {
-  if (isThorough || target.name !== 'coding, by its agent') return true
+/** With everything else, a few of those that take long are made: `npm run attack` makes them all, and docs/threats.md has them. */
+function isMade(attack: Attack): boolean {
+  if (isThorough || attack.residual !== undefined) return true
   const alike = attacks.filter(other => other.threat === attack.threat && isTool(other) === isTool(attack))
   const isSlow = ['network exfiltration', 'resource exhaustion'].includes(attack.threat)
   return !isSlow || isTool(attack) || alike.indexOf(attack) < 6

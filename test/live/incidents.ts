@@ -1,5 +1,5 @@
 /** What the suites about incidents share: a compromise that is planted, and what becomes of it. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -130,6 +130,23 @@ export async function removeEvidenceImages(folder: string): Promise<void> {
 
 /** Where preserved images are named. */
 export const EVIDENCE = 'create-openclaw-secure/evidence'
+
+/** Starts a run and kills it some time after a step of its runbook is done. */
+export async function killedAfter(args: readonly string[], folder: string, step: string): Promise<boolean> {
+  const child = startCli(args)
+  const ended = new Promise<boolean>(done => child.once('exit', (_, signal) => done(signal === 'SIGKILL')))
+  const isDone = () => {
+    const path = resolve(folder, '.secure/case.json')
+    return (
+      existsSync(path) &&
+      newestCase(folder).events.some(one => one.step === step && one.event === 'step-done')
+    )
+  }
+  for (let looks = 0; looks < 1000 && !isDone(); looks++) await sleep(50)
+  await Promise.race([ended, sleep(Math.random() * 2500)])
+  child.kill('SIGKILL')
+  return ended
+}
 
 /** Starts a run and kills it somewhere, unless it is through before. */
 export async function killed(args: readonly string[], after: number): Promise<boolean> {

@@ -107,6 +107,9 @@ function storedToken(folder: string): string | undefined {
 
 /** A gateway that has to start takes long: with everything else, one of them stands for the others. */
 const KILLED = WRITES.filter(step => isThorough || step === 'secrets.store')
+const STOPPED = WRITES.filter(
+  step => isThorough || ['secrets.store', 'files.write', 'gateway.launch'].includes(step),
+)
 const ROUNDS = isThorough ? 12 : 4
 
 describe('kill -9 while setup', () => {
@@ -153,7 +156,7 @@ describe('kill -9 while setup', () => {
 })
 
 describe('Ctrl-C while setup', () => {
-  it.each(WRITES)(
+  it.each(STOPPED)(
     'is in %s: it stops at a safe point, the code is 130, and the message says what exists',
     async step => {
       const folder = freshFolder(`stop-${step.replace('.', '-')}`)
@@ -191,7 +194,7 @@ describe('Ctrl-C while setup', () => {
   })
 
   it('leaves no throw-away container behind', async () => {
-    expect(started.length).toBeGreaterThanOrEqual(WRITES.length)
+    expect(started.length).toBeGreaterThanOrEqual(STOPPED.length)
     expect(await throwaways()).toEqual([])
   })
 })
