@@ -49,7 +49,7 @@ beforeAll(async () => {
       targets.push(...made.targets)
       // The gateway of a coding deployment is the one of a chat deployment.
       for (const target of made.targets)
-        if (isThorough || target.name !== 'coding, in a gateway that was taken over')
+        if (isThorough || !LEFT_OUT.includes(target.name))
           results.set(target.name, await target.attack(attacks.filter(attack => isMade(attack))))
     }),
   )
@@ -60,6 +60,9 @@ afterAll(async () => {
   for (const target of targets) await target.remove()
   await stage?.close()
 })
+
+/** Who stands behind another one: a coding agent can do more than one that chats, and both gateways are alike. */
+const LEFT_OUT = ['coding, in a gateway that was taken over', 'chat, by its agent']
 
 /** With everything else, a few of those that take long are made: `npm run attack` makes them all, and docs/threats.md has them. */
 function isMade(attack: Attack): boolean {
@@ -79,7 +82,7 @@ function notStopped(target: string, threat: string): string[] {
 }
 
 describe.each(THREATS)('threat: %s', threat => {
-  it('is stopped when the agent of a chat deployment was talked into it', () => {
+  it.runIf(isThorough)('is stopped when the agent of a chat deployment was talked into it', () => {
     expect(notStopped('chat, by its agent', threat)).toEqual([])
   })
 

@@ -981,7 +981,7 @@ describe.runIf(isRoot || isDemanded)('a full disk', () => {
 
   it('tells the same at every try, keeps the journal whole, and forgets nothing when there is space again', async () => {
     // Here the bytes end, and only below .secure: preflight does not see it, and the journal fills the rest.
-    mount(own, 'size=16k')
+    mount(own, 'size=24k')
     const first = await render()
     const token = tokenOf(folder)
     for (const ran of [

@@ -27,7 +27,7 @@ import { rotateLeaked } from '../../steps/incident/rotate-leaked.ts'
 import { searchRecords } from '../../steps/incident/search.ts'
 import { reviewSessions } from '../../steps/incident/sessions.ts'
 import { type Connection, LiveDevice, pair } from './device.ts'
-import { authStatus, containerOf, freshFolder, remove, sh, tokenOf } from './harness.ts'
+import { authStatus, containerOf, freshFolder, isThorough, remove, sh, tokenOf } from './harness.ts'
 import { patience } from './incidents.ts'
 import { type ScriptedModel, startScriptedModel } from './scripted-model.ts'
 import { exec, MODEL_KEY, read, setUpCoding, turnIn, write } from './turns.ts'
@@ -49,6 +49,8 @@ let eve: LiveDevice
 const said: string[] = []
 
 beforeAll(async () => {
+  // With everything else, incident.test.ts goes through the same runbook.
+  if (!isThorough) return
   model = await startScriptedModel()
   const made = await setUpCoding(folder, model, ['--no-verify', '--quiet'])
   expect(made.code, made.stderr).toBe(0)
@@ -72,7 +74,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  model.close()
+  if (isThorough) model.close()
   await remove(folder)
 })
 
@@ -134,7 +136,7 @@ const act = async (action: Action): Promise<Outcome> => {
 }
 const evidence = (name: string) => readFileSync(resolve(context.case.folder, 'evidence', name), 'utf8')
 
-describe('a leaked token', () => {
+describe.runIf(isThorough)('a leaked token', () => {
   it('is the gateway’s where nobody says which, known since its birth, and named by a fingerprint', async () => {
     const { saw } = await act(nameLeak)
     expect(saw).toMatch(/^gateway_token; all was well until \d{4}-/)
@@ -173,7 +175,7 @@ describe('a leaked token', () => {
   })
 })
 
-describe('what was done with it', () => {
+describe.runIf(isThorough)('what was done with it', () => {
   it('is kept although somebody has put traps beside it: none of them is followed, waited for, or taken whole', async () => {
     const { state } = context.layout
     symlinkSync('/etc/passwd', resolve(state, 'logs/link.log'))

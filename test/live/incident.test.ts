@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Planted } from '../../steps/incident/plant.ts'
+import { LiveDevice, pair } from './device.ts'
 import { authStatus, cli, containerOf, freePort, freshFolder, quick, remove, sh, tokenOf } from './harness.ts'
 import {
   compromise,
@@ -130,8 +131,11 @@ describe('a runbook of one’s own, at a terminal', () => {
 })
 
 describe('credentials are exposed (credential leakage)', () => {
-  it('leads to a new token, and the old one is refused within three seconds', async () => {
+  it('leads to a new token; the old one, and a device that was paired with it, are refused within three seconds', async () => {
     const old = tokenOf(folder)
+    const eve = new LiveDevice(port, 'Eve’s laptop')
+    const deviceToken = await pair(eve, await containerOf(folder), old)
+    expect(await authStatus(port, deviceToken)).toBe(404)
     const identity = await generateX25519Identity()
     const recipient = await identityToRecipient(identity)
     const began = ['incident', 'credential-exposed', '--leaked', 'gateway_token', '--encrypt-to', recipient]
@@ -142,7 +146,9 @@ describe('credentials are exposed (credential leakage)', () => {
     // What fails in verify belongs to later commands: alerting, the restore drill.
     expect([code, stderr]).toEqual([expect.toBeOneOf([0, 1]), expect.stringContaining('The case is closed')])
     expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
+    expect(await authStatus(port, deviceToken)).toBe(401)
     const { events, folder: place } = newestCase(folder)
+    expect(events.find(({ step }) => step === 'devices')?.facts).toBeDefined()
     const [from, to] = ['step-begun', 'step-done'].map(event =>
       Date.parse(events.find(one => one.step === 'secrets.rotate-leaked' && one.event === event)?.at ?? ''),
     )
