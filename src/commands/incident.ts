@@ -127,7 +127,9 @@ async function lead(work: Work): Promise<ExitCode> {
         if (unseen.length > 0) tell(`\nCould not be looked at: ${unseen.join(', ')}. The report says why.\n`)
         if (failed.length > 0) tell(`\nChecks that fail: ${failed.join(', ')}\n`)
         if (unknown.length > 0) tell(`\nChecks that could not look: ${unknown.join(', ')}\n`)
-        tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)
+        // A drill's copy goes, and its report is kept elsewhere.
+        if (!wishes.rehearsal)
+          tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)
         if (options.json)
           program.stdout.write(
             envelope(headOf(session, program, startedAt), {

@@ -330,3 +330,21 @@ describe('the seed’s own four commands, on an equal deployment', () => {
     expect(rows.filter(({ seed }) => seed.length === 0).length).toBeGreaterThan(2)
   }, 60_000)
 })
+
+describe.runIf(isThorough)('a drill', () => {
+  it.each([
+    ['credential-exposed', ['wrong tokens', 'every second']],
+    ['container-compromised', ['/tmp', 'workspace', 'strange name', 'wrong tokens', 'every second']],
+  ])('of %s finds all that was planted in its copy, and leaves nothing of that', async (runbook, planted) => {
+    const { code, stderr } = await incident(runbook, '--drill')
+    expect([code, stderr]).toEqual([0, expect.stringContaining('The drill succeeded')])
+    for (const what of planted) expect(stderr).toMatch(new RegExp(`^caught .*${what}`, 'm'))
+    const left = await sh('docker', ['ps', '--all', '--quiet', '--filter', 'name=drill-'])
+    expect([left.stdout, existsSync(resolve(folder, '.secure/case.json'))]).toEqual(['', false])
+  })
+
+  it('of both makes verify’s line on incidents green', async () => {
+    const { code, stdout } = await cli(['verify', folder, '--only', 'incident.*', '--verbose'])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('incident.drilled')])
+  })
+})
