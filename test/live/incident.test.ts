@@ -10,7 +10,18 @@ import { searchFolder } from '../../src/deployment/search.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Planted } from '../../steps/incident/plant.ts'
 import { LiveDevice, pair } from './device.ts'
-import { authStatus, cli, containerOf, freePort, freshFolder, quick, remove, sh, tokenOf } from './harness.ts'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  isThorough,
+  quick,
+  remove,
+  sh,
+  tokenOf,
+} from './harness.ts'
 import {
   compromise,
   doneAt,
