@@ -315,7 +315,8 @@ describe('what somebody does to it', () => {
     const began = Date.now()
     child.kill('SIGINT')
     expect(await ended).toBe(130)
-    expect(Date.now() - began).toBeLessThan(5000)
+    // A verify that is not ended takes three times as long on a machine as busy as this one.
+    expect(Date.now() - began).toBeLessThan(12_000)
   })
 
   it('a token in the log is found by verify, although what we print never shows it (credential leakage)', async () => {
