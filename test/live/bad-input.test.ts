@@ -33,6 +33,7 @@ import {
   freePort,
   freshFolder,
   IMAGE,
+  isThorough,
   type Ran,
   remove,
   sh,
@@ -844,7 +845,7 @@ describe('a gateway that never becomes ready', () => {
     ...more,
   ]
 
-  it('is stopped when its time is over, and its reason is shown', async () => {
+  it.runIf(isThorough)('is stopped when its time is over, and its reason is shown', async () => {
     const ran = await cli(await args('--start-timeout', '8'))
     expect(ran.code, ran.stderr).toBe(UNKNOWN)
     expectDecent(ran, folder)

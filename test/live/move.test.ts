@@ -7,7 +7,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Journal } from '../../src/procedure/journal.ts'
 import { moveSteps } from '../../steps/move/index.ts'
 import { type Bao, startDev } from './bao.ts'
-import { authStatus, cli, freePort, freshFolder, quick, remove, sh, startCli, tokenOf } from './harness.ts'
+import {
+  authStatus,
+  cli,
+  freePort,
+  freshFolder,
+  isThorough,
+  quick,
+  remove,
+  sh,
+  startCli,
+  tokenOf,
+} from './harness.ts'
 
 const CONSENT = ['--yes', '--destroy-old']
 const desk = mkdtempSync(resolve(tmpdir(), 'ocs-move-'))
@@ -201,43 +212,46 @@ describe('a move that is killed', () => {
     },
   )
 
-  it('twenty times at any moment, there and back, never loses a secret and never doubles one', async () => {
-    const folder = await rendered('anywhere')
-    const delivered = deliveredTo(folder)
-    expect((await cli([...toVault(folder), ...CONSENT])).code).toBe(0)
-    const journal = resolve(folder, '.secure/journal.jsonl')
-    const events = () => readFileSync(journal, 'utf8').split('\n').length
-    let killed = 0
-    let home = 'vault' as 'vault' | 'docker'
-    for (let round = 0; round < 20; round++) {
-      const target = home === 'docker' ? 'vault' : 'docker'
-      const args = target === 'vault' ? toVault(folder) : toDocker(folder)
-      const before = events()
-      const child = startCli([...args, ...CONSENT])
-      const ended = new Promise<number | null>(done => child.once('close', done))
-      // A moment after as many events of the ten or so that a move writes down: however busy the machine is.
-      while (events() - before < round % 10 && child.exitCode === null) await sleep(1)
-      await sleep((round * 7) % 12)
-      child.kill('SIGKILL')
-      if ((await ended) === null) killed += 1
-      // Wherever it was: each value is in a store, and what the gateway reads is whole.
-      expect(deliveredTo(folder), `round ${round}`).toEqual(delivered)
-      const begun = existsSync(resolve(folder, '.secure/move.json'))
-      const goOn = begun
-        ? [
-            ...['store', 'move', '--dir', folder, '--resume', '--yes'],
-            ...(target === 'vault' && !existsSync(resolve(folder, '.secure/credentials/vault'))
-              ? ['--vault-admin', `@${admin}`]
-              : []),
-          ]
-        : [...args, ...CONSENT]
-      const finished = await cli(goOn)
-      expect(finished.code, `round ${round}: ${finished.stderr}`).toBe(0)
-      home = target
-      await expectHome(folder, home, delivered)
-    }
-    expect(killed, 'most were killed in the middle').toBeGreaterThan(10)
-  })
+  it.runIf(isThorough)(
+    'twenty times at any moment, there and back, never loses a secret and never doubles one',
+    async () => {
+      const folder = await rendered('anywhere')
+      const delivered = deliveredTo(folder)
+      expect((await cli([...toVault(folder), ...CONSENT])).code).toBe(0)
+      const journal = resolve(folder, '.secure/journal.jsonl')
+      const events = () => readFileSync(journal, 'utf8').split('\n').length
+      let killed = 0
+      let home = 'vault' as 'vault' | 'docker'
+      for (let round = 0; round < 20; round++) {
+        const target = home === 'docker' ? 'vault' : 'docker'
+        const args = target === 'vault' ? toVault(folder) : toDocker(folder)
+        const before = events()
+        const child = startCli([...args, ...CONSENT])
+        const ended = new Promise<number | null>(done => child.once('close', done))
+        // A moment after as many events of the ten or so that a move writes down: however busy the machine is.
+        while (events() - before < round % 10 && child.exitCode === null) await sleep(1)
+        await sleep((round * 7) % 12)
+        child.kill('SIGKILL')
+        if ((await ended) === null) killed += 1
+        // Wherever it was: each value is in a store, and what the gateway reads is whole.
+        expect(deliveredTo(folder), `round ${round}`).toEqual(delivered)
+        const begun = existsSync(resolve(folder, '.secure/move.json'))
+        const goOn = begun
+          ? [
+              ...['store', 'move', '--dir', folder, '--resume', '--yes'],
+              ...(target === 'vault' && !existsSync(resolve(folder, '.secure/credentials/vault'))
+                ? ['--vault-admin', `@${admin}`]
+                : []),
+            ]
+          : [...args, ...CONSENT]
+        const finished = await cli(goOn)
+        expect(finished.code, `round ${round}: ${finished.stderr}`).toBe(0)
+        home = target
+        await expectHome(folder, home, delivered)
+      }
+      expect(killed, 'most were killed in the middle').toBeGreaterThan(10)
+    },
+  )
 
   it('keeps setup from going on with half of the secrets in each store', async () => {
     const folder = await rendered('half')
