@@ -17,7 +17,7 @@ import {
 } from './commands/flags.ts'
 import { INCIDENT_COMMANDS, INCIDENT_OPTIONS, LOCKDOWN_COMMANDS } from './commands/incident-table.ts'
 import type { Program } from './commands/program.ts'
-import { Exit, type ExitCode, ToolError, UsageError, visible } from './errors.ts'
+import { Exit, type ExitCode, ToolError, UsageError, visibleLines } from './errors.ts'
 import { FORMATS } from './report/format.ts'
 import { guarded } from './report/guard.ts'
 import { Redactor, type Secret } from './secret.ts'
@@ -314,10 +314,6 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     .action(async options => finish(await (await import('./commands/status.ts')).status(program, options)))
   return root
 }
-/** Lines for the terminal, whatever is in them: a container or an engine may have had its word in it. */
-function shown(text: string): string {
-  return text.split('\n').map(visible).join('\n')
-}
 
 /** The last words of a failed command. */
 function report(program: Program, error: unknown): ExitCode {
@@ -332,13 +328,13 @@ function report(program: Program, error: unknown): ExitCode {
     return Exit.usage
   }
   if (error instanceof ToolError) {
-    say(`\n${error.code}: ${shown(error.message)}`)
+    say(`\n${error.code}: ${visibleLines(error.message)}`)
     if (error.hint !== '') say(error.hint)
     return error.exit
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
   say(
-    `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${shown(stack)}`,
+    `\nThis is a defect of create-openclaw-secure ${program.version}, not of your input. Please report it with these lines:\n${visibleLines(stack)}`,
   )
   return Exit.unknown
 }

@@ -82,6 +82,11 @@ export function visible(text: string): string {
   )
 }
 
+/** The same of a text of several lines: its line ends stay. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n')
+}
+
 /** A system's refusal to write, in words. Anything else is returned as it is. */
 export function explainWriteError(error: unknown, path: string): unknown {
   switch (error instanceof Error && 'code' in error ? error.code : undefined) {

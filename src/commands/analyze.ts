@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { analysisArguments } from '../docker/analysis.ts'
-import { Exit, type ExitCode, ToolError, UsageError, visible } from '../errors.ts'
+import { Exit, type ExitCode, ToolError, UsageError, visibleLines } from '../errors.ts'
 import { listCases, preservedImages } from '../evidence/case.ts'
 import { type GlobalOptions, openSession, type Program } from './program.ts'
 import { savedDeployment } from './verify.ts'
@@ -60,16 +60,12 @@ export async function analyze(
     ...(isOnTerminal ? { terminal: true } : {}),
   })
   if (!isOnTerminal) {
-    program.stdout.write(program.stdout.isTTY === true ? lines(stdout) : stdout)
-    program.stderr.write(lines(stderr))
+    // The intruder's words are shown, and not obeyed.
+    program.stdout.write(program.stdout.isTTY === true ? visibleLines(stdout) : stdout)
+    program.stderr.write(visibleLines(stderr))
     if (stdout.length >= MOST) program.stderr.write('\nThat was not all of it: the rest was dropped.\n')
   }
   return code === 0 ? Exit.done : Exit.failed
-}
-
-/** The intruder's words are shown, and not obeyed. */
-function lines(text: string): string {
-  return text.split('\n').map(visible).join('\n')
 }
 
 function advice(folder: string, services: readonly string[]): string {

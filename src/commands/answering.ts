@@ -13,7 +13,7 @@ import {
   type BroughtSecrets,
   type Openers,
   readSecrets,
-  type SecretFlags,
+  secretFlagsOf,
   unusableKey,
 } from '../wizard/secrets.ts'
 import type { Talk } from '../wizard/voice.ts'
@@ -205,17 +205,6 @@ async function closingOnFailure<T>(store: SecretStore | undefined, run: () => Pr
 async function checkStore({ tell }: Interview, answers: Answers, store: SecretStore): Promise<void> {
   const saw = await store.check()
   if (answers.store !== 'docker') tell(`ok      store: ${saw}\n`)
-}
-
-/** What the command line says about secrets: where they are. */
-function secretFlagsOf(options: SetupOptions): SecretFlags {
-  return {
-    providerKeys: options.providerKey ?? [],
-    token: options.token ?? [],
-    secretValues: options.secretValue ?? [],
-    storeCredential: options.storeCredential ?? [],
-    vaultAdmin: options.vaultAdmin ?? [],
-  }
 }
 
 /** Why the values cannot be encrypted here, when that is asked for. */

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync, rmSync } from 'node:fs'
-import { relative, resolve } from 'node:path'
+import { rmSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Planted, plant } from '../../steps/incident/plant.ts'
+import { actionsIn, isMet } from '../../steps/incident/report.ts'
 import { type Answers, keySecretOf } from '../deployment/answers.ts'
 import { ensureDirectory, readIfPresent, temporaryFolder, writeAtomic } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
@@ -16,8 +17,10 @@ import { recordDrill } from '../evidence/drills.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { AUTH_PATH, askFromHost } from '../gateway/probe.ts'
 import { Journal } from '../procedure/journal.ts'
+import type { Runbook } from '../procedure/runbook.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
+import { DeliveredSecrets } from '../stores/delivered.ts'
 import { writeAnswers } from '../wizard/answers-file.ts'
 import { incident } from './incident.ts'
 import { type IncidentOptions, runbookOf } from './incident-input.ts'
@@ -72,7 +75,7 @@ export async function drill(
     const planted = await plant(session.docker, copy.compose, { hasProxy: copy.answers.egress === 'closed' })
     tell(`Planted in it: ${planted.map(({ what }) => what).join('; ')}\n`)
     await sleep(INCUBATION)
-    const old = copy.token()
+    const old = await copy.token()
     let code: ExitCode
     try {
       code = await incident(copy.program, resolve(copy.layout.runbooks, `${runbook.id}.yaml`), {
@@ -90,7 +93,7 @@ export async function drill(
       throw error
     }
     const done = copy.case()
-    const times = timesOf(done.journal, runbook.steps)
+    const times = timesOf(done.journal, runbook)
     // What a runbook does not look for, it cannot miss.
     const calls = new Set(runbook.steps.flatMap(({ does }) => ('action' in does ? [does.action] : [])))
     const caught = await lookFor(
@@ -188,10 +191,9 @@ class Rehearsal {
   }
 
   /** The token as it is delivered. */
-  token(): Secret | undefined {
-    const file = readdirSync(this.layout.secrets).find(name => name.startsWith(`${GATEWAY_TOKEN}.`))
-    const text = file === undefined ? undefined : readIfPresent(resolve(this.layout.secrets, file))
-    return text === undefined ? undefined : this.#session.redactor.learn(new Secret(text))
+  async token(): Promise<Secret | undefined> {
+    const delivered = new DeliveredSecrets(this.layout.secrets, this.#session.redactor)
+    return (await delivered.load(GATEWAY_TOKEN))?.current?.value
   }
 
   case(): { id: string; folder: string; journal: Journal } {
@@ -234,15 +236,11 @@ function fixed(program: Program): Program {
 }
 
 /** How long each step took, from the chain of custody, beside its target. */
-function timesOf(journal: Journal, steps: readonly { id: string; within: number }[]): Timed[] {
-  const events = journal.read()
-  return steps.flatMap(({ id, within }) => {
-    const [from, to] = ['step-begun', 'step-done'].map(
-      event => events.find(one => one.step === id && one.event === event)?.at,
-    )
-    if (from === undefined || to === undefined) return []
-    const took = Date.parse(to) - Date.parse(from)
-    return [{ id, seconds: took / 1000, target: within / 1000, met: took <= within }]
+function timesOf(journal: Journal, runbook: Runbook): Timed[] {
+  return actionsIn(journal.read(), runbook).flatMap(({ id, took, within }) => {
+    const met = isMet(took, within)
+    if (took === undefined || within === undefined || met === undefined) return []
+    return [{ id, seconds: took / 1000, target: within / 1000, met }]
   })
 }
 
@@ -255,7 +253,7 @@ async function lookFor(
   return Promise.all(
     planted.map(async ({ what, mark }) => ({
       what,
-      where: (await searchFolder(evidence, [mark])).found.map(path => relative('.', path)),
+      where: (await searchFolder(evidence, [mark])).found,
     })),
   )
 }

@@ -11,7 +11,7 @@ import {
   rulesOf,
 } from '../../steps/egress/context.ts'
 import { changeSteps, closeSteps, openSteps } from '../../steps/egress/index.ts'
-import { renderedAnswers } from '../../steps/move/context.ts'
+import { answersInForce } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import {
   allowedHosts,
@@ -29,7 +29,6 @@ import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../errors
 import { runProcedure } from '../procedure/run.ts'
 import type { Step } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
-import { readDeployment } from '../wizard/saved.ts'
 import { decisionInWords, listInWords } from './egress-words.ts'
 import {
   composeOf,
@@ -201,8 +200,7 @@ async function begin(program: Program, options: EgressOptions, word: string): Pr
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   const { layout } = session
   savedDeployment(session)
-  const rendered = readIfPresent(renderedAnswers(layout))
-  const answers = rendered === undefined ? undefined : readDeployment(rendered, layout.root).answers
+  const answers = answersInForce(layout)
   if (answers?.egress === 'open') throw new UsageError([noProxy('the deployment was set up so')])
   if (answers === undefined || readIfPresent(rulesOf(layout)) === undefined)
     throw new ToolError(

@@ -2,19 +2,18 @@ import { existsSync, readdirSync } from 'node:fs'
 import { basename, resolve, sep } from 'node:path'
 import * as z from 'zod'
 import type { Wishes } from '../../steps/incident/context.ts'
-import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
-import { renderedAnswers } from '../../steps/move/context.ts'
+import { CLOSING, EFFECTS } from '../../steps/incident/index.ts'
+import { answersInForce } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { Exit, type Problem, ToolError, UsageError } from '../errors.ts'
-import { type Case, openCase, resumeCase } from '../evidence/case.ts'
-import { recipientProblems } from '../evidence/recipients.ts'
+import { type Case, resumeCase } from '../evidence/case.ts'
+import { openCase } from '../evidence/open.ts'
 import { allSecretNamesOf } from '../gateway/policy.ts'
 import { parseJson } from '../json.ts'
 import { type Runbook, type RunbookStep, readRunbook } from '../procedure/runbook.ts'
 import type { Secret } from '../secret.ts'
-import { readDeployment } from '../wizard/saved.ts'
-import { readSecrets } from '../wizard/secrets.ts'
+import { readSecrets, secretFlagsOf } from '../wizard/secrets.ts'
 import { type GlobalOptions, openSession, type Program, type Session } from './program.ts'
 import { savedDeployment } from './verify.ts'
 
@@ -64,8 +63,7 @@ export async function prepare(
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   const { layout, redactor } = session
   const saved = savedDeployment(session)
-  const rendered = readIfPresent(renderedAnswers(layout))
-  const answers = rendered === undefined ? saved.answers : readDeployment(rendered, layout.root).answers
+  const answers = answersInForce(layout) ?? saved.answers
   const open = openCase(layout)
   refuseWhileOpen(open, named, options)
   const present = open === undefined ? undefined : resumeCase(layout, program.now, redactor)
@@ -73,19 +71,12 @@ export async function prepare(
     present === undefined ? runbookOf(session, program, named) : readRunbookOf(present),
   )
 
-  const flags = {
-    token: [],
-    providerKeys: options.providerKey ?? [],
-    secretValues: options.secretValue ?? [],
-    storeCredential: options.storeCredential ?? [],
-    vaultAdmin: [],
-  }
-  const read = await readSecrets(flags, answers, program.stdin, redactor, program.cwd)
+  const read = await readSecrets(secretFlagsOf(options), answers, program.stdin, redactor, program.cwd)
   const since = options.since === undefined ? undefined : new Date(options.since)
   const known = allSecretNamesOf(answers)
   const problems: Problem[] = [
     ...read.problems,
-    ...recipientProblems(options.encryptTo ?? []),
+    ...(await recipientProblemsOf(options.encryptTo ?? [])),
     ...(present === undefined ? [] : (options.encryptTo ?? []))
       .filter(recipient => !present?.recipients.includes(recipient))
       .map(given => ({
@@ -138,6 +129,12 @@ export async function prepare(
   }
   const { credential } = read.openers
   return { ...{ program, session, options, answers, runbook, wishes, startedAt, present }, credential }
+}
+
+/** age's library takes its time to load: whoever encrypts to nobody does not wait for it before the networks are cut. */
+async function recipientProblemsOf(recipients: readonly string[]): Promise<Problem[]> {
+  if (recipients.length === 0) return []
+  return (await import('../evidence/recipients.ts')).recipientProblems(recipients)
 }
 
 /** What can be remembered of the wishes: no secret is among it. */
@@ -218,8 +215,6 @@ export function runbookOf({ layout }: Session, program: Program, named: string |
       : undefined,
   )
 }
-
-const EFFECTS = new Map([...ACTIONS].map(([id, { effect }]) => [id, effect]))
 
 /** A runbook that says nothing of the end has one all the same: what it kept is signed, and the case is closed with a report. */
 function toItsEnd(runbook: Runbook): Runbook {

@@ -4,8 +4,9 @@ import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { respond, STAYS_OPEN } from '../../steps/incident/run.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
-import { Cancelled, Exit, type ExitCode, ToolError, visible } from '../errors.ts'
-import { beginCase, openCase } from '../evidence/case.ts'
+import { Cancelled, Exit, type ExitCode, ToolError, visibleLines } from '../errors.ts'
+import { beginCase } from '../evidence/case.ts'
+import { openCase } from '../evidence/open.ts'
 import { underLock } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
@@ -95,7 +96,6 @@ async function lead(work: Work): Promise<ExitCode> {
         tell(`${work.present === undefined ? 'Case opened' : 'Going on with the case'}: ${open.id}\n`)
         if (work.present === undefined)
           for (const contact of runbook.contacts) tell(`Call first: ${contact}\n`)
-        let number = 0
         const context: IncidentContext = {
           ...{ case: open, runbook, layout, answers, store, journal, redactor, wishes },
           ...{ docker: session.docker, searching: session.searching },
@@ -111,8 +111,9 @@ async function lead(work: Work): Promise<ExitCode> {
             return verifyDeployment(session, deployment, store, program.now(), program.signal)
           },
           lead(step) {
-            number = runbook.steps.indexOf(step) + 1
-            tell(`\n${number}/${runbook.steps.length} ${step.title}\n    ${step.why}\n`)
+            tell(
+              `\n${runbook.steps.indexOf(step) + 1}/${runbook.steps.length} ${step.title}\n    ${step.why}\n`,
+            )
           },
           say: line => session.progress.say(line),
           ask: session.interactive ? askingOn(session, program) : undefined,
@@ -181,7 +182,7 @@ function askingOn(session: Session, program: Program): Asking {
   return {
     show(text) {
       progress.settle()
-      program.stderr.write(`${text.split('\n').map(visible).join('\n')}\n`)
+      program.stderr.write(`${visibleLines(text)}\n`)
     },
     confirm: question => put(async () => (await voice.choose(question, YES_OR_NO, 'no')) === 'yes'),
     text: question => put(() => voice.text(question, '', () => undefined)),

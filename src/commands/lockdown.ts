@@ -1,9 +1,8 @@
 import { resolve } from 'node:path'
 import type { LockdownContext } from '../../steps/lockdown/context.ts'
 import { lockdownSteps, unlockSteps } from '../../steps/lockdown/index.ts'
-import { renderedAnswers } from '../../steps/move/context.ts'
+import { answersInForce } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
-import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
 import { readLockdown } from '../docker/isolation.ts'
 import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
@@ -13,7 +12,6 @@ import { type ProcedureResult, runProcedure, underLock } from '../procedure/run.
 import type { Step } from '../procedure/step.ts'
 import { envelope } from '../report/json.ts'
 import type { SecretStore } from '../stores/store.ts'
-import { readDeployment } from '../wizard/saved.ts'
 import { voiceOn } from '../wizard/voice.ts'
 import {
   composeOf,
@@ -38,7 +36,7 @@ const START = 60_000
 export async function lockdown(program: Program, options: GlobalOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
-  const answers = answersInForce(session)
+  const answers = answersToLock(session)
   if (options.dryRun) return preview(program, session, options, 'lockdown', startedAt, lockdownSteps)
   const before = readLockdown(session.layout)
   if (before === undefined) await askConsent(session, program, options)
@@ -70,7 +68,7 @@ export async function lockdown(program: Program, options: GlobalOptions): Promis
 export async function unlock(program: Program, options: GlobalOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
-  const answers = answersInForce(session)
+  const answers = answersToLock(session)
   const isLocked = readLockdown(session.layout) !== undefined
   if (isLocked && options.dryRun) return preview(program, session, options, 'unlock', startedAt, unlockSteps)
   const { written, took } = isLocked
@@ -142,9 +140,9 @@ function contextOf(
 }
 
 /** The answers that what runs was made from. Errors: `no_deployment`, `lockdown_unfinished_setup`. */
-function answersInForce(session: Session): Answers {
-  const rendered = readIfPresent(renderedAnswers(session.layout))
-  if (rendered !== undefined) return readDeployment(rendered, session.layout.root).answers
+function answersToLock(session: Session): Answers {
+  const answers = answersInForce(session.layout)
+  if (answers !== undefined) return answers
   savedDeployment(session)
   throw new ToolError(
     'lockdown_unfinished_setup',

@@ -24,7 +24,7 @@ import { gather } from '../wizard/gather.ts'
 import { type AnswerId, environmentName } from '../wizard/question.ts'
 import { questions } from '../wizard/questions.ts'
 import { readDeployment } from '../wizard/saved.ts'
-import { readSecrets } from '../wizard/secrets.ts'
+import { readSecrets, secretFlagsOf } from '../wizard/secrets.ts'
 import { STORE_QUESTIONS } from '../wizard/store-questions.ts'
 import { type Answered, askEverything, type Interview, sealProblems, takeEverything } from './answering.ts'
 import { type Direction, handOver, preview } from './move-words.ts'
@@ -211,13 +211,14 @@ async function goOn(
   const { layout, redactor } = session
   const { answers } = readDeployment(to, layout.root)
   if (options.leaveNew === true) return { answers, openers: {}, store: unasked() }
-  const flags = {
-    ...{ token: [], providerKeys: [], secretValues: [] },
-    storeCredential: options.storeCredential ?? [],
-    vaultAdmin: options.vaultAdmin ?? [],
-  }
   const none = { providers: [], extraSecrets: [] }
-  const { openers, problems } = await readSecrets(flags, none, program.stdin, redactor, program.cwd)
+  const { openers, problems } = await readSecrets(
+    secretFlagsOf(options),
+    none,
+    program.stdin,
+    redactor,
+    program.cwd,
+  )
   withoutSpent(session, answers, openers)
   problems.push(...(await openerProblems(session, program, answers, openers)))
   if (problems.length > 0) throw new UsageError(problems)

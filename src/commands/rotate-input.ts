@@ -8,7 +8,7 @@ import { providerCallProblems } from '../gateway/provider-call.ts'
 import { SANDBOX_CLIENT_KEY } from '../gateway/sandbox.ts'
 import { Secret } from '../secret.ts'
 import { ownsSecretId } from '../stores/credential.ts'
-import { type BroughtSecrets, readSecrets, unusableKey } from '../wizard/secrets.ts'
+import { type BroughtSecrets, readSecrets, secretFlagsOf, unusableKey } from '../wizard/secrets.ts'
 import { type Voice, voiceOn } from '../wizard/voice.ts'
 import { type HandOut, handOutProblems } from './hand-out.ts'
 import type { GlobalOptions, Program, Session } from './program.ts'
@@ -57,14 +57,13 @@ export async function takeInput(
   const known = knownNames(answers)
   const asked = options.all === true ? known : [...new Set(secrets)]
   const names = asked.length > 0 ? asked : [GATEWAY_TOKEN]
-  const flags = {
-    token: [],
-    providerKeys: options.providerKey ?? [],
-    secretValues: options.secretValue ?? [],
-    storeCredential: options.storeCredential ?? [],
-    vaultAdmin: [],
-  }
-  const read = await readSecrets(flags, answers, program.stdin, session.redactor, program.cwd)
+  const read = await readSecrets(
+    secretFlagsOf(options),
+    answers,
+    program.stdin,
+    session.redactor,
+    program.cwd,
+  )
   const problems: Problem[] = [
     ...secrets
       .filter(name => !known.includes(name))

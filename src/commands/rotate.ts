@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { renderedAnswers, unfinishedMoveProblems } from '../../steps/move/context.ts'
+import { answersInForce, unfinishedMoveProblems } from '../../steps/move/context.ts'
 import {
   procedureOf,
   type RotateContext,
@@ -11,7 +11,6 @@ import { rotateSecret } from '../../steps/rotate/index.ts'
 import { unfinished } from '../../steps/rotate/look.ts'
 import { secretIdAge, secretIdSteps } from '../../steps/rotate/secret-id.ts'
 import type { Answers } from '../deployment/answers.ts'
-import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
 import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN } from '../gateway/policy.ts'
@@ -19,7 +18,6 @@ import { RunningGateway } from '../gateway/running.ts'
 import { type Runtime, runProcedure, underLock } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
 import { bornAt, type SecretStore } from '../stores/store.ts'
-import { readDeployment } from '../wizard/saved.ts'
 import { handOut } from './hand-out.ts'
 import {
   composeOf,
@@ -100,7 +98,7 @@ async function rotateOne(
   const session = await openSession(program, resolve(program.cwd, options.dir ?? '.'), options)
   if (options.dryRun !== true) refuseInIncident(session.layout, 'rotate')
   await forbidCoreDumps(session)
-  const answers = answersInForce(session)
+  const answers = answersToRotate(session)
   const input = await takeInput(session, program, secrets, options, answers)
   const store = await storeOf(session, program, answers, {
     owner: () => ownerOfSecrets(session.layout, program.person),
@@ -209,10 +207,10 @@ async function afterwards(work: Work, outcome: Outcome): Promise<string[]> {
 }
 
 /** The answers that what runs was made from, whatever was edited since. Errors: `no_deployment`, `rotate_unfinished_setup`. */
-function answersInForce(session: Session): Answers {
+function answersToRotate(session: Session): Answers {
   const { layout } = session
-  const rendered = readIfPresent(renderedAnswers(layout))
-  if (rendered === undefined) {
+  const answers = answersInForce(layout)
+  if (answers === undefined) {
     savedDeployment(session)
     throw new ToolError(
       'rotate_unfinished_setup',
@@ -223,7 +221,7 @@ function answersInForce(session: Session): Answers {
   }
   const moving = unfinishedMoveProblems(layout)
   if (moving.length > 0) throw new UsageError(moving)
-  return readDeployment(rendered, layout.root).answers
+  return answers
 }
 
 /**

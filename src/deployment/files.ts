@@ -31,7 +31,18 @@ export interface FileOwner {
  * Marks what we have not finished: `.NAME.xxxxxxxx.ocs-tmp` files and `.ocs-PURPOSE-xxxxxx` folders. A killed run leaves
  * at most these; {@link sweep} removes them.
  */
-const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$|^\.ocs-[a-z]+-\w{6}$/
+const UNFINISHED = /^\..+\.[0-9a-f]{8}\.ocs-tmp$/
+const UNFINISHED_FOLDER = /^\.ocs-[a-z]+-\w{6}$/
+
+/** Whether a file's name is one of {@link unfinishedName}'s. */
+export function isUnfinished(name: string): boolean {
+  return UNFINISHED.test(name)
+}
+
+/** The path under which a file is written until it is complete: beside it, so that it can be named in one step. */
+export function unfinishedName(path: string): string {
+  return resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
+}
 
 /**
  * Replaces a file as one step: whoever reads sees the old bytes or the new ones, and after a power cut too. The
@@ -45,7 +56,7 @@ export function writeAtomic(
   owner?: FileOwner,
 ): void {
   const bytes = typeof content === 'object' && 'expose' in content ? content.expose() : content
-  const temporary = resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
+  const temporary = unfinishedName(path)
   try {
     const file = openSync(
       temporary,
@@ -124,7 +135,8 @@ export function sweep(directories: readonly string[]): void {
   for (const directory of directories) {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) continue
     for (const name of readdirSync(directory))
-      if (UNFINISHED.test(name)) rmSync(resolve(directory, name), { recursive: true, force: true })
+      if (isUnfinished(name) || UNFINISHED_FOLDER.test(name))
+        rmSync(resolve(directory, name), { recursive: true, force: true })
   }
 }
 

@@ -10,11 +10,10 @@ import {
   writeSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
-import { basename, dirname, resolve } from 'node:path'
 import * as z from 'zod'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { errorCode, readIfPresent } from './files.ts'
+import { errorCode, readIfPresent, unfinishedName } from './files.ts'
 
 const Holder = z.strictObject({
   pid: z.int(),
@@ -69,7 +68,7 @@ export function takeLock(path: string, command: string, now: Date): () => void {
 
 /** Written under another name first: a lock that is seen half-written would be taken for a dead one. */
 function create(path: string, text: string): boolean {
-  const temporary = beside(path)
+  const temporary = unfinishedName(path)
   try {
     const file = openSync(temporary, 'wx', 0o600)
     try {
@@ -88,17 +87,12 @@ function create(path: string, text: string): boolean {
   }
 }
 
-/** A name that `sweep` knows as unfinished. */
-function beside(path: string): string {
-  return resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
-}
-
 /**
  * Moves a dead holder's lock away. Between reading and moving, somebody faster may have put a live one there: then it
  * is put back, and the next round respects it.
  */
 function takeOver(path: string, dead: string): void {
-  const aside = beside(path)
+  const aside = unfinishedName(path)
   try {
     renameSync(path, aside)
     if (readFileSync(aside, 'utf8') !== dead) linkSync(aside, path)

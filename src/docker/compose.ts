@@ -1,5 +1,5 @@
 import { ToolError } from '../errors.ts'
-import { type ContainerFacts, type Docker, firstLine } from './engine.ts'
+import { type ContainerFacts, type Docker, unreachable } from './engine.ts'
 import type { Finished } from './process.ts'
 
 /** The gateway. */
@@ -83,12 +83,7 @@ export class Compose {
       ],
       { deadline: 15_000 },
     )
-    if (code !== 0)
-      throw new ToolError(
-        'engine_unreachable',
-        `the Docker engine does not answer: ${firstLine(stderr)}`,
-        'Start the Docker engine and run the command again.',
-      )
+    if (code !== 0) throw unreachable(stderr)
     return stdout.split('\n')[0]?.trim() || undefined
   }
 

@@ -1,8 +1,7 @@
 import * as z from 'zod'
-import { ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { EGRESS, INGRESS, SANDBOX_SERVICE, SERVICE } from './compose.ts'
-import { type Docker, firstLine } from './engine.ts'
+import { type Docker, unreachable } from './engine.ts'
 
 /** A container of a deployment, running or not. */
 export interface DeploymentContainer {
@@ -40,12 +39,7 @@ export async function deploymentContainers(docker: Docker, project: string): Pro
       ['ps', '--all', '--no-trunc', '--filter', filter, '--format', FORMAT],
       { deadline: 15_000 },
     )
-    if (code !== 0)
-      throw new ToolError(
-        'engine_unreachable',
-        `the Docker engine does not answer: ${firstLine(stderr)}`,
-        'Start the Docker engine and run the command again.',
-      )
+    if (code !== 0) throw unreachable(stderr)
     return stdout.split('\n').flatMap(line => {
       const row = Row.safeParse(parseJson(line))
       return row.success ? [row.data] : []

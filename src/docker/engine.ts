@@ -310,7 +310,8 @@ export function publishes(container: ContainerFacts, port: number): boolean {
   )
 }
 
-function unreachable(stderr: string): ToolError {
+/** An engine that did not answer a command, and what to do about it: `engine_unreachable`. */
+export function unreachable(stderr: string): ToolError {
   const reason = firstLine(stderr)
   return new ToolError(
     'engine_unreachable',

@@ -6,7 +6,7 @@ import type { Layout } from '../deployment/layout.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { type DeploymentContainer, deploymentContainers } from './deployment-containers.ts'
-import { type Docker, firstLine } from './engine.ts'
+import { type Docker, firstLine, unreachable } from './engine.ts'
 
 /** How long one command to the engine may take. Milliseconds. */
 const DEADLINE = 15_000
@@ -123,6 +123,16 @@ function numberOf(address: string): number {
   return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 }
 
+/** Every place of these containers. */
+export function placesOf(members: readonly Member[]): Place[] {
+  return members.flatMap(({ places }) => places)
+}
+
+/** "openclaw-gateway on demo_inside". */
+export function inWords({ label, network }: Pick<Place, 'label' | 'network'>): string {
+  return `${label} on ${network}`
+}
+
 /** Whether two are the same place. The address counts where it was asked for. */
 export function isSamePlace(a: Place, b: Place): boolean {
   return (
@@ -130,14 +140,6 @@ export function isSamePlace(a: Place, b: Place): boolean {
     a.network === b.network &&
     a.given === b.given &&
     a.aliases.join() === b.aliases.join()
-  )
-}
-
-function unreachable(stderr: string): ToolError {
-  return new ToolError(
-    'engine_unreachable',
-    `the Docker engine does not answer: ${firstLine(stderr)}`,
-    'Start the Docker engine and run the command again.',
   )
 }
 

@@ -1,9 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { closeSync, createWriteStream, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import { type Duplex, PassThrough, Transform, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { ensureDirectory, syncDirectory } from '../deployment/files.ts'
+import { ensureDirectory, syncDirectory, unfinishedName } from '../deployment/files.ts'
 import type { JournalEvent } from '../procedure/journal.ts'
 import type { Redactor } from '../secret.ts'
 import { Sharing } from './share.ts'
@@ -67,7 +67,7 @@ export async function writeArtefact(place: Place, produce: Produce): Promise<Wri
   const sharing = new Sharing(place.redactor)
   const outlets: Outlet[] = []
   try {
-    // Loaded for those who encrypt: every command that looks whether a case is open loads this file.
+    // Loaded for those who encrypt.
     const encryption = isEncrypted
       ? (await import('./recipients.ts')).encryptionTo(place.recipients)
       : undefined
@@ -127,7 +127,7 @@ class Outlet {
 
   constructor(path: string, through: readonly Duplex[], failure: AbortController) {
     this.#path = path
-    this.#temporary = resolve(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.ocs-tmp`)
+    this.#temporary = unfinishedName(path)
     ensureDirectory(dirname(path), 0o700)
     // Opened at once: what is discarded in the same moment must not appear afterwards.
     const fd = openSync(this.#temporary, 'wx', 0o400)

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import type * as z from 'zod'
-import { errorCode } from '../deployment/files.ts'
+import { errorCode, isUnfinished } from '../deployment/files.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { Journal } from '../procedure/journal.ts'
+import { Journal, sha256 } from '../procedure/journal.ts'
 import { artefactIn } from './artefact.ts'
 import { CASE_FILES, CLOSED, QUARANTINE } from './case.ts'
 import { linesIn } from './custody.ts'
 import { type VerifyingKey, verifyingKey } from './key.ts'
 import { Closing, filesOf, Manifest } from './manifest.ts'
-import { bytesOf, type Entry, entriesIn, isInside, type Sum, sha256, sumOf } from './tree.ts'
+import { bytesOf, type Entry, entriesIn, isInside, type Sum, sumOf } from './tree.ts'
 
 /** Something about a file of a bundle. */
 export interface Remark {
@@ -42,8 +42,6 @@ export type Trust = VerifyingKey | { fingerprint: string }
 
 /** What is larger is not a file of ours. */
 const LONGEST = 64 * 1024 * 1024
-/** What a killed run leaves. */
-const UNFINISHED = /(?:^|\/)\.[^/]+\.[0-9a-f]{8}\.ocs-tmp$/
 
 /**
  * Verifies a bundle with nothing but itself and a public key: both signatures, every file, the chain of custody, and that
@@ -226,7 +224,8 @@ class Verification {
     for (const { name, kind } of this.#found.values()) {
       if (kind !== 'file') this.#problem(name, 'it is no plain file, and was not opened')
       else if (this.#expected.has(name) || own.has(name)) continue
-      else if (isOpen && UNFINISHED.test(name)) this.#remark(name, 'a run that was cut short has left it')
+      else if (isOpen && isUnfinished(basename(name)))
+        this.#remark(name, 'a run that was cut short has left it')
       else this.#problem(name, 'it was added: nothing that is signed names it')
     }
     for (const [name, { sha256 }] of this.#expected) {

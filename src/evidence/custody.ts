@@ -1,9 +1,8 @@
 import { readIfPresent } from '../deployment/files.ts'
-import type { JournalEvent } from '../procedure/journal.ts'
+import { type JournalEvent, sha256 } from '../procedure/journal.ts'
 import { artefactIn } from './artefact.ts'
 import type { Case } from './case.ts'
 import { plain, table } from './markdown.ts'
-import { sha256 } from './tree.ts'
 
 /** What a line of the chain says, in words. */
 export function inWords(event: JournalEvent): string {

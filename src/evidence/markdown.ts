@@ -1,4 +1,4 @@
-import { inert } from '../report/report.ts'
+import { plain as inline } from '../report/markdown.ts'
 
 /**
  * Foreign text as text in Markdown: no markup, no link, no cell that ends early, nothing a reader's program would obey. Cut at
@@ -6,14 +6,8 @@ import { inert } from '../report/report.ts'
  */
 export function plain(text: string, most = 400): string {
   const short = text.length > most ? `${text.slice(0, most)}…` : text
-  return inert(short)
-    .replace(/[\\`*_~|[\]$!#]/g, '\\$&')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('://', '&#58;//')
-    .replaceAll('www.', 'www&#46;')
-    .replaceAll('@', '&#64;')
+  // The signs of its own entities stay.
+  return inline(short).replace(/(?<!&)#/g, '\\#')
 }
 
 /** A table of foreign texts. */

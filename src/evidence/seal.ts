@@ -4,7 +4,7 @@ import { lookAt, readIfPresent, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { Exit, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import type { Journal, JournalEvent } from '../procedure/journal.ts'
+import { type Journal, type JournalEvent, sha256 } from '../procedure/journal.ts'
 import type { Runbook } from '../procedure/runbook.ts'
 import type { Redactor } from '../secret.ts'
 import type { Artefact } from './artefact.ts'
@@ -13,7 +13,7 @@ import { chainOf, custodyInWords, linesIn } from './custody.ts'
 import { type SigningKey, signingKey } from './key.ts'
 import { type Closing, filesOf, Manifest } from './manifest.ts'
 import { timelineOf } from './timeline.ts'
-import { entriesIn, type Sum, sha256, sumOf } from './tree.ts'
+import { entriesIn, type Sum, sumOf } from './tree.ts'
 
 /** What sealing needs of an incident. */
 export interface Sealing {

@@ -69,7 +69,3 @@ export async function plainFile(path: string): Promise<AsyncIterable<Buffer>> {
   await file.close()
   throw Object.assign(new Error('not a plain file'), { code: 'ENOTSUP' })
 }
-
-export function sha256(bytes: string | Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}

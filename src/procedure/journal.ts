@@ -178,6 +178,7 @@ function cleanedFacts(facts: Facts, redactor: Redactor): Facts {
   )
 }
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+/** SHA-256 in hexadecimal, as the chain has it. */
+export function sha256(bytes: string | Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }

@@ -107,7 +107,7 @@ function time(iso: string): string {
 }
 
 /** Text that is no markup, and no link either: an address is one without any markup round it. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return inert(text)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import { visible } from '../errors.ts'
+import { visibleLines } from '../errors.ts'
 import type { Progress } from '../procedure/run.ts'
 
 /** A progress display that can also show what a child process says while its step runs. */
@@ -14,7 +14,7 @@ export interface LiveProgress extends Progress {
 /** One plain line a step, for logs, pipes, screen readers and `--quiet`'s opposite of a terminal. */
 export function plainProgress(output: Writable): LiveProgress {
   const line = (mark: string, title: string, detail: string) =>
-    output.write(`${mark.padEnd(7)} ${title}: ${detail.split('\n').map(visible).join('\n')}\n`)
+    output.write(`${mark.padEnd(7)} ${title}: ${visibleLines(detail)}\n`)
   const progress: LiveProgress = {
     begin: () => {},
     done: (step, saw) => line('ok', step.title, saw),

@@ -10,6 +10,7 @@ import { render } from '../deployment/render.ts'
 import { firstLine } from '../docker/engine.ts'
 import type { ProcessRunner } from '../docker/process.ts'
 import { Exit, ToolError } from '../errors.ts'
+import { sha256 } from '../procedure/journal.ts'
 import {
   harmless,
   type Order,
@@ -17,7 +18,6 @@ import {
   type ScheduleNote,
   type Scheduler,
   type Seen,
-  sha256,
   unwritable,
 } from './port.ts'
 

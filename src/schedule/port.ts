@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import * as z from 'zod'
@@ -6,6 +5,7 @@ import { lookAt, readIfPresent } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
 import { Exit, printable, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import { sha256 } from '../procedure/journal.ts'
 
 /** How often a secret is to be new. */
 export type Every = 'monthly' | 'weekly'
@@ -179,11 +179,6 @@ export function noteOf(
     ...{ command: [...order.command], tool: order.tool, trusted: trustedPaths(order) },
     ...{ store: more.store, since: more.since },
   }
-}
-
-/** What {@link ScheduleNote} holds of a file. */
-export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }
 
 /** A path that no scheduler of this kind can be told of. */

@@ -6,6 +6,7 @@ import { render } from '../deployment/render.ts'
 import { firstLine } from '../docker/engine.ts'
 import type { Finished, ProcessRunner } from '../docker/process.ts'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
+import { sha256 } from '../procedure/journal.ts'
 import {
   harmless,
   isElsewhere,
@@ -14,7 +15,6 @@ import {
   type ScheduleNote,
   type Scheduler,
   type Seen,
-  sha256,
 } from './port.ts'
 import { rootIn, valuesOf } from './unit.ts'
 

@@ -18,6 +18,23 @@ export interface SecretFlags {
   vaultAdmin: readonly string[]
 }
 
+/** What the command line says about secrets: where they are. A command has those of the flags that it takes. */
+export function secretFlagsOf(options: {
+  token?: string[]
+  providerKey?: string[]
+  secretValue?: string[]
+  storeCredential?: string[]
+  vaultAdmin?: string[]
+}): SecretFlags {
+  return {
+    providerKeys: options.providerKey ?? [],
+    token: options.token ?? [],
+    secretValues: options.secretValue ?? [],
+    storeCredential: options.storeCredential ?? [],
+    vaultAdmin: options.vaultAdmin ?? [],
+  }
+}
+
 /** What was brought beside the secrets that are to be stored. */
 export interface Openers {
   credential?: Secret

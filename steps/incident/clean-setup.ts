@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { readIfPresent } from '../../src/deployment/files.ts'
 import type { PlannedFile } from '../../src/deployment/plan.ts'
 import type { Case } from '../../src/evidence/case.ts'
+import { sha256 } from '../../src/procedure/journal.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
@@ -70,17 +70,13 @@ function answersOf({ answers, layout, case: open }: IncidentContext): {
  * one that is killed right before it finds another text, for which the entry does not count.
  */
 export function takePolicy(open: Pick<Case, 'note'>, text: string): void {
-  open.note(POLICY, { file: sumOf(text) })
+  open.note(POLICY, { file: sha256(text) })
 }
 
 /** Whether this very text was taken in this case. */
 export function isPolicyTaken({ journal }: Pick<Case, 'journal'>, text: string): boolean {
-  const sum = sumOf(text)
+  const sum = sha256(text)
   return journal.read().some(({ step, facts }) => step === POLICY && facts?.file === sum)
 }
 
 const POLICY = 'policy'
-
-function sumOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { EGRESS, SANDBOX_SERVICE, SERVICE } from '../../src/docker/compose.ts'
 import { type DeploymentContainer, deploymentContainers } from '../../src/docker/deployment-containers.ts'
 import { THROWAWAY_LABEL } from '../../src/docker/engine.ts'
-import { leave, type Member, membersOf } from '../../src/docker/isolation.ts'
+import { type Member, membersOf, placesOf } from '../../src/docker/isolation.ts'
 import { Exit, ToolError, visible } from '../../src/errors.ts'
-import { askFromHost } from '../../src/gateway/probe.ts'
+import { cut } from '../lockdown/cut.ts'
 import type { Action, IncidentContext } from './context.ts'
 
 /**
@@ -172,30 +172,11 @@ export const cutNetworks: Action = {
     const places = placesOf(await membersOf(docker, answers.name))
     // Before, because afterwards nobody knows; in one line of the chain, because every line is flushed to the disk.
     if (places.length > 0) ctx.case.note('networks', { before: JSON.stringify(places) })
-    await leave(docker, places)
-    const [after, answer] = await Promise.all([
-      membersOf(docker, answers.name),
-      askFromHost(answers, '/healthz', undefined, 500),
-    ])
-    const left = placesOf(after)
-    if (left.length > 0 || answer !== undefined)
-      throw new ToolError(
-        'not_cut',
-        left.length > 0
-          ? `still connected: ${left.map(({ label, network }) => `${label} on ${network}`).join(', ')}`
-          : `somebody still answers on 127.0.0.1:${answers.port}`,
-        'Pull the machine off its network if anything may be leaving it, then run incident --resume.',
-        Exit.interrupted,
-      )
-    return {
-      saw: `${places.length} connections cut; nobody answers on 127.0.0.1:${answers.port}`,
-      facts: { cut: places.length },
-    }
+    return cut(docker, answers, places, () => membersOf(docker, answers.name), {
+      hint: 'Pull the machine off its network if anything may be leaving it, then run incident --resume.',
+      exit: Exit.interrupted,
+    })
   },
-}
-
-function placesOf(members: readonly Member[]) {
-  return members.flatMap(({ places }) => places)
 }
 
 function named(members: readonly DeploymentContainer[]): string {

@@ -1,4 +1,4 @@
-import type { RunbookStep } from '../../src/procedure/runbook.ts'
+import type { RunbookEffect, RunbookStep } from '../../src/procedure/runbook.ts'
 import { budgetAction } from './budget.ts'
 import { changesAction } from './changes.ts'
 import { cutNetworks, pauseContainers, recordNetworks } from './contain.ts'
@@ -44,6 +44,11 @@ export const ACTIONS: ReadonlyMap<string, Action> = new Map(
     ...[nameLeak, rotateLeaked, keepRecords, searchRecords, reviewSessions, proposePolicy],
     reportCase,
   ].map(action => [action.id, action]),
+)
+
+/** What each of them does to the world: all that reading a runbook needs to know. */
+export const EFFECTS: ReadonlyMap<string, RunbookEffect> = new Map(
+  [...ACTIONS].map(([id, { effect }]) => [id, effect]),
 )
 
 /** The end of a case whose runbook is not gone through: what there is, is signed. */

@@ -40,7 +40,7 @@ async function askForWords(ask: Asking): Promise<Record<string, string>> {
 }
 
 /** What tells this case from any that somebody makes up later. */
-function lineOf({ id }: Case, manifest: string, key: string): string {
+export function lineOf({ id }: Pick<Case, 'id'>, manifest: string, key: string): string {
   return `${id} manifest sha256:${manifest} key ${key}`
 }
 
@@ -104,7 +104,7 @@ function isOther({ took }: Done, index: number, all: readonly Done[]): boolean {
 }
 
 /** A step that was cut short and done again counts from its first beginning: that is how long it took. */
-function actionsIn(events: readonly JournalEvent[], { steps }: Pick<Runbook, 'steps'>): Done[] {
+export function actionsIn(events: readonly JournalEvent[], { steps }: Pick<Runbook, 'steps'>): Done[] {
   const begun = new Map<string, Done>()
   for (const { event, step, at, facts } of events) {
     if (step === undefined) continue
@@ -136,7 +136,8 @@ function cellsOf({ id, title, began, took, within, facts }: Done): string[] {
   ]
 }
 
-function isMet(took: number | undefined, within: number | undefined): boolean | undefined {
+/** Whether a step kept to its target; undefined where it has not ended, or has none. */
+export function isMet(took: number | undefined, within: number | undefined): boolean | undefined {
   return took === undefined || within === undefined ? undefined : took <= within
 }
 

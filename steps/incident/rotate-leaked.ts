@@ -6,11 +6,11 @@ import type { Order } from '../../src/evidence/case.ts'
 import { recordedDevices, revokeDevices } from '../../src/gateway/devices.ts'
 import { isGenerated } from '../../src/gateway/generated.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
-import { RunningGateway } from '../../src/gateway/running.ts'
+import type { RunningGateway } from '../../src/gateway/running.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
-import { isRenewedInCase, rotateInCase } from './rotation.ts'
+import { gatewayOf, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /**
  * What leaked is worth nothing from here on. The gateway keeps running; of its devices none stays, for whoever had the token
@@ -62,10 +62,6 @@ export const rotateLeaked: Action = {
     }
     return { saw: saw.join('; '), facts }
   },
-}
-
-function gatewayOf({ docker, compose, answers, layout, wishes }: IncidentContext): RunningGateway {
-  return new RunningGateway({ docker, compose, answers, layout, startDeadline: wishes.startDeadline })
 }
 
 /** Renews one secret, unless an earlier run of this case has. The gateway is reached by everybody, and may be made anew. */

@@ -82,9 +82,17 @@ export function renewalOf(ctx: IncidentContext): Renewal {
 }
 
 /** The gateway while nobody else reaches it, which it does not need to take up a new value. */
-export function closedGateway({ docker, compose, answers, layout, wishes }: IncidentContext): RunningGateway {
+export function closedGateway(ctx: IncidentContext): RunningGateway {
+  return gatewayOf(ctx, true)
+}
+
+/** The gateway, reached by everybody unless it `isCutOff`. */
+export function gatewayOf(
+  { docker, compose, answers, layout, wishes }: IncidentContext,
+  isCutOff = false,
+): RunningGateway {
   const { startDeadline } = wishes
-  return new RunningGateway({ docker, compose, answers, layout, startDeadline, isCutOff: true })
+  return new RunningGateway({ docker, compose, answers, layout, startDeadline, isCutOff })
 }
 
 /**

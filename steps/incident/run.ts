@@ -34,13 +34,18 @@ export async function respond(
   for (const one of ctx.runbook.steps) {
     if (runtimeOf().signal.aborted) throw new Cancelled(STAYS_OPEN)
     const step = asStep(one, actions)
-    if ((await step.skip?.(ctx)) === undefined) {
+    // Looked at once: the deployment is ours for the whole run, and nobody overtakes the look.
+    const why = await step.skip?.(ctx)
+    if (why === undefined) {
       ctx.lead(one)
       await agree(one, ctx)
     }
     const runtime = { ...runtimeOf(), journal: ctx.case.journal, runId: ctx.case.id }
     try {
-      Object.assign(took, (await runProcedure(ctx.runbook.id, [step], ctx, runtime)).took)
+      Object.assign(
+        took,
+        (await runProcedure(ctx.runbook.id, [{ ...step, skip: () => why }], ctx, runtime)).took,
+      )
     } catch (error) {
       // A procedure of one step would say that nothing was changed.
       throw error instanceof Cancelled ? new Cancelled(STAYS_OPEN) : error

@@ -3,7 +3,7 @@ import type { FileOwner } from '../../src/deployment/files.ts'
 import type { Layout } from '../../src/deployment/layout.ts'
 import { type Compose, INGRESS, SERVICE } from '../../src/docker/compose.ts'
 import type { Docker } from '../../src/docker/engine.ts'
-import { type Member, membersOf, type Place } from '../../src/docker/isolation.ts'
+import { type Member, membersOf } from '../../src/docker/isolation.ts'
 import type { Gateway } from '../../src/gateway/running.ts'
 import type { Journal } from '../../src/procedure/journal.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
@@ -42,8 +42,4 @@ export async function cutOffMembers({
   answers,
 }: Pick<LockdownContext, 'docker' | 'answers'>): Promise<Member[]> {
   return (await membersOf(docker, answers.name)).filter(({ service }) => CUT_OFF.includes(service))
-}
-
-export function placesOf(members: readonly Member[]): Place[] {
-  return members.flatMap(({ places }) => places)
 }

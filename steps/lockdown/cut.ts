@@ -1,10 +1,21 @@
+import type { Answers } from '../../src/deployment/answers.ts'
 import { writeAtomic } from '../../src/deployment/files.ts'
 import { SERVICE } from '../../src/docker/compose.ts'
-import { type Lockdown, leave, lockdownFile, readLockdown } from '../../src/docker/isolation.ts'
-import { Exit, ToolError } from '../../src/errors.ts'
+import type { Docker } from '../../src/docker/engine.ts'
+import {
+  inWords,
+  type Lockdown,
+  leave,
+  lockdownFile,
+  type Member,
+  type Place,
+  placesOf,
+  readLockdown,
+} from '../../src/docker/isolation.ts'
+import { Exit, type ExitCode, ToolError } from '../../src/errors.ts'
 import { askFromHost } from '../../src/gateway/probe.ts'
-import type { Step } from '../../src/procedure/step.ts'
-import { cutOffMembers, type LockdownContext, placesOf } from './context.ts'
+import type { Outcome, Step } from '../../src/procedure/step.ts'
+import { cutOffMembers, type LockdownContext } from './context.ts'
 
 type Needs = Pick<LockdownContext, 'layout' | 'answers' | 'docker' | 'now'>
 
@@ -44,7 +55,7 @@ export const recordPlaces: Step<Needs> = {
     }
     writeAtomic(lockdownFile(layout), `${JSON.stringify(next)}\n`, 0o600)
     return {
-      saw: next.places.map(({ label, network }) => `${label} on ${network}`).join(', ') || 'on no network',
+      saw: next.places.map(inWords).join(', ') || 'on no network',
     }
   },
 }
@@ -59,24 +70,38 @@ export const cutOff: Step<Needs> = {
   },
   async run(ctx) {
     const places = placesOf(await cutOffMembers(ctx))
-    await leave(ctx.docker, places)
-    const [after, answer] = await Promise.all([
-      cutOffMembers(ctx),
-      askFromHost(ctx.answers, '/healthz', undefined, 500),
-    ])
-    const left = placesOf(after)
-    if (left.length > 0 || answer !== undefined)
-      throw new ToolError(
-        'not_cut',
-        left.length > 0
-          ? `still connected: ${left.map(({ label, network }) => `${label} on ${network}`).join(', ')}`
-          : `somebody still answers on 127.0.0.1:${ctx.answers.port}`,
-        'Stop it: docker compose stop in the deployment folder; or pull the machine off its network.',
-        Exit.unknown,
-      )
-    return {
-      saw: `${places.length} connections cut; nobody answers on 127.0.0.1:${ctx.answers.port}`,
-      facts: { cut: places.length },
-    }
+    return cut(ctx.docker, ctx.answers, places, () => cutOffMembers(ctx), {
+      hint: 'Stop it: docker compose stop in the deployment folder; or pull the machine off its network.',
+      exit: Exit.unknown,
+    })
   },
+}
+
+/**
+ * Takes containers off these places, and proves it: those that `look` finds are on no network, and nobody answers at the port.
+ * Errors: `not_cut`, with what to do instead.
+ */
+export async function cut(
+  docker: Docker,
+  answers: Answers,
+  places: readonly Place[],
+  look: () => Promise<readonly Member[]>,
+  otherwise: { hint: string; exit: ExitCode },
+): Promise<Outcome> {
+  await leave(docker, places)
+  const [after, answer] = await Promise.all([look(), askFromHost(answers, '/healthz', undefined, 500)])
+  const left = placesOf(after)
+  if (left.length > 0 || answer !== undefined)
+    throw new ToolError(
+      'not_cut',
+      left.length > 0
+        ? `still connected: ${left.map(inWords).join(', ')}`
+        : `somebody still answers on 127.0.0.1:${answers.port}`,
+      otherwise.hint,
+      otherwise.exit,
+    )
+  return {
+    saw: `${places.length} connections cut; nobody answers on 127.0.0.1:${answers.port}`,
+    facts: { cut: places.length },
+  }
 }

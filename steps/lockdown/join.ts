@@ -2,16 +2,18 @@ import { INGRESS } from '../../src/docker/compose.ts'
 import { firstLine } from '../../src/docker/engine.ts'
 import {
   forgetLockdown,
+  inWords,
   isSamePlace,
   join,
   leave,
   type Place,
+  placesOf,
   readLockdown,
 } from '../../src/docker/isolation.ts'
 import { Exit, ToolError } from '../../src/errors.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { proveToken } from '../setup/launch.ts'
-import { cutOffMembers, type LockdownContext, placesOf } from './context.ts'
+import { cutOffMembers, type LockdownContext } from './context.ts'
 
 type Needs = Pick<LockdownContext, 'layout' | 'answers' | 'docker'>
 
@@ -33,7 +35,7 @@ export const rejoin: Step<Needs> = {
     if (away.length > 0)
       throw new ToolError(
         'not_as_before',
-        `not as it was: ${away.map(named).join(', ')}`,
+        `not as it was: ${away.map(inWords).join(', ')}`,
         'Run create-openclaw-secure unlock again.',
         Exit.unknown,
       )
@@ -42,10 +44,10 @@ export const rejoin: Step<Needs> = {
     const isStale =
       ingress !== undefined && (!ingress.isRunning || moved.some(({ label }) => label === INGRESS))
     if (isStale) await restart(ctx, ingress.id)
-    const rest = gone.length > 0 ? `; not there any more: ${gone.map(named).join(', ')}` : ''
-    const other = moved.length > 0 ? `; ${moved.map(named).join(', ')}: at another address` : ''
+    const rest = gone.length > 0 ? `; not there any more: ${gone.map(inWords).join(', ')}` : ''
+    const other = moved.length > 0 ? `; ${moved.map(inWords).join(', ')}: at another address` : ''
     return {
-      saw: `${before.away.map(named).join(', ')}${other}${isStale ? '; ingress started anew' : ''}${rest}`,
+      saw: `${before.away.map(inWords).join(', ')}${other}${isStale ? '; ingress started anew' : ''}${rest}`,
       facts: { joined: before.away.length, moved: moved.length, gone: gone.length },
     }
   },
@@ -77,10 +79,6 @@ async function restart({ docker }: Needs, id: string): Promise<void> {
     'Correct the cause and run create-openclaw-secure unlock again.',
     Exit.unknown,
   )
-}
-
-function named({ label, network }: Place): string {
-  return `${label} on ${network}`
 }
 
 /** Only then is it undone. */

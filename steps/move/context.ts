@@ -69,8 +69,7 @@ export function storedElsewhere(
   layout: Pick<Layout, 'base' | 'root'>,
   answers: Pick<Answers, 'store' | 'seal'>,
 ): Answers | undefined {
-  const text = readIfPresent(renderedAnswers(layout))
-  const rendered = text === undefined ? undefined : readDeployment(text, layout.root).answers
+  const rendered = answersInForce(layout)
   // The same kind of store at another address may be the same store: what is not in it will be noticed.
   return rendered?.store === answers.store && rendered.seal === answers.seal ? undefined : rendered
 }
@@ -97,8 +96,14 @@ export function expectUnmoved(
  * may have edited to name a store that nothing has been moved to.
  */
 export function isSwitched({ layout, answers }: Pick<MoveContext, 'layout' | 'answers'>): boolean {
-  const present = readIfPresent(renderedAnswers(layout))
-  return present !== undefined && placeOf(readDeployment(present, layout.root).answers) === placeOf(answers)
+  const present = answersInForce(layout)
+  return present !== undefined && placeOf(present) === placeOf(answers)
+}
+
+/** The answers that what runs was made from, whatever was edited since; undefined before it was set up as a whole. */
+export function answersInForce(layout: Pick<Layout, 'base' | 'root'>): Answers | undefined {
+  const text = readIfPresent(renderedAnswers(layout))
+  return text === undefined ? undefined : readDeployment(text, layout.root).answers
 }
 
 /** The answers that the deployment was made from, as they were rendered last. */

@@ -53,6 +53,5 @@ export async function allRunbooks(
 
 /** What a runbook may call. Loaded when it is asked for: all that an incident does hangs on it. */
 async function registered(): Promise<KnownActions> {
-  const { ACTIONS } = await import('../incident/index.ts')
-  return new Map([...ACTIONS].map(([id, { effect }]) => [id, effect]))
+  return (await import('../incident/index.ts')).EFFECTS
 }
