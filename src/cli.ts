@@ -297,7 +297,8 @@ function commandTable(program: Program, finish: (code: ExitCode) => void): Comma
     if (words.startsWith('verify-bundle'))
       one.option('--public-key <file|SHA256:...>', 'who must have signed it (default: this deployment)')
     // What stands behind the program's name is that one's own.
-    if (words.startsWith('analyze')) one.passThroughOptions()
+    if (words.startsWith('analyze'))
+      one.option('--service <name>', 'whose image, where several were preserved').passThroughOptions()
     one.action(async () => {
       const { incidentWord } = await import('./commands/incident-words.ts')
       finish(await incidentWord(program, one.name(), one.args, one.opts()))

@@ -17,7 +17,7 @@ export async function incidentWord(
   program: Program,
   word: string,
   args: readonly string[],
-  options: IncidentOptions & { publicKey?: string },
+  options: IncidentOptions & { publicKey?: string; service?: string },
 ): Promise<ExitCode> {
   const [first = '', ...rest] = args
   switch (word) {
