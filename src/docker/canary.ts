@@ -67,7 +67,7 @@ export async function tryUnder(
       : { ok: false, why: `the container ended with ${code}: ${firstLine(stderr || stdout)}` }
   } catch (error) {
     // The command-line client is gone; the container it started may not be.
-    await docker.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
+    await docker.discard(name)
     throw error
   } finally {
     rmSync(scratch, { recursive: true, force: true })

@@ -85,7 +85,7 @@ export async function collect(
     return said.data
   } catch (error) {
     // The command-line client is gone; the container it started may not be.
-    await docker.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
+    await docker.discard(name)
     throw error
   }
 }

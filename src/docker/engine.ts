@@ -151,6 +151,11 @@ export class Docker {
     return this.#run('docker', args, options)
   }
 
+  /** Removes a container that is worth nothing, whether or not it is there, also when the program is about to end. */
+  async discard(container: string): Promise<void> {
+    await this.call(['rm', '--force', '--volumes', container], { deadline: 20_000, tidies: true })
+  }
+
   /** The engine's facts. Errors: `engine_unreachable` with the engine's own reason. */
   async info(): Promise<EngineInfo> {
     const { code, stdout, stderr } = await this.call(['info', '--format', '{{json .}}'], { deadline: 15_000 })
@@ -282,7 +287,7 @@ export class Docker {
       })
     } catch (error) {
       // The CLI is gone; the container it started may not be.
-      await this.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
+      await this.discard(name)
       throw error
     }
   }

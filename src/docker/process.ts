@@ -37,6 +37,8 @@ export interface RunOptions {
   intoErrors?: NodeJS.WritableStream
   /** The child talks to the person itself, on our terminal; nothing it says is seen here. */
   terminal?: boolean
+  /** The child removes what another one has left: it is started although the program is about to end. */
+  tidies?: boolean
 }
 
 /** Runs one program to its end. */
@@ -51,7 +53,7 @@ const PASSED_ON =
  * redacted output, its own process group (a Ctrl-C in the terminal reaches us alone, and we decide), and errors that
  * name the program but carry neither its arguments nor its output.
  *
- * `abandon` ends every child at once and without ceremony: the program itself is about to end.
+ * `abandon` ends every child at once and without ceremony, and lets none begin: the program itself is about to end.
  *
  * Errors: `program_missing`, `deadline`, `program_failed_to_start`, and the abort reason of `signal`.
  */
@@ -66,6 +68,7 @@ export function processRunner(
     const { execa } = await import('execa')
     const cap = options.cap ?? 4 * 1024 * 1024
     options.signal?.throwIfAborted()
+    if (options.tidies !== true) abandon?.throwIfAborted()
     const child = execa(file, [...args], {
       reject: false,
       env: { ...env, ...options.environment },

@@ -49,7 +49,7 @@ export async function runSibling(
     return await docker.call(flags, { deadline: job.deadline })
   } catch (error) {
     // The command-line client is gone; the container it started may not be.
-    await docker.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
+    await docker.discard(name)
     throw error
   } finally {
     rmSync(scratch, { recursive: true, force: true })

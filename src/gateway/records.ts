@@ -51,7 +51,7 @@ export async function recordsInto(
     )
   } catch (error) {
     // The command-line client is gone; the container it started may not be.
-    await docker.call(['rm', '--force', '--volumes', name], { deadline: 20_000 })
+    await docker.discard(name)
     throw error
   }
 }

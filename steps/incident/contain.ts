@@ -156,7 +156,7 @@ async function tablesOf(
     return Buffer.concat(chunks)
   } catch (error) {
     // The command-line client is gone; the container it started may not be.
-    if (signal.aborted) await docker.call(['rm', '--force', name], { deadline: 20_000 })
+    if (signal.aborted) await docker.discard(name)
     throw error
   }
 }

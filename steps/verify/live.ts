@@ -183,14 +183,22 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
     }),
     judges: once(async () => {
       const program = ['node', '-e', asScript(askJudges), DATABASE] as const
+      const running = await container()
       const answers = (await askFromHost(await door(), '/healthz')) !== undefined
-      const patience = answers ? PATIENCE.usual : PATIENCE.hung
-      // Somebody else's container may keep its state in its own layer, which no sibling has.
-      const finished =
-        files.own === undefined
-          ? await docker.exec((await container()).Id, program, { deadline: patience })
-          : await judgeInSibling(docker, await container(), program, patience)
-      return readJudges(finished)
+      // Somebody else's container may keep its state in its own layer, which no sibling has, and its port may be wrong.
+      if (files.own === undefined)
+        return readJudges(
+          await docker.exec(running.Id, program, {
+            deadline: answers ? JUDGES_DEADLINE : UNANSWERED_DEADLINE,
+          }),
+        )
+      if (!answers)
+        throw new ToolError(
+          'gateway_silent',
+          'the gateway does not answer, and OpenClaw’s own commands would wait for it',
+          'Look at its log.',
+        )
+      return readJudges(await judgeInSibling(docker, running, program, JUDGES_DEADLINE))
     }),
     port,
     insidePort,
@@ -256,8 +264,8 @@ function publishedPort(container: ContainerFacts, inside: number): number {
   )
 }
 
-/** How long OpenClaw's commands may take. A hung gateway would keep them waiting for its answer. Milliseconds. */
-const PATIENCE = { usual: 90_000, hung: 10_000 }
+/** How long OpenClaw's commands may take, milliseconds: they ask the running gateway, and wait for one that hangs. */
+const [JUDGES_DEADLINE, UNANSWERED_DEADLINE] = [90_000, 10_000]
 
 function reach(address: string, port: number): Promise<Reach> {
   return new Promise(done => {

@@ -27,8 +27,7 @@ import { rotateLeaked } from '../../steps/incident/rotate-leaked.ts'
 import { searchRecords } from '../../steps/incident/search.ts'
 import { reviewSessions } from '../../steps/incident/sessions.ts'
 import { type Connection, LiveDevice, pair } from './device.ts'
-import { authStatus, containerOf, freshFolder, isThorough, remove, sh, tokenOf } from './harness.ts'
-import { patience } from './incidents.ts'
+import { authStatus, containerOf, freshFolder, isThorough, patience, remove, sh, tokenOf } from './harness.ts'
 import { type ScriptedModel, startScriptedModel } from './scripted-model.ts'
 import { exec, MODEL_KEY, read, setUpCoding, turnIn, write } from './turns.ts'
 
@@ -52,7 +51,7 @@ beforeAll(async () => {
   // With everything else, incident.test.ts goes through the same runbook.
   if (!isThorough) return
   model = await startScriptedModel()
-  const made = await setUpCoding(folder, model, ['--no-verify', '--quiet'])
+  const made = await setUpCoding(folder, model, ['--quiet'])
   expect(made.code, made.stderr).toBe(0)
   token = tokenOf(folder)
   context = await contextOf()

@@ -15,6 +15,7 @@ import {
   freePort,
   freshFolder,
   isThorough,
+  patience,
   type Ran,
   remove,
   sh,
@@ -203,7 +204,7 @@ describe('the token', () => {
 describe('running setup again', () => {
   it('changes nothing: no file, no modification time, no container', async () => {
     const before = { files: times(folder), container: await inspect() }
-    const again = await cli([folder, '--yes'])
+    const again = await cli([folder, '--yes', '--no-verify'])
     expect(again.code, again.stderr).toBe(0)
     expect(again.stderr).toContain('Nothing had to be changed.')
     expect(times(folder)).toEqual(before.files)
@@ -315,8 +316,7 @@ describe('what somebody does to it', () => {
     const began = Date.now()
     child.kill('SIGINT')
     expect(await ended).toBe(130)
-    // A verify that is not ended takes three times as long on a machine as busy as this one.
-    expect(Date.now() - began).toBeLessThan(12_000)
+    expect(Date.now() - began).toBeLessThan(patience(3000))
   })
 
   it('a token in the log is found by verify, although what we print never shows it (credential leakage)', async () => {

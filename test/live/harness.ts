@@ -5,7 +5,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { addressesOf, freePort } from '../../src/deployment/network.ts'
@@ -34,6 +34,11 @@ export const IMAGE = imageLabel({
 
 /** Set by `npm run crash`: what takes too long to be run with everything else is run as well. */
 export const isThorough = process.env.THOROUGH !== undefined
+
+/** A bound as it is promised for a machine that does nothing else; with other suites beside, three times that. */
+export function patience(milliseconds: number): number {
+  return Number(loadavg()[0]) < 2 ? milliseconds : milliseconds * 3
+}
 
 export interface Ran {
   code: number

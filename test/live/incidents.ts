@@ -1,6 +1,5 @@
 /** What the suites about incidents share: a compromise that is planted, and what becomes of it. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { loadavg } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { layoutOf } from '../../src/deployment/layout.ts'
@@ -45,11 +44,6 @@ export function doneAt(events: readonly JournalEvent[], step: string): number {
   const found = events.find(one => one.step === step && one.event === 'step-done')
   if (found === undefined) throw new Error(`${step} was not done`)
   return Date.parse(found.at)
-}
-
-/** A bound as it is promised for a machine that does nothing else; with other suites beside, three times that. */
-export function patience(milliseconds: number): number {
-  return loadavg()[0] !== undefined && Number(loadavg()[0]) < 2 ? milliseconds : milliseconds * 3
 }
 
 /** Takes the building of the image out of the runbook, as a person may: it takes minutes, and is tested by itself. */

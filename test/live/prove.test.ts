@@ -7,7 +7,7 @@ import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checks } from '../../steps/verify/index.ts'
 import { matrixOf } from '../matrix.ts'
-import { cli, fingerprints, freshFolder, type Ran, remove, sh, tokenOf, usual } from './harness.ts'
+import { cli, fingerprints, freshFolder, quick, type Ran, remove, sh, tokenOf } from './harness.ts'
 
 const folder = freshFolder('prove')
 let proven: Ran = { code: -1, stdout: '', stderr: '' }
@@ -16,7 +16,7 @@ let files: Record<string, string> = {}
 
 beforeAll(async () => {
   // With a sandbox, so that there is nothing a check could find missing.
-  const ran = await cli([...(await usual(folder)), '--agent', 'coding', '--quiet'])
+  const ran = await cli([...(await quick(folder)), '--agent', 'coding', '--quiet'])
   expect(ran.code, ran.stderr).toBe(0)
   before = await leftBehind()
   files = fingerprints(folder)

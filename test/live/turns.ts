@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { cli, type Ran, sh, usual } from './harness.ts'
+import { cli, quick, type Ran, sh } from './harness.ts'
 import type { ScriptedModel, ToolCall } from './scripted-model.ts'
 
 /** Docker's default bridge, at which every container that has a way out reaches this machine. */
@@ -19,7 +19,7 @@ export async function setUpCoding(
   writeFileSync(key, MODEL_KEY, { mode: 0o600 })
   return cli(
     [
-      ...(await usual(folder)),
+      ...(await quick(folder)),
       ...['--agent', 'coding', '--provider', `local=http://${MACHINE}:${model.port}/v1`],
       ...['--model', 'local/m', '--provider-key', `local=@${key}`, ...more],
     ],

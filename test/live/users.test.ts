@@ -16,6 +16,7 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  quick,
   remove,
   sh,
   tokenOf,
@@ -26,25 +27,26 @@ describe('a person who is not root (privilege escalation)', () => {
   const folder = freshFolder('person')
   const uid = 12345
   let port = 0
-  let stderr = ''
+  /** The program as this person runs it, who may use the engine. */
+  const asPerson = (args: readonly string[], home = resolve(folder, '..')) => {
+    chownSync(home, uid, uid)
+    const group = String(statSync('/var/run/docker.sock').gid)
+    const person = ['--reuid', String(uid), '--regid', String(uid), '--groups', group]
+    return sh('setpriv', [...person, process.execPath, BIN, ...args], {
+      env: { PATH: process.env.PATH, HOME: home },
+    })
+  }
 
   beforeAll(async () => {
     port = await freePort()
-    const home = resolve(folder, '..')
-    chownSync(home, uid, uid)
-    const group = String(statSync('/var/run/docker.sock').gid)
-    const args = (await usual(folder, port)).filter(argument => argument !== '--firewall')
-    const ran = await sh(
-      'setpriv',
-      ['--reuid', String(uid), '--regid', String(uid), '--groups', group, process.execPath, BIN, ...args],
-      { env: { PATH: process.env.PATH, HOME: home } },
-    )
-    stderr = ran.stderr
+    const args = (await quick(folder, port)).filter(argument => argument !== '--firewall')
+    const ran = await asPerson(args)
+    expect(ran.code, ran.stderr).toBe(0)
   })
   afterAll(() => remove(folder))
 
   it('runs the gateway as himself: no file has to be given away, and root is never needed', async () => {
-    expect(await authStatus(port, tokenOf(folder)), stderr).toBe(404)
+    expect(await authStatus(port, tokenOf(folder))).toBe(404)
     const { stdout } = await sh('docker', [
       'exec',
       await containerOf(folder),
@@ -57,32 +59,18 @@ describe('a person who is not root (privilege escalation)', () => {
       expect(statSync(resolve(folder, path)).uid, path).toBe(uid)
   })
 
-  it('is told that only root can see whether the neighbours’ rule is there: unknown, not a pass', () => {
-    expect(stderr).toMatch(/unknown ports\.neighbours/)
+  it('is told that only root can see whether the neighbours’ rule is there: unknown, not a pass', async () => {
+    const { code, stdout } = await asPerson(['verify', folder, '--only', 'ports.neighbours'])
+    expect(code).toBe(3)
+    expect(stdout).toMatch(/unknown ports\.neighbours/)
   })
 
   it('is told before anything is written that only root installs the firewall rule', async () => {
     const other = freshFolder('person-firewall')
     const home = resolve(other, '..')
-    chownSync(home, uid, uid)
-    const group = String(statSync('/var/run/docker.sock').gid)
-    const { code, stderr: said } = await sh(
-      'setpriv',
-      [
-        '--reuid',
-        String(uid),
-        '--regid',
-        String(uid),
-        '--groups',
-        group,
-        process.execPath,
-        BIN,
-        ...(await usual(other)),
-      ],
-      { env: { PATH: process.env.PATH, HOME: home } },
-    )
-    expect(code, said).toBe(2)
-    expect(said).toContain('firewall: only root can install the firewall rule')
+    const { code, stderr } = await asPerson(await usual(other), home)
+    expect(code, stderr).toBe(2)
+    expect(stderr).toContain('firewall: only root can install the firewall rule')
     expect(() => statSync(other)).toThrow()
     rmSync(home, { recursive: true, force: true })
   })

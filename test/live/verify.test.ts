@@ -20,11 +20,12 @@ import {
   freshFolder,
   IMAGE,
   isThorough,
+  patience,
+  quick,
   type Ran,
   remove,
   sh,
   tokenOf,
-  usual,
 } from './harness.ts'
 
 interface Seen {
@@ -39,7 +40,7 @@ let container = ''
 
 beforeAll(async () => {
   port = await freePort()
-  const ran = await cli([...(await usual(folder, port)), '--quiet'])
+  const ran = await cli([...(await quick(folder, port)), '--quiet'])
   expect(ran.code, ran.stderr).toBe(0)
   container = await containerOf(folder)
 })
@@ -71,7 +72,7 @@ function expectBlind(ran: Ran, took: number, reason: RegExp): void {
   expect(unknown.length).toBe(live.length)
   expect(unknown.filter(finding => !reason.test(finding.evidence))).toEqual([])
   expect(ran.code).toBe(3)
-  expect(took).toBeLessThan(20_000)
+  expect(took).toBeLessThan(patience(20_000))
 }
 
 describe('looking changes nothing', () => {
@@ -234,7 +235,7 @@ describe('what could not be looked at is unknown, never a pass, and said within 
     const blind = ['token.accepted', 'token.required', 'token.guessed', 'gateway.api', 'gateway.tools']
     expect(blind.map(id => verdicts(ran).get(id))).toEqual(blind.map(() => 'unknown'))
     expect(ran.code).toBe(3)
-    expect(took).toBeLessThan(20_000)
+    expect(took).toBeLessThan(patience(20_000))
   })
 
   it.runIf(isThorough)('the gateway replaced while it was looked at', async () => {

@@ -275,6 +275,16 @@ describe('a child that leaves somebody behind', () => {
     expect(isAlive(Number(left))).toBe(true)
     process.kill(Number(left))
   })
+
+  it('is not started when the program is about to end, unless it tidies up', async () => {
+    const abandon = new AbortController()
+    const own = processRunner(redactor, process.env, abandon.signal)
+    abandon.abort()
+    await expect(own(process.execPath, ['-e', ''], { deadline: 8000 })).rejects.toThrow(/aborted/)
+    expect(await own(process.execPath, ['-e', ''], { deadline: 8000, tidies: true })).toMatchObject({
+      code: 0,
+    })
+  })
 })
 
 describe.concurrent('an error about a child', () => {
