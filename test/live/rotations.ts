@@ -142,6 +142,9 @@ export async function expectNobodyLockedOut(at: Rotating, note: string): Promise
   throw new Error(`${note}: the gateway takes none of the stored tokens (${seen.join(', ')})`)
 }
 
+export const journalOf = ({ folder }: Pick<Rotating, 'folder'>) =>
+  new Journal(resolve(folder, '.secure/journal.jsonl'), () => new Date())
+
 /**
  * One token, in the store, on the disk and in the gateway, and nothing of a rotation is left. `all`: every token ever
  * known is tried, and not only the last three. Not `isBegun`: killed between its lock and its first line in the journal, a
@@ -169,11 +172,10 @@ export async function expectSettled(
     expect(Object.keys(versions), `${note}: versions that OpenBao remembers`).toHaveLength(1)
   }
 
-  const path = resolve(folder, '.secure/journal.jsonl')
-  const journal = new Journal(path, () => new Date())
+  const journal = journalOf(at)
   expect(journal.verifyChain(), note).toMatchObject({ intact: true })
   expect(unfinishedRotations(journal), `${note}: rotations that are half-way`).toEqual([])
-  const text = readFileSync(path, 'utf8')
+  const text = readFileSync(journal.path, 'utf8')
   expect([...at.known].filter(token => text.includes(token)).length, `${note}: tokens in the journal`).toBe(0)
   expect(
     filesOf(folder).filter(name => (isBegun ? /ocs-tmp|\.ocs-|\/lock$/ : /secrets\/\./).test(name)),
