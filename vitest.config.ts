@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import { globSync } from 'tinyglobby'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -18,20 +20,19 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+const UNIT = ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts']
+/** A suite that puts its own module in the place of another has a process of its own; the others share theirs. */
+const MOCKING = globSync(UNIT).filter(file => readFileSync(file, 'utf8').includes('vi.mock('))
+
+// Forks, because suites change the umask; more of them than this only get in each other's way.
+const unit = { testTimeout: 10_000, pool: 'forks', maxWorkers: 3 } as const
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
     projects: [
-      {
-        test: {
-          name: 'unit',
-          include: ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
-          testTimeout: 10_000,
-          // Forks, because suites change the umask; more of them than this only get in each other's way.
-          pool: 'forks',
-          maxWorkers: 3,
-        },
-      },
+      { test: { ...unit, name: 'unit', include: UNIT, exclude: MOCKING, isolate: false } },
+      { test: { ...unit, name: 'unit-mocking', include: MOCKING } },
       {
         test: {
           name: 'live',
