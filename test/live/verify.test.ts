@@ -29,6 +29,7 @@ import {
 } from './harness.ts'
 
 interface Seen {
+  checklist: { number: number; verdict: string }[]
   findings: { check: string; verdict: string; kind: string; evidence: string; suppressed?: unknown }[]
   summary: Record<string, number>
   drift?: { verdicts: unknown[]; facts: { name: string }[] }
@@ -97,7 +98,10 @@ describe('looking changes nothing', () => {
     const ran = await cli(['verify', folder, '--json'])
     watching = false
     await watch
+    expect(ran.code, 'what is not set up yet').toBe(1)
     expect(seen(ran).summary).toMatchObject({ fail: 3, unknown: 0 })
+    const open = seen(ran).checklist.filter(line => line.verdict !== 'pass')
+    expect(open.map(line => line.number)).toEqual([8, 9, 10])
     expect({ failed, asked: asked > 100 }).toEqual({ failed: 0, asked: true })
     const after = { files: fingerprints(folder), engine: await engine() }
     for (const one of [before, after]) delete one.files['.secure/verify.json']
