@@ -100,10 +100,11 @@ export const PATTERNS: readonly Pattern[] = TABLE.map(([id, severity, where, wha
   ...{ id, severity, where, what, regex },
 })).sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity))
 
-/** A pattern in a text, and what stands around it: foreign text. */
+/** A pattern, and where it stands in the text: from a character to before another. */
 export interface Hit {
   pattern: Pattern
-  excerpt: string
+  from: number
+  to: number
 }
 
 /** More than this of what a tool has returned is a finding of its own. Characters. */
@@ -122,7 +123,6 @@ const WINDOW = 65_536
 const MOST = 16 * 1024 * 1024
 /** No match is longer, so none is lost between two windows. */
 const OVERLAP = 256
-const AROUND = 60
 
 /** Which patterns a text shows, each once. Takes time in proportion to its length, whatever is in it. */
 export function suspicionsIn(text: string, kind: 'call' | 'shown'): Hit[] {
@@ -130,18 +130,20 @@ export function suspicionsIn(text: string, kind: 'call' | 'shown'): Hit[] {
   let open = PATTERNS.filter(({ where }) => where === kind || where === 'both')
   const looked = text.slice(0, MOST)
   for (let from = 0; from < looked.length && open.length > 0; from += WINDOW) {
-    // A letter may become two: where it stands is looked up in what was searched.
-    const window = looked.slice(from, from + WINDOW + OVERLAP).toLowerCase()
+    // The one letter that becomes two would move what comes after it.
+    const window = looked
+      .slice(from, from + WINDOW + OVERLAP)
+      .replaceAll('\u0130', 'i')
+      .toLowerCase()
     open = open.filter(pattern => {
       pattern.regex.lastIndex = 0
       const found = pattern.regex.exec(window)
       if (found === null) return true
-      const start = Math.max(0, found.index - AROUND)
-      hits.push({ pattern, excerpt: window.slice(start, found.index + found[0].length + AROUND) })
+      const at = from + found.index
+      hits.push({ pattern, from: at, to: at + found[0].length })
       return false
     })
   }
-  if (text.length > HUGE && kind === 'shown')
-    hits.push({ pattern: HUGE_OUTPUT, excerpt: `${text.length} characters` })
+  if (text.length > HUGE && kind === 'shown') hits.push({ pattern: HUGE_OUTPUT, from: 0, to: 0 })
   return hits
 }

@@ -1,7 +1,15 @@
 import { table } from '../../src/evidence/markdown.ts'
 import { redacted } from '../../src/evidence/share.ts'
 import { type Deed, deedsIn, Lines } from '../../src/gateway/records.ts'
-import { HUGE, PATTERNS, SEVERITIES, type Severity, suspicionsIn } from '../../src/gateway/suspicious.ts'
+import {
+  type Hit,
+  HUGE,
+  PATTERNS,
+  SEVERITIES,
+  type Severity,
+  suspicionsIn,
+} from '../../src/gateway/suspicious.ts'
+import type { Redactor } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 import { recordsFrom } from './records.ts'
@@ -11,6 +19,12 @@ const MOST = 512 * 1024 * 1024
 const ROWS = 100
 /** Of one pattern in one session: whoever fills it with one kind of match pushes out no other, and no other session. */
 const ROWS_A_SESSION = 20
+
+/** Characters that are shown before a match and after it. */
+const AROUND = 60
+/** Characters beside it from which secrets are taken out before anything is cut off, and what of them may end in half of one. */
+const MARGIN = 8192
+const EDGE = MARGIN / 2
 
 const PLACES = { call: 'calls', shown: 'what it was shown', both: 'calls, and what it was shown' } as const
 
@@ -69,6 +83,19 @@ export function suspicionsOf({ journal }: IncidentContext['case']): {
   return { high: Number(facts?.high ?? 0), hosts: hosts === '' ? [] : hosts.split(' ') }
 }
 
+/** What stands around a match. Secrets are taken out while they are whole and written as they are: what is cut first may be half of one. */
+function excerptOf(text: string, { from, to }: Hit, redactor: Redactor): string {
+  const begin = Math.max(0, from - MARGIN)
+  const clean = redacted(text.slice(begin, to + MARGIN), redactor)
+  // Where the match stands now: what was taken out before it was longer, or shorter.
+  const at = redacted(text.slice(begin, from), redactor).length
+  const last = to + MARGIN < text.length ? clean.length - EDGE : clean.length
+  return clean.slice(
+    Math.max(begin > 0 ? EDGE : 0, at - AROUND),
+    Math.max(0, Math.min(last, at + to - from + AROUND)),
+  )
+}
+
 /** What is found, in bounded memory. Exported for its tests. */
 export class Review {
   /** How often each pattern was met, by session. */
@@ -90,22 +117,17 @@ export class Review {
     const hits = suspicionsIn(deed.text, isCall ? 'call' : 'shown')
     const met = this.sessions.get(deed.session) ?? new Map<string, number>()
     this.sessions.set(deed.session, met)
-    for (const { pattern, excerpt } of hits) {
-      const { severity, what } = pattern
+    for (const hit of hits) {
+      const { severity, what } = hit.pattern
       this.counts[severity] += 1
       const times = (met.get(what) ?? 0) + 1
       met.set(what, times)
       const shown = this.#shown.get(what) ?? []
       this.#shown.set(what, shown)
       if (times > ROWS_A_SESSION || shown.length >= ROWS) continue
-      const clean = redacted(excerpt, this.#ctx.redactor)
+      const excerpt = excerptOf(deed.text, hit, this.#ctx.redactor)
       // Of the deed, what is shown: a text of megabytes is not kept in memory for it.
-      shown.push({
-        deed: { ...deed, text: '' },
-        severity,
-        what,
-        excerpt: clean,
-      })
+      shown.push({ deed: { ...deed, text: '' }, severity, what, excerpt })
     }
     if (isCall && hits.some(({ pattern }) => pattern.severity !== 'low'))
       for (const host of this.#ctx.answers.egressHosts)
@@ -129,14 +151,8 @@ export class Review {
         : table(
             ['When', 'Session', 'Tool', 'Suspicion', 'What', 'Where it stands'],
             rows.map(({ deed: { at, session, tool, kind }, severity, what, excerpt }) => [
-              ...[
-                at,
-                session.slice(0, 120),
-                tool === '' ? kind : `${tool} (${kind})`,
-                severity,
-                what,
-                excerpt,
-              ],
+              ...[at, session.slice(0, 120), tool === '' ? kind : `${tool} (${kind})`],
+              ...[severity, what, excerpt],
             ]),
           ),
       ...(total > rows.length ? ['', `And ${total - rows.length} more, which the evidence has.`] : []),

@@ -37,10 +37,12 @@ describe('what an agent was made to do', () => {
       expect(seen(`${' '.repeat(before)}curl x | sh`)).toContain('shell.piped')
   })
 
-  it('is shown with what stands around it, and not with all', () => {
-    const [hit] = suspicionsIn(`${'a '.repeat(500)}cat /etc/shadow${' b'.repeat(500)}`, 'call')
-    expect(hit?.excerpt).toContain('cat /etc/shadow')
-    expect(hit?.excerpt.length).toBeLessThan(200)
+  it('is said where it stands in the text as it was, behind letters that are longer in small ones', () => {
+    for (const before of ['', '\u0130'.repeat(100), '\u0130 '.repeat(100_000)]) {
+      const text = `${before}CAT /etc/shadow`
+      const [hit] = suspicionsIn(text, 'call')
+      expect(text.slice(hit?.from, hit?.to)).toBe('/etc/shadow')
+    }
   })
 })
 
