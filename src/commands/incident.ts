@@ -7,6 +7,7 @@ import { ownerOfSecrets } from '../deployment/owner.ts'
 import { Cancelled, Exit, type ExitCode, ToolError, visibleLines } from '../errors.ts'
 import { beginCase } from '../evidence/case.ts'
 import { openCase } from '../evidence/open.ts'
+import { replacedOf } from '../evidence/replaced.ts'
 import { underLock } from '../procedure/run.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
@@ -148,11 +149,16 @@ async function lead(work: Work): Promise<ExitCode> {
 }
 
 /**
- * What the gateway was handed is known from here on, without asking the store: it is taken out of whatever is shared. A value that
- * cannot be read is found by its shape at best, which the case then says.
+ * What the gateway was handed is known from here on, and what an earlier run of the case has replaced, without asking the store: it
+ * is taken out of whatever is shared. A value that cannot be read is found by its shape at best, which the case then says.
+ * Exported for its tests.
  */
-function learnValues({ layout, redactor, case: open }: IncidentContext): void {
-  const unread = learnDelivered([layout.secrets, layout.store], redactor)
+export function learnValues({
+  layout,
+  redactor,
+  case: open,
+}: Pick<IncidentContext, 'layout' | 'redactor' | 'case'>): void {
+  const unread = learnDelivered([layout.secrets, layout.store, replacedOf(layout)], redactor)
   if (unread.length > 0) open.note('values-not-known', { files: unread.join(', ') })
 }
 

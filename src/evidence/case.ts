@@ -9,6 +9,7 @@ import type { Redactor } from '../secret.ts'
 import { type Artefact, artefactIn, factsOf, type Order, type Produce, writeArtefact } from './artefact.ts'
 import { publicKeyOf, verifyingKey } from './key.ts'
 import { type OpenCase, openCase, pointerOf } from './open.ts'
+import { forgetReplaced } from './replaced.ts'
 import { entriesIn, isInside } from './tree.ts'
 
 export type { Artefact, Order } from './artefact.ts'
@@ -175,6 +176,8 @@ export class Case {
 
   /** No case is open any more. After the last signature. */
   close(layout: Pick<Layout, 'own'>): void {
+    // While the case is open somebody comes back for it; afterwards nobody does.
+    forgetReplaced(layout)
     rmSync(pointerOf(layout), { force: true })
   }
 }
@@ -246,6 +249,7 @@ export function beginCase(
     ...(recipients.length === 0 ? {} : { recipients: [...recipients] }),
     ...(wishes === undefined ? {} : { wishes }),
   }
+  forgetReplaced(layout)
   const begun = new Case({ id, runbook, openedAt: at, ...to }, layout.cases, now, redactor)
   ensureDirectory(layout.cases, 0o700)
   ensureDirectory(begun.folder, 0o700)

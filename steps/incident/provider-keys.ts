@@ -82,7 +82,7 @@ async function replace(ctx: IncidentContext, provider: Provider): Promise<{ saw:
   if (await isRenewedInCase(ctx, name)) {
     const revoked = lastNote(ctx, name)
     return revoked === undefined
-      ? leave('revoke the old key; an earlier run replaced it, and it is known here no more')
+      ? leave('revoke the old key; an earlier run replaced it, and did not ask whether it is dead')
       : { saw: `replaced before; the old one: ${revoked}`, isLeft: revoked !== 'refused' }
   }
   const isBegun = (await halfWay(renewalOf(ctx), name)) === 'since'

@@ -1,3 +1,4 @@
+import { keepReplaced } from '../../src/evidence/replaced.ts'
 import { RunningGateway } from '../../src/gateway/running.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
 import type { Secret } from '../../src/secret.ts'
@@ -105,6 +106,8 @@ export async function rotateInCase(
   brought: Secret | undefined,
   gateway: RunningGateway = closedGateway(ctx),
 ): Promise<Secret | undefined> {
+  const stored = await ctx.store.load(name)
+  if (stored !== undefined) keepReplaced(ctx.layout, name, stored)
   const { old, next } = await renew({ ...renewalOf(ctx), gateway }, name, brought)
   enter(ctx, name, next, old)
   return old?.value

@@ -1,8 +1,9 @@
 import { readdirSync, rmSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { errorCode, syncDirectory } from '../../src/deployment/files.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { visible } from '../../src/errors.ts'
+import { replacedOf } from '../../src/evidence/replaced.ts'
 import { secretFileName } from '../../src/gateway/policy.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, type RotateContext } from './context.ts'
@@ -52,7 +53,10 @@ export const searchOld: Step<Pick<RotateContext, 'layout' | 'found'>> = {
   skip: ({ found }) => (found.old === undefined ? 'it is not known any more' : undefined),
   async run({ layout, found }) {
     try {
-      const { searched, left, found: where } = await searchFolder(layout.root, [must(found, 'old').value])
+      const { searched, left, found: all } = await searchFolder(layout.root, [must(found, 'old').value])
+      // What an incident keeps to know it by is no leak, and goes when its case is closed.
+      const kept = `${relative(layout.root, replacedOf(layout))}/`
+      const where = all.filter(path => !path.startsWith(kept))
       found.left = where
       const unseen = left === 0 ? '' : `; ${left} files are too many to be searched`
       // An agent may have chosen these names.
