@@ -6,6 +6,7 @@ import { accessIn, Lines } from '../../src/gateway/records.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 import { logInto, recordsFrom } from './records.ts'
+import { DEVICES } from './rotate-leaked.ts'
 
 /** Looked at, of the newest lines. */
 const MOST = 128 * 1024 * 1024
@@ -51,7 +52,7 @@ export const searchRecords: Action = {
 
     const devices = devicesIn(ctx)
     const refused = accesses.count(kind => kind.startsWith('refused'))
-    const unseen = [log, proxy].filter(missing => missing !== undefined)
+    const unseen = [log, proxy, devices.unseen].filter(missing => missing !== undefined)
     const text = words({ ctx, since, accesses, reached, devices, unseen })
     await ctx.case.keep(
       { name: 'findings/access.md', command: 'records.search', share: true },
@@ -63,10 +64,10 @@ export const searchRecords: Action = {
     const facts = {
       refused,
       asked: accesses.count(kind => kind === ASKED),
-      devices: devices.length,
+      devices: devices.total,
     }
     return {
-      saw: `${refused} refused at the gateway’s WebSocket, ${facts.asked} times asked to be paired, ${devices.length} devices before they were removed${unseen.length === 0 ? '' : `; NOT seen: ${unseen.join('; ')}`}`,
+      saw: `${refused} refused at the gateway’s WebSocket, ${facts.asked} times asked to be paired, ${devices.unseen === undefined ? devices.total : 'an unknown number of'} devices before they were removed${unseen.length === 0 ? '' : `; NOT seen: ${unseen.join('; ')}`}`,
       facts: { ...facts, ...(unseen.length === 0 ? {} : { unseen: unseen.join('; ') }) },
     }
   },
@@ -146,14 +147,27 @@ function restOf(tally: Tally): string[] {
   return rest.length === 0 ? [] : ['', ...rest]
 }
 
+/** The devices: those that are named one by one, and how many there were. */
+interface Paired {
+  rows: readonly string[][]
+  total: number
+  /** Why they are not known. */
+  unseen: string | undefined
+}
+
 /** The devices as the case has them: they were removed with the token. A run that was killed may have entered one twice. */
-function devicesIn({ case: { journal } }: IncidentContext): string[][] {
+function devicesIn({ case: of }: IncidentContext): Paired {
   const keys = ['name', 'client', 'role', 'address', 'connected', 'paired', 'seen', 'id']
-  const entered = journal
-    .read()
-    .filter(({ step, facts }) => step === 'device' && facts?.address !== undefined)
+  const events = of.journal.read()
+  const entered = events.filter(({ step, facts }) => step === 'device' && facts?.address !== undefined)
   const byId = new Map(entered.map(({ facts }) => [facts?.id, keys.map(key => String(facts?.[key] ?? ''))]))
-  return [...byId.values()]
+  const counted = events.findLast(({ step, facts }) => step === 'devices' && facts?.paired !== undefined)
+  const why = of.missed().find(({ file }) => file === `evidence/${DEVICES}`)?.why ?? 'nobody has listed them'
+  return {
+    rows: [...byId.values()],
+    total: Math.max(byId.size, Number(counted?.facts?.paired ?? 0)),
+    unseen: of.has(DEVICES) ? undefined : `the paired devices: ${visible(why)}`,
+  }
 }
 
 function words(found: {
@@ -161,7 +175,7 @@ function words(found: {
   since: Date
   accesses: Tally
   reached: Tally
-  devices: readonly string[][]
+  devices: Paired
   unseen: readonly string[]
 }): string {
   const { ctx, since, accesses, reached, devices, unseen } = found
@@ -182,7 +196,12 @@ function words(found: {
     orNone(doors, ['First', 'Last', 'Times', 'What', 'From', 'Calls itself', 'Device']),
     ...restOf(accesses),
     ...['', '## Devices that were paired', ''],
-    orNone(devices, ['Name', 'Program', 'Role', 'From', 'Connected', 'Paired', 'Last seen', 'Id']),
+    devices.rows.length === 0 && devices.unseen !== undefined
+      ? 'Not known.'
+      : orNone(devices.rows, ['Name', 'Program', 'Role', 'From', 'Connected', 'Paired', 'Last seen', 'Id']),
+    ...(devices.total > devices.rows.length
+      ? ['', `- And ${devices.total - devices.rows.length} more, in evidence/${DEVICES}.`]
+      : []),
     ...['', '## Whom the gateway asked to reach', ''],
     ctx.answers.egress === 'open'
       ? 'Not known: with egress open, nobody between the gateway and the world keeps a list.'
