@@ -62,7 +62,13 @@ export async function readRecords(): Promise<void> {
       return fs
         .readdirSync(folder, { withFileTypes: true })
         .filter(entry => entry.isFile() && entry.name.endsWith(ending))
-        .map(({ name }) => ({ path: `${folder}/${name}`, at: fs.lstatSync(`${folder}/${name}`).ctimeMs }))
+        .flatMap(({ name }) => {
+          const path = `${folder}/${name}`
+          const at = fs.lstatSync(path, { throwIfNoEntry: false })?.ctimeMs
+          // One that goes meanwhile takes no other with it.
+          if (at === undefined) read.cut.push(`${path}: gone meanwhile`)
+          return at === undefined ? [] : [{ path, at }]
+        })
         .filter(({ at }) => at >= since)
         .sort((one, other) => one.at - other.at)
         .map(({ path }) => path)
@@ -138,7 +144,7 @@ export async function readRecords(): Promise<void> {
     let rest = most
     for (const path of files.toReversed()) {
       parts.unshift({ path, most: rest })
-      rest -= Math.min(rest, fs.lstatSync(path).size)
+      rest -= Math.min(rest, fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0)
     }
     for (const { path, most } of parts) await tryTo(path, () => pour(path, most))
   }
