@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { analysisArguments } from '../docker/analysis.ts'
+import type { Docker } from '../docker/engine.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visibleLines } from '../errors.ts'
-import { listCases, preservedImages } from '../evidence/case.ts'
+import { listCases, type Preserved, preservedImages } from '../evidence/case.ts'
 import { type GlobalOptions, openSession, type Program } from './program.ts'
 import { savedDeployment } from './verify.ts'
 
@@ -36,16 +37,10 @@ export async function analyze(
     ])
   const images = preservedImages(layout, id, program.now)
   const wanted = options.service ?? [...images.keys()][0]
-  const image = images.get(wanted ?? '')
-  if (image === undefined || (await docker.image(image)) === undefined)
-    throw new ToolError(
-      'no_image',
-      image === undefined
-        ? `the case ${id} has preserved no image`
-        : `the engine has the preserved image no more: ${image}`,
-      'Its files are in the case itself: evidence/ has the export of the file system.',
-      Exit.unknown,
-    )
+  const preserved = images.get(wanted ?? '')
+  if (preserved === undefined) throw noImage(`the case ${id} has preserved no image`)
+  const elsewhere = await lookAtImage(docker, preserved)
+  if (elsewhere !== undefined) program.stderr.write(`${elsewhere}\n`)
   if (options.quiet !== true) program.stderr.write(advice(found.folder, [...images.keys()]))
   const isOnTerminal = command.length === 0
   if (isOnTerminal && !session.interactive)
@@ -53,7 +48,7 @@ export async function analyze(
       { field: 'program', allowed: 'a program of the image to run, where there is no terminal for a shell' },
     ])
   const seccomp = resolve(layout.root, 'seccomp-profile.json')
-  const args = analysisArguments({ image, seccomp, program: command, terminal: isOnTerminal })
+  const args = analysisArguments({ image: preserved.id, seccomp, program: command, terminal: isOnTerminal })
   const { code, stdout, stderr } = await run('docker', args, {
     deadline: SHIFT,
     cap: MOST,
@@ -66,6 +61,32 @@ export async function analyze(
     if (stdout.length >= MOST) program.stderr.write('\nThat was not all of it: the rest was dropped.\n')
   }
   return code === 0 ? Exit.done : Exit.failed
+}
+
+/**
+ * Whether the engine still has the image that was preserved, whatever its name means by now: then, what else that means.
+ * Errors: `no_image`. Exported for its tests.
+ */
+export async function lookAtImage(
+  docker: Pick<Docker, 'image'>,
+  { reference, id }: Preserved,
+): Promise<string | undefined> {
+  const named = await docker.image(reference)
+  const other =
+    named === undefined || named.Id === id
+      ? undefined
+      : `${reference} is another image by now (${named.Id}), which nobody has signed.`
+  if ((await docker.image(id)) !== undefined) return other && `${other} The one that was preserved is opened.`
+  throw noImage(`the engine has the preserved image no more: ${id}${other === undefined ? '' : `. ${other}`}`)
+}
+
+function noImage(message: string): ToolError {
+  return new ToolError(
+    'no_image',
+    message,
+    'Its files are in the case itself: evidence/ has the export of the file system.',
+    Exit.unknown,
+  )
 }
 
 function advice(folder: string, services: readonly string[]): string {

@@ -120,7 +120,9 @@ describe('a case', () => {
     const of = world.begin()
     expect(listCases(world.layout)).toMatchObject([{ id: of.id, folder: of.folder, state: 'open' }])
     await world.collect(of)
-    expect(preservedImages(world.layout, of.id, world.now)).toEqual(new Map([['gateway', 'evidence:x']]))
+    expect(preservedImages(world.layout, of.id, world.now)).toEqual(
+      new Map([['gateway', { reference: 'evidence:x', id: `sha256:${'ab'.repeat(32)}` }]]),
+    )
     const closed = await world.closed()
     expect(listCases(world.layout).map(({ state }) => state)).toEqual(['damaged', 'closed'])
     const path = closed.path('closingSignature')

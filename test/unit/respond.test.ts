@@ -3,9 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { lookAtImage } from '../../src/commands/analyze.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { analysisArguments } from '../../src/docker/analysis.ts'
-import { Docker } from '../../src/docker/engine.ts'
+import { Docker, type ImageFacts } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
 import { Cancelled, ToolError } from '../../src/errors.ts'
 import { beginCase } from '../../src/evidence/case.ts'
@@ -15,6 +16,7 @@ import { Redactor } from '../../src/secret.ts'
 import type { Action, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS } from '../../steps/incident/index.ts'
 import { respond } from '../../steps/incident/run.ts'
+import { thrown } from './support.ts'
 
 let root = ''
 let did: string[] = []
@@ -219,5 +221,28 @@ describe('the preserved image', () => {
     )
     expect(text).toMatch(/--entrypoint \/usr\/bin\/env sha256:1 -i PATH=\S+ HOME=\/ TERM=dumb id$/)
     expect(text).not.toMatch(/--mount|--volume|--tty|--env /)
+  })
+
+  const preserved = { reference: 'evidence:x', id: 'sha256:1' }
+  const engineWith = (images: Record<string, string>): Pick<Docker, 'image'> => ({
+    image: async name => (name in images ? ({ Id: images[name] } as ImageFacts) : undefined),
+  })
+
+  it('is the one that was signed, also where its name means another one by now, which is said', async () => {
+    const same = { 'evidence:x': 'sha256:1', 'sha256:1': 'sha256:1' }
+    expect(await lookAtImage(engineWith(same), preserved)).toBeUndefined()
+    const moved = { ...same, 'evidence:x': 'sha256:2', 'sha256:2': 'sha256:2' }
+    expect(await lookAtImage(engineWith(moved), preserved)).toMatch(/another image by now \(sha256:2\)/)
+    expect(await lookAtImage(engineWith({ 'sha256:1': 'sha256:1' }), preserved)).toBeUndefined()
+  })
+
+  it('that is gone is not stood in for by another one of its name', async () => {
+    for (const [images, said] of [
+      [{}, /no more: sha256:1$/],
+      [{ 'evidence:x': 'sha256:2' }, /no more: sha256:1\. evidence:x is another image by now \(sha256:2\)/],
+    ] as const) {
+      const error = await thrown(() => lookAtImage(engineWith(images), preserved))
+      expect(error).toMatchObject({ code: 'no_image', message: expect.stringMatching(said) })
+    }
   })
 })
