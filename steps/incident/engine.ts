@@ -64,7 +64,7 @@ export const engineAction: Action = {
         'the journal of this machine has nothing of the engine',
       ),
     )
-    return outcome(gathered, true)
+    return outcome(gathered)
   },
 }
 
@@ -82,8 +82,11 @@ export async function networkNames({ docker, answers }: IncidentContext): Promis
   return names.length > 0 ? names : [`${answers.name}_inside`]
 }
 
-/** Keeps what a program of this machine prints. One that is not there, or not allowed, is missing, with the reason. */
-export function gatherProgram(
+/**
+ * Keeps what a program of this machine prints. One that is not there, or not allowed, is missing, with the reason: a machine
+ * may not have it, and so nothing is unseen.
+ */
+export async function gatherProgram(
   ctx: IncidentContext,
   signal: AbortSignal,
   order: Order,
@@ -92,7 +95,7 @@ export function gatherProgram(
   /** Why, where no output is no answer. */
   empty?: string,
 ): Promise<Gathered> {
-  return gather(ctx, signal, order, async (into, most, stop) => {
+  const gathered = await gather(ctx, signal, order, async (into, most, stop) => {
     const bound = Math.min(MOST, most)
     const { code, stdout, stderr } = await ctx.searchingRun(file, args, {
       deadline: 30_000,
@@ -105,4 +108,5 @@ export function gatherProgram(
     into.write(stdout)
     return stdout.length < bound ? undefined : { cut: `only the first ${sizeOf(bound)}` }
   })
+  return { ...gathered, isNatural: true }
 }

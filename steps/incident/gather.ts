@@ -25,7 +25,7 @@ export interface Gathered {
   cut: string | undefined
   /** Why it could not be had at all. */
   missing: string | undefined
-  /** There was none of it to be had: nothing is unseen. */
+  /** Where it is missing, there was none of it to be had, or it is a program that a machine may not have: nothing is unseen. */
   isNatural?: true
 }
 
@@ -67,15 +67,12 @@ export async function gather(
   }
 }
 
-/**
- * One line for the person, and what the chain says of a step. What is `optional`, a program or a journal that a machine may not
- * have, is said and makes nothing unseen.
- */
-export function outcome(gathered: readonly Gathered[], isOptional = false): Outcome {
+/** One line for the person, and what the chain says of a step. */
+export function outcome(gathered: readonly Gathered[]): Outcome {
   const kept = gathered.filter(({ missing }) => missing === undefined)
   const cut = kept.filter(one => one.cut !== undefined)
   const missing = gathered.filter(one => one.missing !== undefined)
-  const unseen = isOptional ? [] : missing.filter(({ isNatural }) => isNatural !== true)
+  const unseen = missing.filter(({ isNatural }) => isNatural !== true)
   const bytes = kept.reduce((sum, one) => sum + one.bytes, 0)
   const named = (list: readonly Gathered[], why: (one: Gathered) => string | undefined) =>
     list.map(one => `${one.name} (${visible(why(one) ?? '').slice(0, 120)})`).join('; ')

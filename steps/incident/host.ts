@@ -44,7 +44,7 @@ export const hostAction: Action = {
       ...(images.length === 0 ? [] : [await call('images.json', ['image', 'inspect', ...images])]),
       ...(await firewall(ctx, signal)),
     ]
-    const { saw, facts } = outcome(gathered, true)
+    const { saw, facts } = outcome(gathered)
     const offset = clock.offset === undefined ? {} : { clockOffset: clock.offset }
     return { saw, facts: { ...facts, ...offset } }
   },
@@ -58,13 +58,17 @@ function filesOf({ layout }: IncidentContext): string[] {
           .filter(name => wanted.test(name))
           .map(name => resolve(folder, name))
       : []
-  return [
-    ...[layout.answers, layout.compose, layout.configFile, resolve(layout.root, 'seccomp-profile.json')],
+  const some = [
     ...inside(layout.border, /^[\w.-]+$/),
     ...inside(layout.sandbox, /^(sshd_config|authorized_keys|known_hosts|passwd|group)$/),
     ...inside(layout.runbooks, /\.(yaml|json|md)$/),
-    ...[layout.journal, layout.schedule],
-  ].filter(path => lookAt(path)?.isFile() === true)
+    layout.schedule,
+  ]
+  return [
+    // Every deployment has these: where one is gone, or is something else, that is to be said.
+    ...[layout.answers, layout.compose, layout.configFile, resolve(layout.root, 'seccomp-profile.json')],
+    ...[layout.journal, ...some.filter(path => lookAt(path)?.isFile() === true)],
+  ]
 }
 
 async function imagesOf({ docker, answers }: IncidentContext): Promise<string[]> {
