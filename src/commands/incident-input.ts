@@ -3,6 +3,7 @@ import { basename, resolve, sep } from 'node:path'
 import * as z from 'zod'
 import type { Wishes } from '../../steps/incident/context.ts'
 import { CLOSING, EFFECTS } from '../../steps/incident/index.ts'
+import { leakIn } from '../../steps/incident/leak.ts'
 import { answersInForce } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent } from '../deployment/files.ts'
@@ -77,14 +78,7 @@ export async function prepare(
   const problems: Problem[] = [
     ...read.problems,
     ...(await recipientProblemsOf(options.encryptTo ?? [])),
-    ...(present === undefined ? [] : (options.encryptTo ?? []))
-      .filter(recipient => !present?.recipients.includes(recipient))
-      .map(given => ({
-        field: 'recipient',
-        given,
-        allowed: 'only those with whom the case was opened: what is kept in it already would not be theirs',
-        flag: '--encrypt-to',
-      })),
+    ...(present === undefined ? [] : settledProblems(present, options)),
     ...(options.leaked ?? [])
       .filter(name => !known.includes(name))
       .map(given => ({ field: 'leaked secret', given, allowed: known.join(', '), flag: '--leaked' })),
@@ -129,6 +123,59 @@ export async function prepare(
   }
   const { credential } = read.openers
   return { ...{ program, session, options, answers, runbook, wishes, startedAt, present }, credential }
+}
+
+/**
+ * What is asked of a case that is open, and would be taken and ignored: who may read it, and what it is about, is settled. Exported
+ * for its tests.
+ */
+export function settledProblems(
+  present: Pick<Case, 'journal' | 'recipients'>,
+  { encryptTo = [], memory, leaked, since }: IncidentOptions,
+): Problem[] {
+  const leak = leakIn(present)
+  const isOther =
+    leaked !== undefined && leak !== undefined && [...leaked].sort().join() !== [...leak.names].sort().join()
+  const isOtherTime = leak !== undefined && since !== undefined && Date.parse(since) !== leak.since.getTime()
+  return [
+    ...encryptTo
+      .filter(recipient => !present.recipients.includes(recipient))
+      .map(given => ({
+        field: 'recipient',
+        given,
+        allowed: 'only those with whom the case was opened: what is kept in it already would not be theirs',
+        flag: '--encrypt-to',
+      })),
+    ...(memory === true && present.recipients.length === 0
+      ? [
+          {
+            field: 'memory',
+            given: '--memory',
+            allowed: 'only in a case that was opened with --encrypt-to: this one has no recipient',
+          },
+        ]
+      : []),
+    ...(isOther
+      ? [
+          {
+            field: 'leaked secret',
+            given: leaked.join(', '),
+            allowed: `only what the case has as leaked: ${leak.names.join(', ')}`,
+            flag: '--leaked',
+          },
+        ]
+      : []),
+    ...(isOtherTime
+      ? [
+          {
+            field: 'since',
+            given: since,
+            allowed: `only what the case has: ${leak.since.toISOString()}`,
+            flag: '--since',
+          },
+        ]
+      : []),
+  ]
 }
 
 /** age's library takes its time to load: whoever encrypts to nobody does not wait for it before the networks are cut. */
