@@ -123,12 +123,12 @@ async function lead(work: Work): Promise<ExitCode> {
         learnValues(context)
         const { unseen, took, checks } = await respond(context, ACTIONS, held)
         journal.append({ run: open.id, procedure: 'incident', event: 'done', note: open.id })
-        const { failed, unknown } = checks
+        const { failed, unknown, why } = checks
         const code =
           unseen.length + unknown.length > 0 ? Exit.unknown : failed.length > 0 ? Exit.failed : Exit.done
         if (unseen.length > 0) tell(`\nCould not be looked at: ${unseen.join(', ')}. The report says why.\n`)
         if (failed.length > 0) tell(`\nChecks that fail: ${failed.join(', ')}\n`)
-        if (unknown.length > 0) tell(`\nChecks that could not look: ${unknown.join(', ')}\n`)
+        if (unknown.length > 0) tell(`\nChecks that could not look: ${unknown.join(', ')}\n${why ?? ''}\n`)
         // A drill's copy goes, and its report is kept elsewhere.
         if (!wishes.rehearsal)
           tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)

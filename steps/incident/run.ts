@@ -12,7 +12,12 @@ export interface Responded {
   /** How long each step took that was run now, in milliseconds. */
   took: Readonly<Record<string, number>>
   /** What the deployment's checks said last, by id, whichever run asked them. */
-  checks: { failed: readonly string[]; unknown: readonly string[] }
+  checks: {
+    failed: readonly string[]
+    unknown: readonly string[]
+    /** The first that could not look, and its reason. */
+    why?: string
+  }
 }
 
 /** For whoever stops in the middle. */
@@ -97,8 +102,8 @@ function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<I
       try {
         return await (action?.run(ctx, signal) ?? runProgram(step, ctx))
       } catch (error) {
-        if (step.effect !== 'reads' || !(error instanceof ToolError) || error instanceof Cancelled)
-          throw error
+        const isBlind = step.effect === 'reads' && error instanceof ToolError && !(error instanceof Cancelled)
+        if (!isBlind || signal.aborted) throw error
         ctx.case.missing({ name: step.id, command: step.title }, `${error.code}: ${error.message}`)
         return { saw: `could not be seen: ${error.message}`, facts: { unseen: error.code } }
       }
@@ -120,7 +125,11 @@ function checksIn({ case: { journal } }: IncidentContext): Responded['checks'] {
     String(facts?.[name] ?? '')
       .split(', ')
       .filter(id => id !== '')
-  return { failed: listed('failedChecks'), unknown: listed('unknownChecks') }
+  const why = facts?.unknownBecause
+  return {
+    ...{ failed: listed('failedChecks'), unknown: listed('unknownChecks') },
+    ...(why === undefined ? {} : { why: String(why) }),
+  }
 }
 
 /** When the case has a step as done. */

@@ -12,10 +12,12 @@ import { Cancelled, ToolError } from '../../src/errors.ts'
 import { beginCase } from '../../src/evidence/case.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
+import type { Finding } from '../../src/procedure/step.ts'
 import { Redactor } from '../../src/secret.ts'
 import type { Action, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS } from '../../steps/incident/index.ts'
 import { respond } from '../../steps/incident/run.ts'
+import { verifyAgain } from '../../steps/incident/verify.ts'
 import { thrown } from './support.ts'
 
 let root = ''
@@ -60,16 +62,17 @@ function world(steps: RunbookStep[], actions: Action[], ask?: (question: string)
     ask: ask === undefined ? undefined : { confirm: async (question: string) => ask(question) },
     wishes: { allow: [] as string[] },
   } as unknown as IncidentContext
+  const person = { stop: new AbortController() }
   const runtime = (): Runtime => ({
     journal: open.journal,
     progress: { begin() {}, done() {}, skipped() {}, failed() {} },
-    signal: new AbortController().signal,
+    signal: person.stop.signal,
     lock: async () => () => {},
     runId: 'test',
     dryRun: false,
   })
   const table = new Map(actions.map(one => [one.id, one]))
-  return { ctx, go: () => respond(ctx, table, runtime), open }
+  return { ctx, go: () => respond(ctx, table, runtime), open, person }
 }
 
 describe('a runbook', () => {
@@ -197,6 +200,39 @@ describe('a program of the runbook’s own', () => {
     expect(open.artefacts().map(({ file }) => file)).toEqual([
       ...['evidence/programs/mine-1.txt', 'evidence/programs/mine-2.txt'],
     ])
+  })
+})
+
+describe('the checks at the end', () => {
+  const steps = [step('deployment.verify', 'reads')]
+  const found = (check: string, verdict: Finding['verdict'], evidence: string) =>
+    ({ check, verdict, evidence }) as Finding
+
+  it('that a person stops have not looked: the next run asks them again', async () => {
+    const { go, ctx, open, person } = world(steps, [verifyAgain])
+    ctx.verify = async () => {
+      person.stop.abort()
+      return [found('ports.loopback', 'unknown', 'could not look: stopped by the person')]
+    }
+    await expect(go()).rejects.toBeInstanceOf(Cancelled)
+    expect(open.missed()).toEqual([])
+    person.stop = new AbortController()
+    ctx.verify = async () => [found('ports.loopback', 'fail', 'port 1 is open')]
+    expect(await go()).toMatchObject({ unseen: [], checks: { failed: ['ports.loopback'], unknown: [] } })
+  })
+
+  it('say why one could not look', async () => {
+    const { go, ctx } = world(steps, [verifyAgain])
+    ctx.verify = async () => [
+      found('ports.loopback', 'fail', 'port 1 is open'),
+      found('egress.denied', 'unknown', 'could not look: no address is free'),
+      found('limits.pids', 'unknown', 'another reason'),
+    ]
+    expect((await go()).checks).toEqual({
+      failed: ['ports.loopback'],
+      unknown: ['egress.denied', 'limits.pids'],
+      why: 'egress.denied: could not look: no address is free',
+    })
   })
 })
 
