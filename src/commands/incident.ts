@@ -4,6 +4,7 @@ import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { respond, STAYS_OPEN } from '../../steps/incident/run.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
+import { settleLeftovers } from '../docker/leftovers.ts'
 import { Cancelled, Exit, type ExitCode, ToolError, visibleLines } from '../errors.ts'
 import { beginCase } from '../evidence/case.ts'
 import { openCase } from '../evidence/open.ts'
@@ -97,7 +98,11 @@ async function lead(work: Work): Promise<ExitCode> {
         tell(`${work.present === undefined ? 'Case opened' : 'Going on with the case'}: ${open.id}\n`)
         if (work.present === undefined)
           for (const contact of runbook.contacts) tell(`Call first: ${contact}\n`)
+        // Beside the first steps, which must not wait for it.
+        const settled = settleLeftovers(session.docker, layout.root, program.signal)
+        settled.catch(() => {})
         const context: IncidentContext = {
+          settled,
           ...{ case: open, runbook, layout, answers, store, journal, redactor, wishes },
           ...{ docker: session.docker, searching: session.searching },
           ...{ run: session.run, searchingRun: session.searchingRun },

@@ -9,6 +9,7 @@ import { takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
 import { readLockdown } from '../docker/isolation.ts'
+import { RUN, runOn, settleLeftovers } from '../docker/leftovers.ts'
 import { type ProcessRunner, processRunner } from '../docker/process.ts'
 import { Exit, explainWriteError, ToolError, UsageError } from '../errors.ts'
 import { openCase } from '../evidence/open.ts'
@@ -78,8 +79,9 @@ export async function openSession(
   const { env, stderr, stdin } = program
   const layout = layoutOf(realPath(directory))
   const { redactor } = program
-  const run = processRunner(redactor, env, program.abandon)
-  const searchingRun = processRunner(new Redactor(), env, program.abandon)
+  const childrens = { ...env, [RUN]: runOn(layout.root) }
+  const run = processRunner(redactor, childrens, program.abandon)
+  const searchingRun = processRunner(new Redactor(), childrens, program.abandon)
   const terminal = stdin.isTTY === true && stderr.isTTY === true && !isSet(env.CI)
   const warning = warningOf(layout)
   if (warning !== undefined && options.quiet !== true) stderr.write(warning)
@@ -137,6 +139,7 @@ export function runtimeOf(session: Session, program: Program, command: string, d
       try {
         // Whoever held the lock before may have opened one.
         refuseInIncident(layout, command)
+        if (!HASTY.includes(command)) await settleLeftovers(session.docker, layout.root, program.signal)
       } catch (error) {
         release()
         throw error
@@ -158,6 +161,9 @@ export function runtimeOf(session: Session, program: Program, command: string, d
     },
   }
 }
+
+/** What takes a gateway off the network at once, and does not wait for what a killed run has left. */
+const HASTY = ['incident', 'lockdown']
 
 /** What may change a deployment while somebody looks into it. */
 const RESPONSES = ['incident', 'lockdown', 'unlock']

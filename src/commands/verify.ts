@@ -8,6 +8,7 @@ import { NotApplicable, type World } from '../../steps/verify/world.ts'
 import type { Answers } from '../deployment/answers.ts'
 import { readIfPresent, writeAtomic } from '../deployment/files.ts'
 import { INGRESS, SANDBOX_SERVICE } from '../docker/compose.ts'
+import { removeLeftovers } from '../docker/leftovers.ts'
 import { Cancelled, Exit, type ExitCode, type Problem, ToolError, UsageError } from '../errors.ts'
 import type { Finding } from '../procedure/step.ts'
 import { driftSince, recall, remember } from '../report/drift.ts'
@@ -83,6 +84,7 @@ async function show(
   options: VerifyOptions,
   startedAt: string,
 ): Promise<ExitCode> {
+  if (options.static !== true) await removeLeftovers(session.docker, program.signal)
   const { findings, drift } = await look(world, session, program, options, startedAt)
   if (program.signal.aborted) throw new Cancelled('Nothing was changed.')
   const say = (line: string) => (options.quiet ? undefined : program.stderr.write(`${line}\n`))

@@ -13,6 +13,7 @@ import { hostname } from 'node:os'
 import * as z from 'zod'
 import { Exit, explainWriteError, ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
+import { isAlive, statOf } from './alive.ts'
 import { errorCode, readIfPresent, unfinishedName } from './files.ts'
 
 const Holder = z.strictObject({
@@ -47,7 +48,7 @@ export function takeLock(path: string, command: string, now: Date): () => void {
     const found = readIfPresent(path)
     if (found === undefined) continue
     const holder = Holder.safeParse(parseJson(found))
-    if (holder.success && isAlive(holder.data)) {
+    if (holder.success && (holder.data.host !== hostname() || isAlive(holder.data))) {
       const { pid, command: what, since, host } = holder.data
       throw new ToolError(
         'locked',
@@ -105,27 +106,4 @@ function takeOver(path: string, dead: string): void {
 
 function release(path: string, own: string): void {
   if (readIfPresent(path) === own) rmSync(path, { force: true })
-}
-
-function isAlive(holder: Holder): boolean {
-  if (holder.host !== hostname()) return true
-  const { state, started } = statOf(holder.pid)
-  if (state === 'Z') return false
-  if (started !== undefined && holder.started !== '') return started === holder.started
-  try {
-    process.kill(holder.pid, 0)
-    return true
-  } catch (error) {
-    return errorCode(error) === 'EPERM'
-  }
-}
-
-/**
- * Fields 3 and 22 of /proc/PID/stat (proc(5)), counted behind the command's closing bracket; undefined where there is no
- * /proc. State Z: it has ended, and its parent has not asked yet.
- */
-function statOf(pid: number): { state: string | undefined; started: string | undefined } {
-  const stat = readIfPresent(`/proc/${pid}/stat`)
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { state: fields?.[0], started: fields?.[19] }
 }

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import * as z from 'zod'
+import { THIS_RUN } from '../deployment/alive.ts'
 import { ToolError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import type { Secret } from '../secret.ts'
 import type { Finished, ProcessRunner } from './process.ts'
 
-/** The label on everything short-lived we start, with the process that started it: nothing is left behind unseen. */
-export const THROWAWAY_LABEL = `create-openclaw-secure.throwaway=${process.pid}`
+/** The label on everything short-lived we start. */
+export const THROWAWAY = 'create-openclaw-secure.throwaway'
+/** The same with the run that started it: what a killed one has left is found by that, and removed. */
+export const THROWAWAY_LABEL = `${THROWAWAY}=${THIS_RUN}`
 
 const Info = z.object({
   ID: z.string(),

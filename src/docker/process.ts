@@ -44,9 +44,12 @@ export interface RunOptions {
 /** Runs one program to its end. */
 export type ProcessRunner = (file: string, args: readonly string[], options: RunOptions) => Promise<Finished>
 
-/** What a child may see of our environment: how to find programs, Docker, the proxy, the locale. Nothing that holds a secret. */
+/**
+ * What a child may see of our environment: whose child it is, and how to find programs, Docker, the proxy, the locale.
+ * Nothing that holds a secret.
+ */
 const PASSED_ON =
-  /^(PATH|HOME|USER|LOGNAME|TMPDIR|LANG|LC_.*|TZ|XDG_.*|DOCKER_(HOST|CONTEXT|CONFIG|CERT_PATH|TLS|TLS_VERIFY|API_VERSION|DEFAULT_PLATFORM)|BUILDX_.*|BUILDKIT_.*|COMPOSE_HTTP_TIMEOUT|SSH_AUTH_SOCK|SYSTEMROOT|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR))$/
+  /^(CREATE_OPENCLAW_SECURE_RUN|PATH|HOME|USER|LOGNAME|TMPDIR|LANG|LC_.*|TZ|XDG_.*|DOCKER_(HOST|CONTEXT|CONFIG|CERT_PATH|TLS|TLS_VERIFY|API_VERSION|DEFAULT_PLATFORM)|BUILDX_.*|BUILDKIT_.*|COMPOSE_HTTP_TIMEOUT|SSH_AUTH_SOCK|SYSTEMROOT|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR))$/
 
 /**
  * The one function that starts children: an argument array and no shell, a deadline, an abort signal, capped and

@@ -18,6 +18,7 @@ export const pauseContainers: Action = {
   title: 'Freeze every container of the deployment',
   effect: 'contains',
   standing: true,
+  hasty: true,
   async run(ctx) {
     const { docker, answers } = ctx
     const before = await deploymentContainers(docker, answers.name)
@@ -67,7 +68,7 @@ const TABLES =
     .split(' ')
     .map(table => `/proc/1/net/${table}`)
 /** Cutting waits no longer than this for what it is about to destroy. Milliseconds, altogether. */
-const PATIENCE = 1200
+const PATIENCE = 800
 /** Of each table: a million connections do not fill the disk. */
 const MOST = '--bytes=1M'
 
@@ -76,6 +77,7 @@ export const recordNetworks: Action = {
   id: 'networks.record',
   title: 'Record who is connected to whom, while it can still be seen',
   effect: 'reads',
+  hasty: true,
   async run(ctx) {
     const { docker, answers } = ctx
     const members = await membersOf(docker, answers.name)
@@ -167,6 +169,7 @@ export const cutNetworks: Action = {
   title: 'Cut every network of every container',
   effect: 'contains',
   standing: true,
+  hasty: true,
   async run(ctx) {
     const { docker, answers } = ctx
     const places = placesOf(await membersOf(docker, answers.name))

@@ -6,9 +6,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { hasEnded } from '../../src/deployment/alive.ts'
+import { THROWAWAY } from '../../src/docker/engine.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { authStatus, cli, freePort, freshFolder, isThorough, quick, remove, sh, tokenOf } from './harness.ts'
-import { doneAt, killed, newestCase, removeEvidenceImages, withoutRebuild } from './incidents.ts'
+import { doneAt, killed, killedAfter, newestCase, removeEvidenceImages, withoutRebuild } from './incidents.ts'
 
 const KILLS = Number(process.env.INCIDENT_KILLS ?? 30)
 /** How far a run gets before it is killed, at most. Milliseconds; starting takes it half a second. */
@@ -78,15 +80,33 @@ describe.runIf(isThorough).each([
       expect([await authStatus(port, old), await authStatus(port, tokenOf(folder))]).toEqual([401, 404])
     }
     process.stdout.write(`${runbook}: ${kills} kills, last seen in ${[...new Set(where)].join(', ')}\n`)
-    const left = await sh('docker', [
-      'ps',
-      '--all',
-      '--quiet',
-      '--filter',
-      'name=ocs-throwaway-',
-      '--filter',
-      'status=exited',
-    ])
-    expect(left.stdout).toBe('')
+    expect(await leftovers()).toEqual([])
+  })
+
+  it('in the checks at its end, and in the report, comes to the same end', { timeout: 600_000 }, async () => {
+    const rest = ['--dir', folder, '--yes', '--quiet', ...flags]
+    let command: string = runbook
+    for (const [step, stretch] of [
+      ['deployment.verify', 2500],
+      ['case.report', 50],
+    ] as const) {
+      expect(await killedAfter(['incident', command, ...rest], folder, step, 'step-begun', stretch)).toBe(
+        true,
+      )
+      expect(newestCase(folder).events.at(-1)).toMatchObject({ step, event: 'step-begun' })
+      command = '--resume'
+    }
+    expect((await cli(['incident', '--resume', ...rest])).code).toBe(1)
+    const { events } = newestCase(folder)
+    expect(events.filter(({ facts }) => facts?.unknownChecks !== undefined)).toEqual([])
+    expect(doneAt(events, 'case.report')).toBeGreaterThan(0)
+    expect(await leftovers()).toEqual([])
   })
 })
+
+/** Containers of runs that were killed, whoever started them: the last run has removed them. */
+async function leftovers(): Promise<string[]> {
+  const format = `{{.Names}} {{.Label "${THROWAWAY}"}}`
+  const { stdout } = await sh('docker', ['ps', '--all', '--filter', `label=${THROWAWAY}`, '--format', format])
+  return stdout.split('\n').filter(line => hasEnded(line.split(' ')[1] ?? ''))
+}

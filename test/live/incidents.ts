@@ -125,19 +125,22 @@ export async function removeEvidenceImages(folder: string): Promise<void> {
 /** Where preserved images are named. */
 export const EVIDENCE = 'create-openclaw-secure/evidence'
 
-/** Starts a run and kills it some time after a step of its runbook is done. */
-export async function killedAfter(args: readonly string[], folder: string, step: string): Promise<boolean> {
+/** Starts a run and kills it some time, at most `stretch` milliseconds, after a step of its runbook is done, or has begun. */
+export async function killedAfter(
+  args: readonly string[],
+  folder: string,
+  step: string,
+  event: 'step-done' | 'step-begun' = 'step-done',
+  stretch = 2500,
+): Promise<boolean> {
   const child = startCli(args)
   const ended = new Promise<boolean>(done => child.once('exit', (_, signal) => done(signal === 'SIGKILL')))
-  const isDone = () => {
+  const isThere = () => {
     const path = resolve(folder, '.secure/case.json')
-    return (
-      existsSync(path) &&
-      newestCase(folder).events.some(one => one.step === step && one.event === 'step-done')
-    )
+    return existsSync(path) && newestCase(folder).events.some(one => one.step === step && one.event === event)
   }
-  for (let looks = 0; looks < 1000 && !isDone(); looks++) await sleep(50)
-  await Promise.race([ended, sleep(Math.random() * 2500)])
+  while (child.exitCode === null && !isThere()) await sleep(20)
+  await Promise.race([ended, sleep(Math.random() * stretch)])
   child.kill('SIGKILL')
   return ended
 }

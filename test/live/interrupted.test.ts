@@ -26,7 +26,7 @@ async function throwaways(): Promise<string[]> {
   const label = 'create-openclaw-secure.throwaway'
   const format = `{{.Label "${label}"}}`
   const { stdout } = await sh('docker', ['ps', '--all', '--filter', `label=${label}`, '--format', format])
-  return stdout.split('\n').filter(pid => started.includes(Number(pid)))
+  return stdout.split('\n').filter(run => started.includes(Number.parseInt(run, 10)))
 }
 
 const made: string[] = []

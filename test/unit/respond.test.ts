@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { lookAtImage } from '../../src/commands/analyze.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
@@ -125,6 +126,23 @@ describe('a runbook', () => {
     broken = false
     await go()
     expect(did).toEqual(['pause', 'cut'])
+  })
+
+  it('takes the gateway off the network before what a killed run has left is gone, and looks at nothing before', async () => {
+    const { go, ctx } = world(
+      [step('cut', 'contains'), step('look', 'reads')],
+      [action('cut', 'contains', { hasty: true }), action('look', 'reads')],
+    )
+    let settle = () => {}
+    ctx.settled = new Promise(done => {
+      settle = done
+    })
+    const gone = go()
+    await sleep(100)
+    expect(did).toEqual(['cut'])
+    settle()
+    await gone
+    expect(did).toEqual(['cut', 'look'])
   })
 
   it('looks again at what contains until the evidence is sealed, and never after', async () => {
