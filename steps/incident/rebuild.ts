@@ -30,33 +30,22 @@ export const rebuildImages: Action = {
   skip: ({ wishes }) => (wishes.rehearsal ? 'a drill builds no image' : undefined),
   async run(ctx, signal) {
     const { answers } = ctx
-    try {
-      const built = [
-        ...(answers.image === 'build'
-          ? [{ label: imageLabel(answers), dockerfile: dockerfile(answers), npm: true } as const]
-          : []),
-        borderRecipe(answers),
-        ...(answers.posture === 'coding' ? [sandboxRecipe(answers)] : []),
-      ]
-      const saw: string[] = []
-      if (answers.image !== 'build') saw.push(await expectPinned(ctx, signal))
-      for (const recipe of built) saw.push(await buildAnew(ctx, recipe, signal))
-      const client = answers.posture === 'coding' ? [await clientOf(ctx)] : []
-      for (const recipe of client) saw.push(await buildAnew(ctx, recipe, signal))
-      const names = [...built, ...client].map(recipe => nameInCase(ctx, recipe))
-      // The usual names have them by now.
-      await ctx.docker.call(['image', 'rm', ...names], { deadline: 20_000 })
-      return { saw: saw.join('; '), facts: { images: saw.length } }
-    } catch (error) {
-      if (!(error instanceof ToolError)) throw error
-      throw new ToolError(
-        error.code,
-        error.message,
-        `${error.hint} The gateway stays away until then; go on with: create-openclaw-secure incident --resume`,
-        Exit.interrupted,
-        error,
-      )
-    }
+    const built = [
+      ...(answers.image === 'build'
+        ? [{ label: imageLabel(answers), dockerfile: dockerfile(answers), npm: true } as const]
+        : []),
+      borderRecipe(answers),
+      ...(answers.posture === 'coding' ? [sandboxRecipe(answers)] : []),
+    ]
+    const saw: string[] = []
+    if (answers.image !== 'build') saw.push(await expectPinned(ctx, signal))
+    for (const recipe of built) saw.push(await buildAnew(ctx, recipe, signal))
+    const client = answers.posture === 'coding' ? [await clientOf(ctx)] : []
+    for (const recipe of client) saw.push(await buildAnew(ctx, recipe, signal))
+    const names = [...built, ...client].map(recipe => nameInCase(ctx, recipe))
+    // The usual names have them by now.
+    await ctx.docker.call(['image', 'rm', ...names], { deadline: 20_000 })
+    return { saw: saw.join('; '), facts: { images: saw.length } }
   },
 }
 

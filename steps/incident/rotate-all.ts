@@ -1,5 +1,5 @@
 import { keySecretOf } from '../../src/deployment/answers.ts'
-import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
+import { Cancelled, ToolError } from '../../src/errors.ts'
 import { isGenerated } from '../../src/gateway/generated.ts'
 import { allSecretNamesOf, GATEWAY_TOKEN, PROXY_PASSWORD } from '../../src/gateway/policy.ts'
 import { runProcedure } from '../../src/procedure/run.ts'
@@ -36,8 +36,8 @@ export const rotateAll: Action = {
       throw new ToolError(
         'rotation_failed',
         failed.map(({ code, message }) => `${code}: ${message}`).join('\n'),
-        `${first.hint} Then go on: create-openclaw-secure incident --resume`,
-        Exit.interrupted,
+        first.hint,
+        first.exit,
         first,
       )
     const devices = await removeDevices(ctx)

@@ -1,5 +1,5 @@
 import { pour } from '../../src/docker/collector.ts'
-import { Cancelled, Exit, ToolError } from '../../src/errors.ts'
+import { Cancelled, Exit, ToolError, UsageError } from '../../src/errors.ts'
 import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
 import type { Outcome, Step } from '../../src/procedure/step.ts'
@@ -20,9 +20,9 @@ export interface Responded {
   }
 }
 
+const RESUME = 'create-openclaw-secure incident --resume'
 /** For whoever stops in the middle. */
-export const STAYS_OPEN =
-  'The case stays open, as it is. Go on with: create-openclaw-secure incident --resume'
+export const STAYS_OPEN = `The case stays open, as it is. Go on with: ${RESUME}`
 
 /**
  * Leads through a runbook, or goes on with one that was cut short: what the chain of custody has as done is not done again.
@@ -52,11 +52,22 @@ export async function respond(
         (await runProcedure(ctx.runbook.id, [{ ...step, skip: () => why }], ctx, runtime)).took,
       )
     } catch (error) {
-      // A procedure of one step would say that nothing was changed.
-      throw error instanceof Cancelled ? new Cancelled(STAYS_OPEN) : error
+      throw halfWay(error)
     }
   }
   return { unseen: unseenIn(ctx), took, checks: checksIn(ctx) }
+}
+
+/** Whatever fails a step leaves the case open, and any other command is refused until it is closed. */
+function halfWay(error: unknown): unknown {
+  // A procedure of one step would say that nothing was changed.
+  if (error instanceof Cancelled) return new Cancelled(STAYS_OPEN)
+  if (!(error instanceof ToolError) || error instanceof UsageError) return error
+  const hint = error.hint
+    .replace(/(run )the (?:same )?command again(?: with --resume)?/i, `$1${RESUME}`)
+    .replace('create-openclaw-secure rotate --resume', RESUME)
+  const how = hint.includes('incident --resume') ? hint : `${hint} ${STAYS_OPEN}`.trim()
+  return new ToolError(error.code, error.message, how, Exit.interrupted, error)
 }
 
 /** A step that destroys is agreed to by its name, or by the person; others where the runbook asks for it and somebody is there. */

@@ -9,7 +9,7 @@ import { layoutOf } from '../../src/deployment/layout.ts'
 import { analysisArguments } from '../../src/docker/analysis.ts'
 import { Docker, type ImageFacts } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
-import { Cancelled, ToolError } from '../../src/errors.ts'
+import { Cancelled, ToolError, UsageError } from '../../src/errors.ts'
 import { beginCase } from '../../src/evidence/case.ts'
 import type { Runtime } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
@@ -126,6 +126,36 @@ describe('a runbook', () => {
     broken = false
     await go()
     expect(did).toEqual(['pause', 'cut'])
+  })
+
+  it.each([
+    ['Correct the cause and run the same command again.', 'Correct the cause and run RESUME.'],
+    ['Look at the engine, and run the command again with --resume.', 'Look at the engine, and run RESUME.'],
+    [
+      'Nobody is locked out. create-openclaw-secure rotate --resume goes on.',
+      'Nobody is locked out. RESUME goes on.',
+    ],
+    ['Free some space.', 'Free some space. The case stays open, as it is. Go on with: RESUME'],
+    ['Move it away, then: RESUME', 'Move it away, then: RESUME'],
+  ])('that fails ends half-way, with the command that goes on: %s', async (hint, shown) => {
+    const resume = (text: string) => text.replace('RESUME', 'create-openclaw-secure incident --resume')
+    const { go } = world(
+      [step('cut', 'contains')],
+      [
+        action('cut', 'contains', {
+          async run() {
+            throw new ToolError('not_cut', 'still connected', resume(hint))
+          },
+        }),
+      ],
+    )
+    await expect(go()).rejects.toMatchObject({ code: 'not_cut', exit: 4, hint: resume(shown) })
+  })
+
+  it('leaves an error of usage as it is', async () => {
+    const wrong = new UsageError([{ field: 'x', allowed: 'y' }])
+    const fail = action('cut', 'contains', { run: () => Promise.reject(wrong) })
+    await expect(world([step('cut', 'contains')], [fail]).go()).rejects.toBe(wrong)
   })
 
   it('takes the gateway off the network before what a killed run has left is gone, and looks at nothing before', async () => {
