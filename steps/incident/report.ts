@@ -79,7 +79,7 @@ export function reportOf(
       images: list(notesOf(events, 'preserved')),
       missing:
         list(of.missed().map(({ file, why, at }) => `${file}: ${why} (${at})`)) || 'Everything was had.',
-      left: list(notesOf(events, LEFT)) || 'Nothing that this tool knows of.',
+      left: list(notesOf(leftIn(events), LEFT)) || 'Nothing that this tool knows of.',
       line: lineOf(of, sealed.manifest, sealed.key),
     },
     'text',
@@ -151,6 +151,19 @@ function targetsOf(done: readonly Done[]): string {
 /** Which secrets leaked and which were replaced, which devices were there: what a reader wants to know of the impact. */
 function factsAbout(events: readonly JournalEvent[]): string[] {
   return ['leak', 'device', 'devices', 'rotated', 'old-key'].flatMap(step => notesOf(events, step))
+}
+
+/** The last that was said of each secret, unless a run that went on has done it since. */
+function leftIn(events: readonly JournalEvent[]): JournalEvent[] {
+  const left = new Map<string, JournalEvent>()
+  for (const event of events) {
+    const { step, facts } = event
+    const about = String(facts?.secret ?? facts?.what)
+    if (step === LEFT || step === 'rotated' || (step === 'old-key' && facts?.state === 'refused'))
+      left.delete(about)
+    if (step === LEFT) left.set(about, event)
+  }
+  return [...left.values()]
 }
 
 function notesOf(events: readonly JournalEvent[], step: string): string[] {

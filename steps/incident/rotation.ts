@@ -41,12 +41,14 @@ export async function renew(
   }
   await rotateSecret(context, () => renewal.runtimeOf())
   const { old, next } = context.found
+  // It had ended but for the journal: what is in force is the new value.
+  if (begun === 'since' && next === undefined && old !== undefined) return { next: old }
   // One that was begun before may have shown its new value to whoever it is about; and one that had ended has made none.
   if (begun === 'before' || next === undefined) return renew(renewal, name, brought)
   return old === undefined ? { next } : { old, next }
 }
 
-/** Whether the value in force is new, and nothing of another one is left. */
+/** Whether the value in force is new, and nothing of another one is left, in the journal neither. */
 export async function isRenewed(renewal: Pick<Renewal, 'store' | 'journal' | 'since'>, name: string) {
   const current = (await renewal.store.load(name))?.current
   return (await halfWay(renewal, name)) === undefined && isNew(renewal, current?.rotationId)
@@ -60,7 +62,9 @@ export async function halfWay(
   const stored = await renewal.store.load(name)
   const next = stored?.pending ?? (stored?.previous === undefined ? undefined : stored.current)
   if (next !== undefined) return isNew(renewal, next.rotationId) ? 'since' : 'before'
-  return unfinishedRotations(renewal.journal).some(begun => begun.name === name) ? 'before' : undefined
+  if (!unfinishedRotations(renewal.journal).some(begun => begun.name === name)) return undefined
+  // Killed after its end, before the journal had it; or before its beginning.
+  return isNew(renewal, stored?.current?.rotationId) ? 'since' : 'before'
 }
 
 /** A rotation id has the time it was made at, in whole seconds. */

@@ -289,6 +289,27 @@ describe('a closed case', () => {
     expect(existsSync(join(of.folder, 'evidence/gateway/gateway.log'))).toBe(false)
   })
 
+  it('names as left to do what was said last of a secret, and nothing that a later run has done', async () => {
+    const world = new World()
+    const of = world.begin()
+    await keep(of, { name: 'a.log', command: 'a', share: true }, 'a\n')
+    await world.act(sealEvidence, of)
+    of.note('left-to-do', { secret: 'openai_api_key', what: 'make a new key' })
+    of.note('left-to-do', { secret: 'own_secret', what: 'bring a new value' })
+    of.note('left-to-do', { secret: 'xai_api_key', what: 'revoke the old key' })
+    of.note('left-to-do', { what: 'decide about the policy' })
+    of.note('rotated', { secret: 'openai_api_key' })
+    of.note('rotated', { secret: 'own_secret' })
+    of.note('left-to-do', { secret: 'openai_api_key', what: 'revoke the old one' })
+    of.note('old-key', { secret: 'xai_api_key', state: 'refused' })
+    await world.act(reportCase, of)
+    const report = readFileSync(of.path('report'), 'utf8')
+    const [, left = ''] = report.split(/^## .*left.*$/im)
+    expect(left.split('\n## ')[0]?.match(/what .*/g)).toEqual([
+      ...['what decide about the policy', 'what revoke the old one'],
+    ])
+  })
+
   it('holds no secret but in its sealed originals, however it got in', async () => {
     const world = new World()
     const token = world.redactor.learn(generateToken())

@@ -1,11 +1,18 @@
 /** What an incident finds is shown gravest first, in bounded memory: whoever makes noise hides nothing behind it. */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Deed } from '../../src/gateway/records.ts'
+import { Journal } from '../../src/procedure/journal.ts'
+import type { Runtime } from '../../src/procedure/run.ts'
+import { silentProgress } from '../../src/report/progress.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
+import { rotateProviderKeys } from '../../steps/incident/provider-keys.ts'
 import { isRenewedInCase } from '../../steps/incident/rotation.ts'
 import { Tally } from '../../steps/incident/search.ts'
 import { Review } from '../../steps/incident/sessions.ts'
-import { incidentIn } from './incident-world.ts'
+import { unfinishedRotations } from '../../steps/rotate/context.ts'
+import { incidentIn, inTime } from './incident-world.ts'
 import { ANSWERS, scratch } from './support.ts'
 
 describe('who was at the door', () => {
@@ -123,6 +130,34 @@ describe('a secret that was renewed by a run that was killed right then', () => 
     expect(entered()).toMatchObject([
       { facts: { secret: 'gateway_token', rotation: '20261126t100000-1a2b3c4d', before: 'unknown' } },
     ])
+  })
+
+  it('is not made again where its rotation had ended but for the journal, which is closed', async () => {
+    const name = 'openai_api_key'
+    const rotationId = '20261126t100000-1a2b3c4d'
+    const { ctx } = incidentIn(scratch(), {
+      answers: { ...ANSWERS, providers: [{ id: 'openai' }] },
+      stored: { [name]: { rotationId, value } },
+      wishes: { brought: new Map([[name, new Secret(value)]]) },
+    })
+    const journal = new Journal(ctx.layout.journal, ctx.now, ctx.redactor)
+    for (const event of ['begun', 'step-done'] as const)
+      journal.append({ run: 'killed', procedure: `rotate ${name}`, event, step: 'rotate.retire' })
+    mkdirSync(ctx.layout.secrets)
+    for (const id of ['old', rotationId]) writeFileSync(join(ctx.layout.secrets, `${name}.${id}`), value)
+    const runtimeOf = (): Runtime => ({
+      ...{ journal, progress: silentProgress, signal: inTime, runId: 'next', dryRun: false },
+      lock: async () => () => {},
+    })
+    Object.assign(ctx, { journal, runtimeOf, docker: {}, compose: {}, owner: () => undefined })
+    const { saw } = await rotateProviderKeys.run(ctx, inTime)
+    expect(saw).toContain('revoke the old key')
+    expect(saw).not.toContain('not in use')
+    expect(unfinishedRotations(journal)).toEqual([])
+    expect(readdirSync(ctx.layout.secrets)).toEqual([`${name}.${rotationId}`])
+    expect(await isRenewedInCase(ctx, name)).toBe(true)
+    const entered = ctx.case.journal.read().filter(({ step }) => step === 'rotated')
+    expect(entered).toMatchObject([{ facts: { secret: name, rotation: rotationId } }])
   })
 
   it('is not entered where its value is from before the case', async () => {
