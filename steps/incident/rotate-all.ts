@@ -6,7 +6,7 @@ import { runProcedure } from '../../src/procedure/run.ts'
 import type { RotateContext } from '../rotate/context.ts'
 import { revokeAllDevices } from '../rotate/devices.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { closedGateway, isRenewedInCase, rotateInCase } from './rotation.ts'
+import { closedGateway, hasNewInCase, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /** Whatever an agent could read, somebody else may have by now. */
 export const rotateAll: Action = {
@@ -17,7 +17,9 @@ export const rotateAll: Action = {
     const { answers, wishes } = ctx
     const keys = answers.providers.map(keySecretOf)
     const names = allSecretNamesOf(answers).filter(name => !keys.includes(name))
-    const due = names.filter(name => isGenerated(name) || wishes.brought.has(name))
+    const due: string[] = []
+    for (const name of names)
+      if (isGenerated(name) || wishes.brought.has(name) || (await hasNewInCase(ctx, name))) due.push(name)
     // The token first: whoever has it can do everything.
     const order = [GATEWAY_TOKEN, ...due.filter(name => name !== GATEWAY_TOKEN)]
     const failed: ToolError[] = []

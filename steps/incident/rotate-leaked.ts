@@ -10,7 +10,7 @@ import type { RunningGateway } from '../../src/gateway/running.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
-import { gatewayOf, isRenewedInCase, rotateInCase } from './rotation.ts'
+import { gatewayOf, hasNewInCase, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /**
  * What leaked is worth nothing from here on. The gateway keeps running; of its devices none stays, for whoever had the token,
@@ -62,10 +62,9 @@ export const rotateLeaked: Action = {
         saw.push(`${name} is its provider's to revoke: a step of its own`)
         continue
       }
-      const brought = isGenerated(name)
-        ? undefined
-        : (ctx.wishes.brought.get(name) ?? (await asked(ctx, name)))
-      if (!isGenerated(name) && brought === undefined) {
+      const isMade = isGenerated(name) || (await hasNewInCase(ctx, name))
+      const brought = isMade ? undefined : (ctx.wishes.brought.get(name) ?? (await asked(ctx, name)))
+      if (!isMade && brought === undefined) {
         ctx.case.note('left-to-do', { secret: name, what: 'bring a new value' })
         saw.push(`${name} is NOT rotated: it is not made here, and nobody brought a new one`)
       } else saw.push(`${name} ${await rotate(ctx, gateway, name, brought)}`)

@@ -138,6 +138,15 @@ export async function isRenewedInCase(
   return true
 }
 
+/** Whether this case has a new value for a secret, in force or on its way there: then none has to be brought. */
+export async function hasNewInCase(
+  { case: open, store, journal }: Pick<IncidentContext, 'case' | 'store' | 'journal'>,
+  name: string,
+): Promise<boolean> {
+  const renewal = { store, journal, since: open.openedAt }
+  return (await halfWay(renewal, name)) === 'since' || isRenewed(renewal, name)
+}
+
 const ROTATED = 'rotated'
 
 function enter(

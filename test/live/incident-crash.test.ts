@@ -88,7 +88,7 @@ describe.runIf(isThorough).each([
     let command: string = runbook
     for (const [step, stretch] of [
       ['deployment.verify', 2500],
-      ['case.report', 50],
+      ['case.report', 0],
     ] as const) {
       expect(await killedAfter(['incident', command, ...rest], folder, step, 'step-begun', stretch)).toBe(
         true,

@@ -8,6 +8,7 @@ import type { Runtime } from '../../src/procedure/run.ts'
 import { silentProgress } from '../../src/report/progress.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { rotateProviderKeys } from '../../steps/incident/provider-keys.ts'
+import { rotateLeaked } from '../../steps/incident/rotate-leaked.ts'
 import { isRenewedInCase } from '../../steps/incident/rotation.ts'
 import { Tally } from '../../steps/incident/search.ts'
 import { Review } from '../../steps/incident/sessions.ts'
@@ -117,9 +118,9 @@ describe('what the agents were made to do', () => {
 
 describe('a secret that was renewed by a run that was killed right then', () => {
   const value = 'f'.repeat(64)
-  const world = (rotationId: string) => {
-    const { ctx } = incidentIn(scratch(), { stored: { gateway_token: { rotationId, value } } })
-    Object.assign(ctx, { journal: ctx.case.journal })
+  const world = (rotationId: string, name = 'gateway_token') => {
+    const { ctx } = incidentIn(scratch(), { stored: { [name]: { rotationId, value } } })
+    Object.assign(ctx, { journal: ctx.case.journal, docker: {}, compose: {} })
     return { ctx, entered: () => ctx.case.journal.read().filter(({ step }) => step === 'rotated') }
   }
 
@@ -158,6 +159,15 @@ describe('a secret that was renewed by a run that was killed right then', () => 
     expect(await isRenewedInCase(ctx, name)).toBe(true)
     const entered = ctx.case.journal.read().filter(({ step }) => step === 'rotated')
     expect(entered).toMatchObject([{ facts: { secret: name, rotation: rotationId } }])
+  })
+
+  it('needs no value to be brought once more', async () => {
+    const { ctx, entered } = world('20261126t100000-1a2b3c4d', 'own_secret')
+    ctx.case.note('leak', { leaked: 'own_secret', since: '2026-11-25T10:00:00Z' })
+    const { saw } = await rotateLeaked.run(ctx, inTime)
+    expect(saw).toBe('own_secret was rotated before')
+    expect(entered()).toHaveLength(1)
+    expect(ctx.case.journal.read().filter(({ step }) => step === 'left-to-do')).toEqual([])
   })
 
   it('is not entered where its value is from before the case', async () => {
