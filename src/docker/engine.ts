@@ -60,6 +60,8 @@ const ContainerInspect = z.object({
     StartedAt: z.string(),
     Health: z.optional(z.nullable(z.object({ Status: z.string() }))),
   }),
+  /** Of the program that was started. */
+  Args: z._default(z.array(z.string()), []),
   Config: z.object({
     Image: z.string(),
     User: z._default(z.string(), ''),

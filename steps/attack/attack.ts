@@ -61,6 +61,8 @@ export interface Surroundings {
   /** Processes and mebibytes that are more than any limit. */
   PROCESSES?: string
   MEMORY?: string
+  /** What a container may write that this one is like, and has read-only: mounts, one a line. */
+  LENT?: string
   /** How many the machine has, where the limit is below that. */
   PROCESSORS?: string
 }
@@ -107,7 +109,7 @@ export function scriptOf(attacks: readonly Attack[], surroundings: Surroundings)
   const made = attacks.filter(isShell).filter(attack => missing(attack, surroundings).length === 0)
   const needed = new Set<string>(made.flatMap(({ needs = [] }) => needs))
   if (needed.has('PROBE')) needed.add('PROBE_BASE64')
-  const variables = Object.entries(surroundings).filter(([name]) => needed.has(name))
+  const variables = Object.entries(surroundings).filter(([name]) => name === 'LENT' || needed.has(name))
   return [
     ...variables.map(([name, value]) => `${name}=${quoted(value)}`),
     // Not the program itself: each attack would be handed it in its environment.

@@ -71,6 +71,7 @@ export const commandAttacks: readonly Attack[] = [
     how: {
       shell: `
 [ -d /app ] || stopped 'no program of the gateway here'
+lent /app
 mkdir /app/.ocs-attack && rm -rf /app/.ocs-attack && through 'a folder of it was removed'
 stopped refused`,
     },
@@ -92,13 +93,13 @@ stopped "$seen"`,
     id: 'attack.commands.chmod',
     threat,
     title: 'chmod 777 a folder of the system',
-    how: { shell: `does sh -c 'mode=$(stat -c %a /etc) && chmod 777 /etc && chmod "$mode" /etc'` },
+    how: { shell: `lent /etc\ndoes sh -c 'mode=$(stat -c %a /etc) && chmod 777 /etc && chmod "$mode" /etc'` },
   },
   {
     id: 'attack.commands.etc',
     threat,
     title: 'write below /etc (… > /etc/…)',
-    how: { shell: `does sh -c 'echo x >/etc/.ocs-attack && rm /etc/.ocs-attack'` },
+    how: { shell: `lent /etc\ndoes sh -c 'echo x >/etc/.ocs-attack && rm /etc/.ocs-attack'` },
   },
   {
     id: 'attack.commands.curl-bash',

@@ -4,7 +4,7 @@ const threat = 'filesystem access'
 
 /** Creates a file and removes it again. */
 const TOUCH = `
-writes() { for folder in "$@"; do [ -d "$folder" ] || continue; there=yes; touch "$folder/.ocs-attack" && { rm "$folder/.ocs-attack"; through "written: $folder"; }; done; [ -n "$there" ] || stopped "there is no $*"; stopped "no write to $*"; }
+writes() { for folder in "$@"; do [ -d "$folder" ] || continue; there=yes; lent "$folder"; touch "$folder/.ocs-attack" && { rm "$folder/.ocs-attack"; through "written: $folder"; }; done; [ -n "$there" ] || stopped "there is no $*"; stopped "no write to $*"; }
 `
 
 export const filesystemAttacks: readonly Attack[] = [
@@ -24,7 +24,7 @@ export const filesystemAttacks: readonly Attack[] = [
     id: 'attack.filesystem.accounts',
     threat,
     title: 'add an account (/etc/passwd)',
-    how: { shell: `does sh -c ': >> /etc/passwd'` },
+    how: { shell: `append /etc/passwd` },
   },
   {
     id: 'attack.filesystem.shadow',
@@ -58,7 +58,7 @@ stopped 'nothing of this machine but the deployment’s own folders'`,
     how: {
       shell: `
 for file in "$OPENCLAW_CONFIG_PATH" /etc/openclaw/openclaw.json "$HOME/.openclaw/openclaw.json"; do
-  [ -e "$file" ] && does sh -c ': >> "$0"' "$file"
+  [ -e "$file" ] && append "$file"
 done
 stopped 'no policy here'`,
     },
@@ -130,6 +130,7 @@ stopped refused`,
     how: {
       shell: `
 for folder in /tmp /var/tmp /dev/shm /run; do
+  lent "$folder"
   cp /bin/true "$folder/.ocs-run" 2>/dev/null || continue
   chmod 755 "$folder/.ocs-run"
   "$folder/.ocs-run" 2>/dev/null; code=$?
@@ -145,6 +146,7 @@ stopped 'no temporary folder that starts programs'`,
     title: 'be there again tomorrow (~/.profile, /etc/cron.d)',
     how: {
       shell: `
+for file in "$HOME/.profile" "$HOME/.bashrc" /etc/profile /etc/cron.d; do lent "$file"; done
 for file in "$HOME/.profile" "$HOME/.bashrc" /etc/profile; do [ -e "$file" ] && sh -c ': >>"$0"' "$file" && through "appended to $file"; done 2>/dev/null
 touch /etc/cron.d/.ocs 2>/dev/null && { rm /etc/cron.d/.ocs; through /etc/cron.d; }
 stopped 'none of them can be written'`,

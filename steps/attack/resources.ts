@@ -6,6 +6,7 @@ const threat = 'resource exhaustion'
 const FILL = `
 fill() {
   [ -d "$1" ] || stopped "there is no $1"
+  lent "$1"
   seen=$( (head -c "$2M" </dev/zero >"$1/.ocs-fill") 2>&1); code=$?
   rm -f "$1/.ocs-fill"
   [ "$code" = 0 ] && through "$2 MiB in $1"
@@ -49,7 +50,7 @@ export const resourceAttacks: readonly Attack[] = [
     id: 'attack.resources.files',
     threat,
     title: 'make files until the file system has no number left',
-    how: { shell: 'does act files 80000', limit: 60 },
+    how: { shell: 'lent /tmp\ndoes act files 80000', limit: 60 },
   },
   {
     id: 'attack.resources.cpu',
@@ -96,7 +97,7 @@ stopped "held back to $used of $PROCESSORS"`,
     how: {
       shell: `
 mount -o remount,bind,rw /sys/fs/cgroup/memory 2>/dev/null || mount -o remount,bind,rw /sys/fs/cgroup 2>/dev/null
-for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do [ -e $file ] && does sh -c ': >>"$0"' $file; done
+for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do [ -e $file ] && append $file; done
 stopped 'no control group shows'`,
     },
   },

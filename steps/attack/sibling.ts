@@ -12,9 +12,10 @@ const SECRET = /^[A-Z_]*(TOKEN|KEY|SECRET|PASSWORD)[A-Z_]*$/
 const SETTING = /^(HOME|TZ|NODE_OPTIONS|XDG_CACHE_HOME|OPENCLAW_(STATE_DIR|CONFIG_PATH))$/
 
 /**
- * Makes attacks from a shell in a throw-away container that is like a running one: image, user, profile, limits, read-only mounts,
- * and its very network. `outside` is an address of this machine, which stands for the world: nothing leaves it. The state is
- * a scratch. Errors: those of the process runner, and of `listen`.
+ * Makes attacks from a shell in a throw-away container that is like a running one: image, user, profile, limits, mounts, and its
+ * very network. `outside` is an address of this machine, which stands for the world: nothing leaves it. The state is a scratch;
+ * all else that is mounted is read-only here, and what the running one may write there counts as written. Errors: those of the
+ * process runner, and of `listen`.
  */
 export async function attackSibling(
   docker: Docker,
@@ -27,9 +28,14 @@ export async function attackSibling(
   const doors = await openDoors(outside)
   try {
     const limit = Math.ceil(host.Memory / MIB)
+    const mounts = Mounts.filter(
+      ({ Type, Destination }) => ['bind', 'volume'].includes(Type) && Destination !== INSIDE.state,
+    )
+    const lent = mounts.filter(mount => mount.RW).map(mount => mount.Destination)
     const surroundings: Surroundings = {
       ...doors.surroundings,
       PROBE,
+      ...(lent.length > 0 ? { LENT: lent.join('\n') } : {}),
       PROCESSES: String(((host.PidsLimit ?? 0) > 0 ? (host.PidsLimit ?? 0) : 256) + 64),
       // A machine that cannot spare that much is not put to the test.
       ...(limit > 0 && host.Memory < freemem() / 2 ? { MEMORY: String(limit + 64) } : {}),
@@ -46,18 +52,18 @@ export async function attackSibling(
         return SECRET.test(name) && value !== '' ? [[name, 'hidden']] : []
       }),
     )
-    const [uid = '0', gid = uid] = Config.User.split(':')
+    // Somebody else's container may name its user; a temporary folder takes numbers alone.
+    const [, uid = '0', gid = uid] = /^(\d+)(?::(\d+))?$/.exec(Config.User) ?? []
     const { stdout } = await runSibling(docker, container, {
-      command: ['sh', '-c', scriptOf(attacks, surroundings)],
+      // As for the environment: which options there are, without their values.
+      command: ['sh', '-c', scriptOf(attacks, surroundings), 'sh', ...secretOptions(container.Args)],
       mounts: [
         {
           source: packageFile(`native/probe-${/arm|aarch/.test(engine.Architecture) ? 'aarch64' : 'x86_64'}`),
           target: PROBE,
           readOnly: true,
         },
-        ...Mounts.filter(mount => mount.Type === 'bind' && !mount.RW && !/\.sock$/.test(mount.Source)).map(
-          mount => ({ source: mount.Source, target: mount.Destination, readOnly: true }),
-        ),
+        ...mounts.map(mount => ({ source: mount.Source, target: mount.Destination, readOnly: true })),
       ],
       tmpfs: [`${INSIDE.state}:rw,noexec,nosuid,nodev,size=16m,mode=0700,uid=${uid},gid=${gid}`],
       network: `container:${container.Id}`,
@@ -69,4 +75,9 @@ export async function attackSibling(
   } finally {
     doors.close()
   }
+}
+
+/** The options of a command line that are followed by a secret, wherever in it a shell may find them. */
+function secretOptions(args: readonly string[]): string[] {
+  return args.join('\n').match(/--(?:token|password|api-key)(?=[= \n]|$)/g) ?? []
 }

@@ -188,6 +188,15 @@ does() {
     *) stopped "$out" ;;
   esac
 }
+# What the container that this one is like may write is here read-only; LENT names it, one a line.
+lent() {
+  old=$IFS
+  IFS='
+'
+  for mount in $LENT; do case $1/ in "$mount"/*) through "$mount is mounted read-write" ;; esac; done
+  IFS=$old
+}
+append() { lent "$1"; does sh -c ': >>"$0"' "$1"; }
 PERL=${quoted(PERL)}
 PYTHON=${quoted(PYTHON)}
 # Code 127: nothing here can do it. Code 1, with the reason: it was refused.

@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { INSIDE } from '../../src/deployment/layout.ts'
+import { type ContainerFacts, Docker } from '../../src/docker/engine.ts'
 import { THREATS } from '../../src/procedure/step.ts'
 import {
   type Attack,
@@ -14,7 +16,10 @@ import {
 } from '../../steps/attack/attack.ts'
 import { attackChecks, verdictOf } from '../../steps/attack/checks.ts'
 import { attacks } from '../../steps/attack/index.ts'
+import { attackSibling } from '../../steps/attack/sibling.ts'
+import { WORDS } from '../../steps/attack/words.ts'
 import { type Column, stoppedBy, tablesOf, withTables } from '../attack.ts'
+import { container } from './container.ts'
 
 const shell = (id: string, text: string, more: Partial<Attack> = {}): Attack => ({
   id: `attack.${id}`,
@@ -48,7 +53,9 @@ describe('the attacks', () => {
 
   it('can all end in both ways, so that none is stopped by its own mistake alone', () => {
     for (const { id, how } of attacks.filter(isShell))
-      expect(how.shell, id).toMatch(/\bdoes\b|\bthrough\b[\s\S]*\bstopped\b|\bstopped\b[\s\S]*\bthrough\b/)
+      expect(how.shell, id).toMatch(
+        /\b(?:does|append)\b|\bthrough\b[\s\S]*\bstopped\b|\bstopped\b[\s\S]*\bthrough\b/,
+      )
   })
 
   it('by a tool prove themselves by something that the call does not say', () => {
@@ -141,6 +148,63 @@ describe('the checks attack.*', () => {
     expect(verdictOf([result('stopped'), result('unknown')]).verdict).toBe('unknown')
     expect(verdictOf([aimless]).verdict).toBe('unknown')
     expect(verdictOf([]).verdict).toBe('unknown')
+  })
+})
+
+describe('the copy of a container that is attacked', () => {
+  /** How an engine is asked for it. */
+  async function askedFor(change: Partial<ContainerFacts> = {}): Promise<string> {
+    let asked: readonly string[] = []
+    const docker = new Docker(async (_, args) => {
+      asked = args
+      return { code: 0, stdout: '', stderr: '' }
+    })
+    const engine = { ID: 'x', NCPU: 2, Architecture: 'x86_64' } as Parameters<typeof attackSibling>[2]
+    await attackSibling(docker, { ...container(), ...change }, engine, '127.0.0.1', [
+      shell('one', 'stopped x', { needs: ['MEMORY'] }),
+    ])
+    return asked.join('\n')
+  }
+  const mount = (Type: string, Source: string, Destination: string, RW: boolean) => ({
+    Type,
+    Source,
+    Destination,
+    RW,
+  })
+
+  it('has what is mounted there, and nothing of it to write', async () => {
+    const asked = await askedFor({
+      Mounts: [
+        mount('bind', '/srv/gw/config', INSIDE.config, true),
+        mount('bind', '/var/run/docker.sock', '/var/run/docker.sock', false),
+        mount('volume', '/var/lib/docker/volumes/x/_data', '/data', true),
+        mount('bind', '/srv/gw/state', INSIDE.state, true),
+      ],
+    })
+    for (const target of [INSIDE.config, '/var/run/docker.sock', '/data'])
+      expect(asked).toMatch(new RegExp(`^type=bind,source=.*,target=${target},readonly$`, 'm'))
+    expect(asked).toMatch(new RegExp(`^LENT='${INSIDE.config}\n/data'$`, 'm'))
+    expect(asked).not.toContain('/srv/gw/state')
+    expect(await askedFor({ Mounts: [] })).not.toContain('LENT=')
+  })
+
+  it('shows which secrets are arguments there, and never their values', async () => {
+    expect(await askedFor({ Args: ['gateway', '--token', 'abc123', '--password=hunter2'] })).toMatch(
+      /\nsh\n--token\n--password$/,
+    )
+    expect(await askedFor({ Args: ['-c', 'node x --api-key abc123; true'] })).toMatch(/\nsh\n--api-key$/)
+    expect(await askedFor({ Args: ['gateway', '--token-file', '/run/x'] })).toMatch(/\nsh$/)
+  })
+
+  it.each([
+    ['/etc/openclaw/openclaw.json', 42],
+    ['/etc/openclaw', 42],
+    ['/data/a b/c', 42],
+    ['/etc/openclaws', 43],
+    ['/etc', 43],
+  ])('counts what could be written there as written: %s', (path, code) => {
+    const input = `${WORDS}\nLENT='/etc/openclaw\n/data/a b'\nlent "${path}"\nstopped no`
+    expect(spawnSync('sh', [], { input, encoding: 'utf8' }).status).toBe(code)
   })
 })
 

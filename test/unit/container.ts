@@ -38,6 +38,7 @@ export function container(): ContainerFacts {
       StartedAt: '2026-11-23T01:40:00.123456789Z',
       Health: { Status: 'healthy' },
     },
+    Args: ['openclaw.mjs', 'gateway'],
     Config: {
       Image: PINNED,
       User: '1000:1000',
