@@ -1,5 +1,6 @@
 import type { Severity, Threat } from '../../src/procedure/step.ts'
 import { type Twin, unknown, type VerifyCheck } from '../verify/check.ts'
+import type { World } from '../verify/world.ts'
 import { isShell, type Result } from './attack.ts'
 import { attacks } from './index.ts'
 
@@ -78,11 +79,29 @@ export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([
       const made = attacks.filter(
         attack => attack.threat === threat && isShell(attack) && attack.residual === undefined,
       )
-      return verdictOf(await world.attack(made))
+      return verdictOf(await doubted(await world.attack(made), world))
     },
     sabotage: { weaken },
   }
 })
+
+/**
+ * What aims at the world aims at this machine, and its own firewall may be what stopped it: where a network has a way out, that says
+ * nothing of other machines. Errors: as of `networks`.
+ */
+async function doubted(results: readonly Result[], world: World): Promise<Result[]> {
+  const isDoubtful = ({ attack, outcome }: Result) =>
+    outcome === 'stopped' && attack.needs?.includes('OUTSIDE') === true
+  if (!results.some(isDoubtful)) return [...results]
+  const open = (await world.networks()).find(network => !network.Internal)
+  if (open === undefined) return [...results]
+  const why = `${open.Name} has a way out, and it may have been this machine's own firewall`
+  return results.map(result =>
+    isDoubtful(result)
+      ? { ...result, outcome: 'unknown', seen: result.seen === '' ? why : `${result.seen}; ${why}` }
+      : result,
+  )
+}
 
 /** One judgement of many results. What has no target here is named, and is neither a pass nor a failure. */
 export function verdictOf(results: readonly Result[]) {
@@ -94,7 +113,7 @@ export function verdictOf(results: readonly Result[]) {
   const evidence = [
     `${results.length - aimless.length} attacks in a container with the same image, user, profile, limits and network: ${stopped} stopped`,
     ...(through.length > 0 ? [`got through: ${of(through)}`] : []),
-    ...(unseen.length > 0 ? [`not tried: ${of(unseen)}`] : []),
+    ...(unseen.length > 0 ? [`not known: ${of(unseen)}`] : []),
     ...(aimless.length > 0
       ? [`with nothing to aim at here: ${aimless.map(({ attack }) => attack.id).join(', ')}`]
       : []),

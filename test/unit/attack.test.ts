@@ -20,6 +20,8 @@ import { attackSibling } from '../../steps/attack/sibling.ts'
 import { WORDS } from '../../steps/attack/words.ts'
 import { type Column, stoppedBy, tablesOf, withTables } from '../attack.ts'
 import { container } from './container.ts'
+import { some } from './support.ts'
+import { healthy, inside, verdictOf as verdict } from './world.ts'
 
 const shell = (id: string, text: string, more: Partial<Attack> = {}): Attack => ({
   id: `attack.${id}`,
@@ -143,6 +145,20 @@ describe('the checks attack.*', () => {
       evidence: expect.stringContaining('attack.through (root)'),
     })
   })
+
+  it.each(['network', 'commands', 'filesystem'])(
+    'are unknown where a network has a way out, and nobody but this machine may have stopped what aims at the world: %s',
+    async name => {
+      const check = some(attackChecks.find(one => one.id === `attack.${name}`))
+      const open = async () => [{ ...inside(), Internal: false }]
+      expect(await verdict(check, healthy())).toMatchObject({ verdict: 'pass' })
+      expect(await verdict(check, { ...healthy(), networks: open })).toMatchObject(
+        name === 'filesystem'
+          ? { verdict: 'pass' }
+          : { verdict: 'unknown', evidence: expect.stringContaining(`${inside().Name} has a way out`) },
+      )
+    },
+  )
 
   it('are unknown when one could not be tried, or none', () => {
     expect(verdictOf([result('stopped'), result('unknown')]).verdict).toBe('unknown')
