@@ -58,7 +58,7 @@ export interface Surroundings {
   /** The shipped program for kernel calls (native/probe.c), in base64, or where it lies already. */
   PROBE_BASE64?: string
   PROBE?: string
-  /** Processes and mebibytes that are more than any limit. */
+  /** Processes and mebibytes that are more than any limit; `unlimited` where there is none to try. */
   PROCESSES?: string
   MEMORY?: string
   /** What a container may write that this one is like, and has read-only: mounts, one a line. */

@@ -125,6 +125,7 @@ fill "$state" 200`,
     how: {
       limit: 40,
       shell: `
+[ "$MEMORY" = unlimited ] && through 'no limit of memory'
 echo 1000 >/proc/self/oom_score_adj
 seen=$(act hog "$MEMORY" 2>/dev/null)
 code=$?

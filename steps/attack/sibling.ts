@@ -1,8 +1,8 @@
-import { freemem } from 'node:os'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { packageFile } from '../../src/deployment/package.ts'
 import type { ContainerFacts, Docker, EngineInfo } from '../../src/docker/engine.ts'
 import { runSibling } from '../../src/docker/sibling.ts'
+import { availableMemory } from '../verify/sibling.ts'
 import { type Attack, type Result, readResults, type Surroundings, scriptOf } from './attack.ts'
 import { openDoors } from './doors.ts'
 
@@ -27,7 +27,8 @@ export async function attackSibling(
   const { Config, HostConfig: host, Mounts } = container
   const doors = await openDoors(outside)
   try {
-    const limit = Math.ceil(host.Memory / MIB)
+    const half = Math.floor(availableMemory() / 2)
+    const reduced = host.Memory > half ? half : undefined
     const mounts = Mounts.filter(
       ({ Type, Destination }) => ['bind', 'volume'].includes(Type) && Destination !== INSIDE.state,
     )
@@ -37,8 +38,7 @@ export async function attackSibling(
       PROBE,
       ...(lent.length > 0 ? { LENT: lent.join('\n') } : {}),
       PROCESSES: String(((host.PidsLimit ?? 0) > 0 ? (host.PidsLimit ?? 0) : 256) + 64),
-      // A machine that cannot spare that much is not put to the test.
-      ...(limit > 0 && host.Memory < freemem() / 2 ? { MEMORY: String(limit + 64) } : {}),
+      MEMORY: host.Memory === 0 ? 'unlimited' : String(Math.ceil((reduced ?? host.Memory) / MIB) + 64),
       ...(host.NanoCpus / 1e9 < engine.NCPU ? { PROCESSORS: String(engine.NCPU) } : {}),
     }
     const variables = (Config.Env ?? []).map(one => [
@@ -69,6 +69,8 @@ export async function attackSibling(
       network: `container:${container.Id}`,
       environment,
       shares: 128,
+      // A machine that cannot spare that much shows by a smaller limit that one holds.
+      ...(reduced === undefined ? {} : { memory: reduced }),
       deadline: 110_000,
     })
     return readResults(attacks, stdout, surroundings)

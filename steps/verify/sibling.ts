@@ -157,7 +157,7 @@ function pick(env: readonly string[] | null, names: RegExp): Record<string, stri
 }
 
 /** Bytes this machine can still give away (proc(5), MemAvailable). */
-function availableMemory(): number {
+export function availableMemory(): number {
   const text = existsSync('/proc/meminfo') ? readFileSync('/proc/meminfo', 'utf8') : ''
   return Number(/^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1] ?? 2 * 1024 ** 2) * 1024
 }

@@ -23,6 +23,8 @@ import { container } from './container.ts'
 import { some } from './support.ts'
 import { healthy, inside, verdictOf as verdict } from './world.ts'
 
+const MIB = 1024 ** 2
+
 const shell = (id: string, text: string, more: Partial<Attack> = {}): Attack => ({
   id: `attack.${id}`,
   threat: 'privilege escalation',
@@ -202,6 +204,27 @@ describe('the copy of a container that is attacked', () => {
     expect(asked).toMatch(new RegExp(`^LENT='${INSIDE.config}\n/data'$`, 'm'))
     expect(asked).not.toContain('/srv/gw/state')
     expect(await askedFor({ Mounts: [] })).not.toContain('LENT=')
+  })
+
+  it('has a limit of memory to try, smaller on a machine that cannot spare that much, or none, which is not tried', async () => {
+    const host = (Memory: number) => ({
+      HostConfig: { ...container().HostConfig, Memory, MemorySwap: Memory },
+    })
+    const usual = await askedFor(host(256 * MIB))
+    expect(usual).toContain("MEMORY='320'")
+    expect(usual).toContain(`--memory\n${256 * MIB}\n`)
+    const scarce = await askedFor(host(2 ** 50))
+    const [, reduced = ''] = some(/--memory\n(\d+)\n/.exec(scarce))
+    expect(Number(reduced)).toBeLessThan(2 ** 45)
+    expect(scarce).toContain(`MEMORY='${Math.ceil(Number(reduced) / MIB) + 64}'`)
+    expect(await askedFor(host(0))).toContain("MEMORY='unlimited'")
+  })
+
+  it('without a limit of memory is not made to use it: that is through', () => {
+    const hog = some(attacks.filter(isShell).find(({ id }) => id === 'attack.resources.memory-hog'))
+    const input = `${WORDS}\nMEMORY=unlimited\nact() { stopped 'it was tried'; }\n${hog.how.shell}`
+    const { stdout, status } = spawnSync('sh', [], { input, encoding: 'utf8' })
+    expect([stdout.trim(), status]).toEqual(['no limit of memory', 42])
   })
 
   it('shows which secrets are arguments there, and never their values', async () => {
