@@ -95,7 +95,7 @@ async function doubted(results: readonly Result[], world: World): Promise<Result
   if (!results.some(isDoubtful)) return [...results]
   const open = (await world.networks()).find(network => !network.Internal)
   if (open === undefined) return [...results]
-  const why = `${open.Name} has a way out, and it may have been this machine's own firewall`
+  const why = `${open.Name} has a way out, and it may have been this machine’s own firewall`
   return results.map(result =>
     isDoubtful(result)
       ? { ...result, outcome: 'unknown', seen: result.seen === '' ? why : `${result.seen}; ${why}` }

@@ -271,6 +271,13 @@ describe('running setup again', () => {
 })
 
 describe('looking at it', () => {
+  it('verify --only attack.* attacks a copy of it, and gets nowhere (filesystem access, privilege escalation)', async () => {
+    const only = ['--only', 'attack.filesystem', '--only', 'attack.privileges']
+    const { code, stdout } = await cli(['verify', '--dir', folder, '--json', ...only])
+    expect(code, stdout).toBe(0)
+    expect(stdout).toMatch(/15 attacks [^;]*: 15 stopped"/)
+  })
+
   it('status tells what runs, the token’s fingerprint and age, and never the token', async () => {
     const { code, stdout } = await cli(['status', '--dir', folder])
     expect(code, stdout).toBe(0)
