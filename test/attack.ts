@@ -12,12 +12,11 @@ import type { Attack, Result } from '../steps/attack/attack.ts'
 import { attacks } from '../steps/attack/index.ts'
 import { ours, type Stage, setStage, type Target, theirs } from './live/attack-targets.ts'
 
-/** What was seen in one target; `why` when it could not be set up. */
+/** What was seen in one target. */
 export interface Column {
   name: string
   ours: boolean
   results: Result[]
-  why?: string
 }
 
 const POSTURES = ['chat', 'coding']
@@ -51,8 +50,7 @@ export function stoppedBy(seen: string): string {
 }
 
 /** The tables of docs/threats.md, in Markdown. */
-export function tablesOf(all: readonly Column[]): string {
-  const columns = all.filter(column => column.why === undefined)
+export function tablesOf(columns: readonly Column[]): string {
   const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
   const row = (cells: readonly string[]) => `| ${cells.map(cell).join(' | ')} |`
   const of = (column: Column, attack: Attack) => column.results.find(one => one.attack.id === attack.id)
@@ -92,7 +90,6 @@ export function tablesOf(all: readonly Column[]): string {
     ),
     row(['all', String(counts.length), ...columns.map(column => counted(column))]),
     '',
-    ...all.flatMap(({ name, why }) => (why === undefined ? [] : [`Not run: ${name}: ${why}`, ''])),
     ...THREATS.flatMap(threat => [
       `## Attacks: ${threat}`,
       '',
@@ -130,14 +127,10 @@ async function columnsOf(stage: Stage, wanted: (name: string) => boolean): Promi
   const columns: Column[] = []
   for (const posture of POSTURES.filter(wanted)) {
     const made = await ours(posture, stage)
-    if ('reason' in made) {
-      columns.push({ name: `${posture}, by its agent`, ours: true, results: [], why: made.reason })
-      continue
-    }
     try {
-      for (const target of made.targets) columns.push(await attackAll(target))
+      for (const target of made) columns.push(await attackAll(target))
     } finally {
-      for (const target of made.targets) await target.remove()
+      for (const target of made) await target.remove()
     }
   }
   for (const name of OTHERS.filter(wanted)) {
@@ -165,8 +158,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
       .flatMap(column => column.results)
       .filter(({ attack }) => attack.residual === undefined)
     const has = (outcome: string) => own.some(result => result.outcome === outcome)
-    process.exitCode =
-      has('unknown') || columns.some(column => column.why !== undefined) ? 3 : has('through') ? 1 : 0
+    process.exitCode = has('unknown') ? 3 : has('through') ? 1 : 0
   } finally {
     await stage.close()
   }

@@ -20,10 +20,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { packageFile } from '../../src/deployment/package.ts'
 import {
   type Attack,
+  isRefusal,
   isShell,
   isTool,
   judgeTool,
-  type Outcome,
   type Result,
   readResults,
   type Surroundings,
@@ -128,11 +128,8 @@ async function resolvable(): Promise<string | undefined> {
   return undefined
 }
 
-/** Sets a deployment of ours up. Undefined, with the reason, where this version does not know that agent. */
-export async function ours(
-  posture: string,
-  { model, surroundings }: Stage,
-): Promise<{ targets: Target[] } | { reason: string }> {
+/** Sets a deployment of ours up. Errors: when setup leaves no gateway, with what it said. */
+export async function ours(posture: string, { model, surroundings }: Stage): Promise<Target[]> {
   const folder = freshFolder(`attack-${posture}`)
   const key = resolve(folder, '../model.key')
   writeFileSync(key, `sk-scripted-${'a1B2'.repeat(8)}`, { mode: 0o600 })
@@ -145,16 +142,6 @@ export async function ours(
     ],
     { timeout: 900_000 },
   )
-  if (made.code === 2) {
-    rmSync(resolve(folder, '..'), { recursive: true, force: true })
-    return {
-      reason:
-        made.stderr
-          .trim()
-          .split('\n')
-          .find(line => line.includes('posture')) ?? made.stderr,
-    }
-  }
   const container = await serviceOf(folder, 'openclaw-gateway')
   if (container === undefined) {
     await remove(folder)
@@ -172,7 +159,7 @@ export async function ours(
     attack: attacks => byShell(container, attacks, surroundings),
     remove: async () => {},
   }
-  return { targets: [agent, taken] }
+  return [agent, taken]
 }
 
 /** OpenClaw's own Compose file, and `docker run` as it is found in forums. */
@@ -285,13 +272,19 @@ async function byShell(
 const PER_TURN = 8
 let turns = 0
 
-/** One turn of the agent that makes these calls. Returns what the tools have answered. */
+/** Shows that the agent's commands are run, by something that the call does not say. */
+const CONTROL: ToolCall = { tool: 'exec', arguments: { command: 'echo ocs-$((40 + 2))' } }
+
+/**
+ * One turn of the agent that makes these calls, and the control behind them. Returns what the tools have answered: a sandbox
+ * that is broken stops nobody.
+ */
 async function turn(
   model: ScriptedModel,
   container: string,
   calls: readonly ToolCall[],
 ): Promise<(string | undefined)[]> {
-  const { message, answers } = model.play(`attack-${process.pid}-${turns++}`, calls)
+  const { message, answers } = model.play(`attack-${process.pid}-${turns++}`, [...calls, CONTROL])
   await sh(
     'docker',
     [
@@ -302,7 +295,13 @@ async function turn(
     ],
     { timeout: 600_000 },
   )
-  return answers
+  return heard(answers)
+}
+
+/** The answers without the control's, which is the last; none of them where it was neither run nor refused by OpenClaw. */
+export function heard(answers: readonly (string | undefined)[]): (string | undefined)[] {
+  const [others, control = ''] = [answers.slice(0, -1), answers.at(-1)]
+  return /\bocs-42\b/.test(control) || isRefusal(control) ? others : others.map(() => undefined)
 }
 
 /** Through a turn of the real agent, whose model was talked into it: one call of exec for each threat, and the tools by name. */
@@ -336,13 +335,10 @@ async function byAgent(
   return attacks.flatMap(attack => all.get(attack.id) ?? [])
 }
 
-/** The tool that would have run the script did not: that is a refusal when it says so. */
+/** The tool that would have run the script did not: that is a refusal when OpenClaw says so. */
 function refused(attack: Attack, answer: string | undefined): Result {
-  const seen = (answer ?? 'the tool was never called').replace(/\s+/g, ' ').slice(0, 140)
-  const outcome: Outcome = /not found|denied|not allowed|blocked|not available/i.test(seen)
-    ? 'stopped'
-    : 'unknown'
-  return { attack, outcome, seen }
+  const seen = (answer ?? 'the tool was never called, or does not work').replace(/\s+/g, ' ').slice(0, 140)
+  return { attack, outcome: isRefusal(answer ?? '') ? 'stopped' : 'unknown', seen }
 }
 
 async function ready(port: number): Promise<void> {

@@ -7,13 +7,12 @@ import { THREATS } from '../../src/procedure/step.ts'
 import { type Attack, isTool, type Result } from '../../steps/attack/attack.ts'
 import { attacks } from '../../steps/attack/index.ts'
 import { ours, type Stage, setStage, type Target, theirs } from './attack-targets.ts'
-import { isThorough } from './harness.ts'
+import { isThorough, sh } from './harness.ts'
 
 let stage: Stage
 const targets: Target[] = []
 /** By the target's name. */
 const results = new Map<string, Result[]>()
-let withoutCoding: string | undefined
 
 /** One of each threat that needs no more than a careless line, and a second one. */
 const CARELESS = [
@@ -42,13 +41,9 @@ beforeAll(async () => {
   await Promise.all(
     ['chat', 'coding'].map(async posture => {
       const made = await ours(posture, stage)
-      if ('reason' in made) {
-        withoutCoding = made.reason
-        return
-      }
-      targets.push(...made.targets)
+      targets.push(...made)
       // The gateway of a coding deployment is the one of a chat deployment.
-      for (const target of made.targets)
+      for (const target of made)
         if (isThorough || !LEFT_OUT.includes(target.name))
           results.set(target.name, await target.attack(attacks.filter(attack => isMade(attack))))
     }),
@@ -90,8 +85,7 @@ describe.each(THREATS)('threat: %s', threat => {
     expect(notStopped('chat, in a gateway that was taken over', threat)).toEqual([])
   })
 
-  it('is stopped when the agent of a coding deployment was talked into it', context => {
-    if (withoutCoding !== undefined) return context.skip(`no coding deployment: ${withoutCoding}`)
+  it('is stopped when the agent of a coding deployment was talked into it', () => {
     expect(notStopped('coding, by its agent', threat)).toEqual([])
   })
 
@@ -111,4 +105,22 @@ describe('what a gateway that was taken over can do', () => {
     expect(residual.map(({ outcome }) => outcome)).toEqual(residual.map(() => 'through'))
     expect(residual.length).toBeGreaterThan(2)
   })
+})
+
+describe('a sandbox that does not work', () => {
+  it.runIf(isThorough)(
+    'has stopped nothing: what could not be tried is unknown',
+    async () => {
+      const coding = targets.find(target => target.name === 'coding, by its agent')
+      await sh('docker', ['stop', '--time', '1', `t-attack-coding-${process.pid}-sandbox-1`])
+      const made = attacks.filter(({ id }) =>
+        /^attack\.(commands\.(plain|etc)|filesystem\.tool-read)$/.test(id),
+      )
+      const after = await coding?.attack(made)
+      expect(after?.map(({ attack, outcome }) => `${attack.id} ${outcome}`)).toEqual(
+        made.map(({ id }) => `${id} unknown`),
+      )
+    },
+    300_000,
+  )
 })
