@@ -229,6 +229,19 @@ export function squidConf(answers: EgressAnswers) {
   }
 }
 
+/** Who may be reached by one `border/squid.conf` and not by the next: what is the last word of a rule that is gone. */
+export function takenOut(before: string, after: string): string[] {
+  const kept = new Set(after.split('\n'))
+  return (
+    before
+      .split('\n')
+      .filter(line => /^acl (named|named_below|local_\S+) /.test(line) && !kept.has(line))
+      .map(line => line.slice(line.lastIndexOf(' ') + 1))
+      // Stands where nobody is named.
+      .filter(host => host !== 'nothing.is.allowed.invalid')
+  )
+}
+
 /** What fills `border/haproxy.cfg.hbs`. */
 export function haproxyCfg(answers: Pick<EgressAnswers, 'name'>) {
   return {

@@ -52,7 +52,8 @@ export const checkRules: Step<Needs> = {
   },
 }
 
-function rulesAmong(ctx: Needs): string | undefined {
+/** The rules that are to be written; undefined: they stay as they are. Errors: those of {@link filesToWrite}. */
+export function rulesAmong(ctx: Pick<Needs, 'layout' | 'change' | 'owner'>): string | undefined {
   return filesToWrite(ctx).find(({ path }) => path === rulesOf(ctx.layout))?.content
 }
 

@@ -1,9 +1,9 @@
 import type { Step } from '../../src/procedure/step.ts'
 import { reloadEgress } from '../setup/egress.ts'
-import { checkRules } from './check.ts'
+import { checkRules, rulesAmong } from './check.ts'
 import { closeAtOnce } from './close.ts'
 import type { EgressContext } from './context.ts'
-import { cutConnections } from './cut.ts'
+import { cutConnections, noteTakenOut } from './cut.ts'
 import { writeHosts } from './hosts.ts'
 import { openForAWhile } from './open.ts'
 import { proveAnswers } from './prove.ts'
@@ -11,6 +11,7 @@ import { proveAnswers } from './prove.ts'
 /** A change of the list: checked before it is written, and proven by what the running proxy answers. */
 export const changeSteps: readonly Step<EgressContext>[] = [
   checkRules,
+  noteTakenOut(rulesAmong),
   writeHosts,
   reloadEgress,
   cutConnections,

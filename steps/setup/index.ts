@@ -1,8 +1,9 @@
 import type { Step } from '../../src/procedure/step.ts'
+import { cutConnections, noteTakenOut } from '../egress/cut.ts'
 import { loadProfile } from './apparmor.ts'
 import { seccompCanary } from './canary.ts'
 import { checkConfig } from './check.ts'
-import type { SetupContext } from './context.ts'
+import { must, type SetupContext } from './context.ts'
 import { deliverSecrets } from './deliver.ts'
 import { reloadEgress } from './egress.ts'
 import { makeEvidenceKey } from './evidence.ts'
@@ -35,6 +36,9 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   planFiles,
   checkConfig,
   deliverSecrets,
+  noteTakenOut(
+    ({ found }) => must(found, 'plan').files.find(({ path }) => path === 'border/squid.conf')?.content,
+  ),
   writeFiles,
   writePasswordFile,
   writeSandboxKeys,
@@ -43,6 +47,7 @@ export const setupSteps: readonly Step<SetupContext>[] = [
   seccompCanary,
   launchGateway,
   reloadEgress,
+  cutConnections,
   proveToken,
   forgetSandboxKeys,
   refuseInGateway,

@@ -10,6 +10,7 @@ import * as z from 'zod'
 import { openUntil } from '../../src/deployment/egress.ts'
 import { borderRecipe } from '../../src/gateway/image.ts'
 import { parseCommentedJson } from '../../src/json.ts'
+import { Journal } from '../../src/procedure/journal.ts'
 import { ANSWERS } from '../unit/support.ts'
 import {
   authStatus,
@@ -17,6 +18,7 @@ import {
   cli,
   freePort,
   freshFolder,
+  isThorough,
   patience,
   quick,
   remove,
@@ -266,6 +268,12 @@ const held = (host: string, seconds: number): Promise<string> =>
   attempt(beside, [{ kind: 'hold', target: `${host}:443`, speak: host, seconds }]).then(
     ([became = '']) => became,
   )
+/** One that has lived for a moment when this returns; what becomes of it is asked for later. */
+const connected = async (host: string): Promise<() => Promise<string>> => {
+  const became = held(host, 45)
+  await new Promise(done => setTimeout(done, 1500))
+  return () => became
+}
 
 describe('a change of what is allowed', () => {
   it('is in force when egress allow has ended, and drops no connection', async () => {
@@ -302,22 +310,31 @@ describe('a change of what is allowed', () => {
     expect(await attempt(beside, [privately])).toEqual(['403'])
   })
 
-  it('is in force when egress deny has ended; a provider’s own stays', async () => {
+  it('is in force when egress deny has ended, for what was connected before too; a provider’s own stays', async () => {
+    const cut = await connected('other.example.org')
     expect(await egress('deny', 'other.example.org')).toMatchObject({ code: 0 })
+    expect(await cut()).toMatch(/^cut /)
     expect(await attempt(beside, [other, model])).toEqual(['403', '200'])
     expect(await egress('deny', NEAR)).toMatchObject({ code: 2 })
   })
 
   it('is completed by the same command when the tool was killed in the middle', async () => {
-    const child = startCli(['egress', 'allow', 'other.example.org', '--dir', folder])
-    const ended = new Promise(done => child.once('exit', done))
-    const isWritten = () => readFileSync(at('border/squid.conf'), 'utf8').includes('other.example.org')
-    await vi.waitUntil(isWritten, { timeout: 20_000, interval: 5 })
-    child.kill('SIGKILL')
-    await ended
+    const killed = async (word: string, when: () => boolean) => {
+      const child = startCli(['egress', word, 'other.example.org', '--dir', folder])
+      const ended = new Promise(done => child.once('exit', done))
+      await vi.waitUntil(when, { timeout: 20_000, interval: 5 })
+      child.kill('SIGKILL')
+      await ended
+    }
+    await killed('allow', () => readFileSync(at('border/squid.conf'), 'utf8').includes('other.example.org'))
     expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 0 })
     expect(await attempt(beside, [other])).toEqual(['200'])
+
+    const cut = await connected('other.example.org')
+    const isTold = () => journal().at(-1)?.step === 'egress.cut'
+    await killed('deny', isTold)
     expect(await egress('deny', 'other.example.org')).toMatchObject({ code: 0 })
+    expect(await cut()).toMatch(/^cut /)
   })
 
   it('is not taken up when Squid would not understand it, and nothing happens to the proxy', async () => {
@@ -376,6 +393,22 @@ describe('the proxy away', () => {
   })
 })
 
+// The deployment was not started by setup, and its gateway was given what only this suite has: all is started anew, once.
+describe.runIf(isThorough)('a host that somebody takes out of deployment.yaml', () => {
+  it('is out of reach when setup has ended, for what was connected before too', async () => {
+    put('config/openclaw.json', readFileSync(at('.secure/base/config/openclaw.json'), 'utf8'))
+    const setup = () => cli([folder, '--yes', '--no-verify'])
+    expect(await setup()).toMatchObject({ code: 0 })
+    expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 0 })
+    const cut = await connected('other.example.org')
+    const wanted = readFileSync(at('deployment.yaml'), 'utf8')
+    writeFileSync(at('deployment.yaml'), wanted.replace(/^.*"other\.example\.org".*\n/m, ''))
+    expect(await setup()).toMatchObject({ code: 0 })
+    expect(await attempt(beside, [other])).toEqual(['403'])
+    expect(await cut()).toMatch(/^cut /)
+  })
+})
+
 /** Node's way to read where a container's packets go when nothing else is said: /proc/net/route, little-endian. */
 const DEFAULT_ROUTE = `require('fs').readFileSync('/proc/net/route','utf8').split('\\n').map(l=>l.split('\\t'))
   .filter(l=>l[1]==='00000000').map(l=>l[2].match(/../g).reverse().map(h=>parseInt(h,16)).join('.'))[0]`
@@ -412,6 +445,10 @@ async function setUp(): Promise<void> {
 /** `create-openclaw-secure egress ARGS`, on the deployment. */
 function egress(...args: string[]) {
   return cli(['egress', ...args, '--dir', folder])
+}
+
+function journal() {
+  return new Journal(at('.secure/journal.jsonl'), () => new Date()).read()
 }
 
 /** Replaces a file of the gateway's user, whole. */

@@ -37,7 +37,8 @@ afterEach(async () => {
 /** The steps that change something in an ordinary setup, as the procedure itself lists them. */
 const NOT_HERE = [
   ...['image.obtain', 'border.obtain', 'sandbox.obtain', 'store.open', 'secrets.deliver', 'proxy.password'],
-  ...['sandbox.keys', 'sandbox.forget', 'apparmor.load', 'seccomp.canary', 'egress.reload', 'approvals.shut'],
+  ...['sandbox.keys', 'sandbox.forget', 'apparmor.load', 'seccomp.canary', 'approvals.shut'],
+  ...['egress.note', 'egress.reload', 'egress.cut'],
 ]
 /** What these write is whole or not before any gateway starts: resuming them need not start one. */
 const FILES_ONLY = ['folder.create', 'evidence.key', 'secrets.store', 'files.write']

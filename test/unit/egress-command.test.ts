@@ -9,6 +9,7 @@ import { describeProblem } from '../../src/errors.ts'
 import { Journal, type JournalEvent } from '../../src/procedure/journal.ts'
 import { Redactor } from '../../src/secret.ts'
 import { filesToWrite } from '../../steps/egress/context.ts'
+import { cutConnections } from '../../steps/egress/cut.ts'
 import { hasRead, reloadEgress } from '../../steps/setup/egress.ts'
 import { scratch, some } from './support.ts'
 import { NOW as CHECKED, check, healthy, verdictOf } from './world.ts'
@@ -198,6 +199,36 @@ describe('egress allow and egress deny', () => {
         for (const path of Object.keys(after)) expect(after[path], `${path} ${killedAfter}`).toContain(host)
       expect(after['base/border/squid.conf']).toBe(after['border/squid.conf'])
     }
+  })
+
+  it('leave the connections to cut to whoever comes next, when nobody came to it; setup takes note as well', async () => {
+    const { egress, folder, text, write } = await deployed(
+      '--allow-host',
+      'a.x.org',
+      '--allow-host',
+      'b.x.org',
+    )
+    const journal = new Journal(layoutOf(folder).journal, () => NOW)
+    const isDue = () =>
+      cutConnections.skip?.({ journal, launch: true } as never) === undefined ? 'due' : 'not due'
+    const noted = () => journal.read().findLast(one => one.step === 'egress.note')?.facts?.hosts
+    const cut = () =>
+      journal.append({ run: 'r', procedure: 'egress', event: 'step-done', step: 'egress.cut' })
+    expect(isDue()).toBe('not due')
+    expect((await egress('deny', 'a.x.org')).code).toBe(3)
+    expect([noted(), isDue()]).toEqual(['a.x.org', 'due'])
+    await egress('allow', 'c.x.org')
+    expect(isDue()).toBe('due')
+    cut()
+    expect(isDue()).toBe('not due')
+    write('deployment.yaml', text('deployment.yaml').replace('b.x.org', 'd.x.org'))
+    expect((await cli(folder, '--yes', '--no-launch')).code).toBe(0)
+    expect([noted(), isDue()]).toEqual(['b.x.org', 'due'])
+    cut()
+    // Whoever has edited the rules is told to remove them: what was in them the running proxy may still go by.
+    fs.rmSync(join(folder, 'border/squid.conf'))
+    expect((await cli(folder, '--yes', '--no-launch')).code).toBe(0)
+    expect([noted(), isDue()]).toEqual(['unknown', 'due'])
   })
 
   it('refuse everything that is no host, at once, with 2 and nothing written', async () => {

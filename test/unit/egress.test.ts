@@ -16,6 +16,7 @@ import {
   PRESETS,
   providerProblem,
   squidConf,
+  takenOut,
 } from '../../src/deployment/egress.ts'
 import { KNOWN_PROVIDERS } from '../../src/wizard/kinds.ts'
 import { ANSWERS, thrown } from './support.ts'
@@ -137,6 +138,22 @@ describe('a host that may be allowed', () => {
 describe('the rules', () => {
   it('allow nothing to a deployment without providers', () => {
     expect(rules()).toContain('acl named dstdomain -n nothing.is.allowed.invalid\n')
+  })
+
+  it('say who could be reached by those before: named, below a name, or at an address and port', () => {
+    const provider = (url: string) => ({ providers: [{ id: 'near', url }] })
+    const gone = (before: Partial<Answers>, after: Partial<Answers>) => takenOut(rules(before), rules(after))
+    const [a, both] = [{ egressHosts: ['a.x.org'] }, { egressHosts: ['a.x.org', '*.y.org'] }]
+    expect(gone(both, a)).toEqual(['\\.y\\.org$'])
+    expect(gone(a, {})).toEqual(['a.x.org'])
+    expect(gone(provider('http://10.1.2.3:80/v1'), provider('http://10.1.2.3:81/v1'))).toEqual(['80'])
+    expect(gone(provider('https://10.1.2.3:80/v1'), provider('https://10.1.2.4:80/v1'))).toEqual(['10.1.2.3'])
+    for (const [before, after] of [
+      [{}, a],
+      [a, both],
+      [a, { ...a, egressResolver: '10.0.0.53' }],
+    ] as const)
+      expect(gone(before, after)).toEqual([])
   })
 
   it('are not written where the way out is open', () => {
