@@ -22,7 +22,7 @@ export async function askTheProxy(
   { docker, compose }: Needs,
   targets: readonly string[],
 ): Promise<ReadonlyMap<string, Decision>> {
-  const [gateway, proxy] = [running(await compose.container(), 'gateway'), await runningProxy({ compose })]
+  const { gateway, proxy } = await whoIsAsked({ compose })
   // The engine's clock may differ from ours: only what was not there before is an answer.
   const since = new Date(Date.now() - 60_000).toISOString()
   const before = (await decisions(docker, proxy, since)).length
@@ -44,9 +44,12 @@ export async function askTheProxy(
   }
 }
 
-/** The proxy's container. Errors: `egress_not_running`. */
-export async function runningProxy({ compose }: Pick<Needs, 'compose'>): Promise<ContainerFacts> {
-  return running(await compose.container(EGRESS), 'proxy')
+/** The gateway, which asks, and the proxy, both running. Errors: `egress_not_running`. */
+export async function whoIsAsked({
+  compose,
+}: Pick<Needs, 'compose'>): Promise<{ gateway: ContainerFacts; proxy: ContainerFacts }> {
+  const gateway = running(await compose.container(), 'gateway')
+  return { gateway, proxy: running(await compose.container(EGRESS), 'proxy') }
 }
 
 function running(container: ContainerFacts | undefined, what: string): ContainerFacts {
@@ -54,7 +57,7 @@ function running(container: ContainerFacts | undefined, what: string): Container
   throw new ToolError(
     'egress_not_running',
     `the ${what} does not run`,
-    'Start the deployment: create-openclaw-secure . Until then nothing leaves by the proxy.',
+    'Start the deployment: create-openclaw-secure .',
   )
 }
 

@@ -18,8 +18,7 @@ export const closeAtOnce: Step<Needs> = {
   effect: 'writes',
   skip: ({ layout }) => (lookAt(openingOf(layout)) === undefined ? 'it is closed' : undefined),
   async run({ layout, compose, docker }) {
-    rmSync(openingOf(layout), { force: true })
-    syncDirectory(layout.border)
+    takeBack(layout)
     const began = Date.now()
     for (;;) {
       const proxy = await compose.container(EGRESS)
@@ -41,4 +40,10 @@ export const closeAtOnce: Step<Needs> = {
       await sleep(300)
     }
   },
+}
+
+/** Removes what opens the way out. Within two seconds the proxy ends itself, with what was connected meanwhile. */
+export function takeBack(layout: EgressContext['layout']): void {
+  rmSync(openingOf(layout), { force: true })
+  syncDirectory(layout.border)
 }

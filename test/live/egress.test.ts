@@ -2,7 +2,7 @@
  * Threat: network exfiltration. A deployment as setup writes it, with a real OpenClaw inside and peers outside that would
  * answer anybody: what it is given it reaches, and nothing else; and the list is changed as a person changes it.
  */
-import { chmodSync, chownSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -357,6 +357,17 @@ describe('open for a while', () => {
     expect(await egress('close')).toMatchObject({ code: 0 })
     expect(await attempt(beside, [other, model])).toEqual(['403', '200'])
     expect(await cut).toMatch(/^cut /)
+  })
+
+  it('opens nothing when the gateway cannot be asked for the proof', async () => {
+    await docker('pause', gateway)
+    try {
+      expect(await egress('open', '--for', '5m', '--yes')).toMatchObject({ code: 3 })
+      expect(existsSync(at('border/open-until'))).toBe(false)
+      expect(await attempt(beside, [other])).toEqual(['403'])
+    } finally {
+      await docker('unpause', gateway)
+    }
   })
 
   it('ends by itself, whoever is there to see it', async () => {

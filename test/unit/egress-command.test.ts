@@ -10,8 +10,9 @@ import { Journal, type JournalEvent } from '../../src/procedure/journal.ts'
 import { Redactor } from '../../src/secret.ts'
 import { filesToWrite } from '../../steps/egress/context.ts'
 import { cutConnections } from '../../steps/egress/cut.ts'
+import { openForAWhile } from '../../steps/egress/open.ts'
 import { hasRead, reloadEgress } from '../../steps/setup/egress.ts'
-import { scratch, some } from './support.ts'
+import { scratch, some, thrown } from './support.ts'
 import { NOW as CHECKED, check, healthy, verdictOf } from './world.ts'
 
 const NOW = new Date('2026-11-26T08:00:00Z')
@@ -358,6 +359,54 @@ describe('egress open and egress close', () => {
     const { egress, folder } = await deployed()
     expect((await egress('open', '--yes', '--for', '30m')).code).toBe(3)
     expect(opening(folder)).toBe(false)
+  })
+
+  /** The step on a deployment, one of whose containers may not run, and whose proxy never answers as it should. */
+  async function opened({ stopped = '', answer = '' }: { stopped?: string; answer?: string }) {
+    const { folder } = await deployed()
+    const [stop, seen] = [new AbortController(), [] as boolean[]]
+    const run = openForAWhile.run(
+      {
+        layout: layoutOf(folder),
+        seconds: 1800,
+        owner: () => undefined,
+        now: () => NOW,
+        expected: [{ target: 'x.invalid:443', reasons: ['open-for-a-while'] }],
+        compose: {
+          container: async (service = 'gateway') => ({
+            Id: service,
+            State: { Running: service !== stopped, Paused: false },
+          }),
+        },
+        docker: {
+          call: async () => ({ code: 0, stdout: '', stderr: '' }),
+          async exec() {
+            seen.push(opening(folder))
+            if (answer === 'Ctrl-C') stop.abort()
+            seen.push(opening(folder))
+            return { code: 1, stdout: '', stderr: '' }
+          },
+        },
+      } as never,
+      stop.signal,
+    )
+    const error = await thrown(() => run)
+    return { error, seen, left: opening(folder) }
+  }
+
+  it.each(['gateway', 'egress'])(
+    'open nothing while the %s does not run, and say what does not',
+    async stopped => {
+      const { error, seen, left } = await opened({ stopped })
+      expect(error).toMatchObject({ code: 'egress_not_running', hint: expect.not.stringContaining('leaves') })
+      expect([seen, left]).toEqual([[], false])
+    },
+  )
+
+  it('take back at once what could not be proven, or was stopped by the person', async () => {
+    const failed = await opened({})
+    expect(failed).toMatchObject({ error: { code: 'exec_failed' }, seen: [true, true], left: false })
+    expect(await opened({ answer: 'Ctrl-C' })).toMatchObject({ seen: [true, false], left: false })
   })
 
   it('closes all the same, and says that it could not look', async () => {
