@@ -103,6 +103,10 @@ export async function copyFile(
   part: 'first' | 'last' = 'first',
 ): Promise<{ cut?: string } | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const there = lookAt(path)
+  // A device is not opened only to see what it is: to some, that is a command.
+  if (there?.isFile() === false && !there.isSymbolicLink())
+    throw new ToolError('not_a_file', 'it is no regular file', '')
   const file = await open(path, flags).catch(() => undefined)
   if (file === undefined)
     throw new ToolError('not_readable', 'it is not there, a link, or not for this user', '')

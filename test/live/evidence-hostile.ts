@@ -1,3 +1,6 @@
+import { expect } from 'vitest'
+import { sh } from './harness.ts'
+
 /** Runs in the hostile container, as its user: makes everything that could lead a collector astray, and says "ready". */
 export const HOSTILE = String.raw`
 const fs = require('node:fs'), { spawn, execFileSync } = require('node:child_process'), net = require('node:net')
@@ -58,3 +61,17 @@ for (const out of [console.log, console.error])
 setTimeout(() => console.log('ready'), 500)
 setInterval(() => {}, 1000)
 `
+
+/**
+ * As root, who may make devices there: one that never ends, a disk, and one that no driver answers for, so that whoever opens it is
+ * told another reason than that it is a device. The container's root file system cannot be written.
+ */
+export async function plantDevices(container: string): Promise<void> {
+  const state = '/home/openclaw/.openclaw'
+  const made = [
+    ...['/tmp/evil', `${state}/evil`].flatMap(place => [`${place}/zero c 1 5`, `${place}/disk b 7 0`]),
+    ...[`${state}/logs/gateway-2.log c 60 0`, `${state}/device.sqlite c 1 5`],
+  ].map(device => `mknod ${device}`)
+  const planted = await sh('docker', ['exec', '--user', '0', container, 'sh', '-ec', made.join('\n')])
+  expect(planted).toMatchObject({ code: 0, stderr: '' })
+}
