@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { openingOf } from '../../steps/egress/context.ts'
 import { unfinishedMove } from '../../steps/move/context.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
+import { changedGround } from '../../steps/setup/canary.ts'
 import { TOKEN_DAYS } from '../../steps/verify/token-age.ts'
 import { placeOf } from '../deployment/answers.ts'
 import { closesAt } from '../deployment/egress.ts'
@@ -62,6 +63,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
   let image = 'unknown'
   let imageDays: number | undefined
   let running = false
+  let ground: string[] = []
   try {
     const id = await composeOf(session, answers.name).containerId()
     const container = id === undefined ? undefined : await docker.container(id)
@@ -77,6 +79,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       if (facts !== undefined)
         imageDays = Math.floor((now.getTime() - new Date(facts.Created).getTime()) / DAY)
     }
+    if (answers.seccomp === 'fitted') ground = await changedGround(session)
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
     gateway = `cannot be looked at: ${error.message}`
@@ -117,6 +120,9 @@ export async function status(program: Program, options: GlobalOptions): Promise<
     ...(imageDays !== undefined && imageDays >= IMAGE_DAYS
       ? [`a look for a newer image (this one is ${imageDays} days old)`]
       : []),
+    ...(ground.length === 0
+      ? []
+      : [`a trial of the seccomp profile here (${ground.join(', ')}): create-openclaw-secure .`]),
     ...(unfinished === undefined
       ? []
       : [

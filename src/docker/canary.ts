@@ -267,22 +267,32 @@ const Versions = z.object({
   Components: z._default(z.array(z.object({ Name: z.string(), Version: z.string() })), []),
 })
 
-/** What the verdict depends on: a canary that sang holds until one of these is another. */
-export interface Ground extends Record<string, string> {
+/** What a filter meets beside the image: a canary that sang holds until one of these is another. */
+export interface EngineGround extends Record<string, string> {
   engine: string
   runc: string
   libseccomp: string
   kernel: string
+}
+
+/** All that the verdict depends on. */
+export interface Ground extends EngineGround {
   image: string
   /** SHA-256 of the profile. */
   profile: string
+}
+
+/** What the verdict on a canary depends on, as it is now. Errors: `engine_unreachable`. */
+export async function groundOf(run: ProcessRunner, docker: Docker, canary: Canary): Promise<Ground> {
+  const profile = createHash('sha256').update(canary.profile).digest('hex')
+  return { ...(await engineGround(run, docker)), image: canary.image, profile }
 }
 
 /**
  * The engine as it is now. The version of libseccomp only runc itself tells, where it is on this machine; else `unknown`.
  * Errors: `engine_unreachable`.
  */
-export async function groundOf(run: ProcessRunner, docker: Docker, canary: Canary): Promise<Ground> {
+export async function engineGround(run: ProcessRunner, docker: Docker): Promise<EngineGround> {
   const [server, runc] = await Promise.all([
     docker.call(['version', '--format', '{{json .Server}}'], { deadline: 15_000 }),
     run('runc', ['--version'], { deadline: 10_000 }).catch(() => ({ stdout: '' })),
@@ -300,7 +310,5 @@ export async function groundOf(run: ProcessRunner, docker: Docker, canary: Canar
     runc: Components.find(component => component.Name === 'runc')?.Version ?? 'unknown',
     libseccomp: /^libseccomp: (\S+)/m.exec(runc.stdout)?.[1] ?? 'unknown',
     kernel: KernelVersion,
-    image: canary.image,
-    profile: createHash('sha256').update(canary.profile).digest('hex'),
   }
 }

@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { ensureDirectory, readIfPresent, writeAtomic } from '../../src/deployment/files.ts'
-import { type Canary, type Ground, groundOf, missingCalls, tryUnder } from '../../src/docker/canary.ts'
+import {
+  type Canary,
+  engineGround,
+  type Ground,
+  groundOf,
+  missingCalls,
+  tryUnder,
+} from '../../src/docker/canary.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -28,15 +35,17 @@ export const seccompCanary: Step<Needs> = {
     const canary = canaryOf(ctx)
     if (canary === undefined) return 'the answers take Docker’s own profile'
     const ground = await groundOf(ctx.run, ctx.docker, canary)
-    if (isTried(ctx.journal.read(), ground))
-      return 'neither the image, the profile, the engine nor the kernel has changed since it was tried'
-    return wasTriedHere(ground) ? 'the same was tried on this machine, for another deployment' : undefined
+    return isTried(ctx.journal.read(), ground)
+      ? 'neither the image, the profile, the engine nor the kernel has changed since it was tried'
+      : undefined
   },
   async run(ctx, signal) {
     const { docker, run } = ctx
     const canary = canaryOf(ctx)
     if (canary === undefined) throw new Error('there is no profile to try')
     const ground = await groundOf(run, docker, canary)
+    if (wasTriedHere(ground))
+      return { saw: 'the same was tried on this machine, for another deployment', facts: ground }
     const outcome = await tryUnder(docker, canary, canary.profile, signal)
     if (outcome.ok) {
       rememberTrial(ground)
@@ -118,6 +127,26 @@ function hashOf(ground: Ground): string {
 
 /** Whether the last canary that sang did so on the same ground. */
 export function isTried(events: readonly JournalEvent[], ground: Ground): boolean {
-  const last = events.findLast(event => event.event === 'step-done' && event.step === 'seccomp.canary')?.facts
+  const last = lastGround(events)
   return last !== undefined && Object.entries(ground).every(([name, value]) => last[name] === value)
+}
+
+/**
+ * What is another now than when the profile was tried last, in words ("kernel 6.1.0, not 6.0.0"). Nothing, where none was
+ * tried; a version that cannot be seen by everybody counts only where it was seen both times. Errors: `engine_unreachable`.
+ */
+export async function changedGround({
+  run,
+  docker,
+  journal,
+}: Pick<Needs, 'run' | 'docker' | 'journal'>): Promise<string[]> {
+  const last = lastGround(journal.read())
+  if (last === undefined) return []
+  return Object.entries(await engineGround(run, docker))
+    .filter(([name, value]) => last[name] !== value && ![last[name], value].includes('unknown'))
+    .map(([name, value]) => `${name} ${value}, not ${last[name]}`)
+}
+
+function lastGround(events: readonly JournalEvent[]): JournalEvent['facts'] {
+  return events.findLast(event => event.event === 'step-done' && event.step === 'seccomp.canary')?.facts
 }

@@ -8,6 +8,7 @@ import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Journal } from '../../src/procedure/journal.ts'
 import {
   authStatus,
   cli,
@@ -284,6 +285,23 @@ describe('looking at it', () => {
     expect(stdout).toMatch(/gateway +running since .*ready/)
     expect(stdout).toMatch(/token +fingerprint [0-9a-f]{16}, 0 days old/)
     expect(stdout).not.toContain(token)
+  })
+
+  it('status asks for a new trial of the seccomp profile after an upgrade of the kernel', async () => {
+    const journal = new Journal(resolve(folder, '.secure/journal.jsonl'), () => new Date())
+    const tried = journal
+      .read()
+      .findLast(({ event, step }) => event === 'step-done' && step === 'seccomp.canary')
+    const remember = (change: Record<string, string>) =>
+      journal.append({
+        ...{ run: 'test', procedure: 'test', event: 'step-done', step: 'seccomp.canary' },
+        facts: { ...tried?.facts, ...change },
+      })
+    remember({ kernel: 'another' })
+    const { code, stdout } = await cli(['status', '--dir', folder])
+    expect(code, stdout).toBe(1)
+    expect(stdout).toMatch(/^due +a trial of the seccomp profile here \(kernel \S+, not another\)/m)
+    remember({})
   })
 })
 

@@ -16,7 +16,7 @@ import {
 import { Docker, THROWAWAY_LABEL } from '../../src/docker/engine.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { syscallsOf } from '../../src/docker/syscalls.ts'
-import { isTried, seccompCanary } from '../../steps/setup/canary.ts'
+import { changedGround, isTried, seccompCanary } from '../../steps/setup/canary.ts'
 import type { SetupContext } from '../../steps/setup/context.ts'
 import { ANSWERS, scratch, thrown } from './support.ts'
 
@@ -314,6 +314,35 @@ describe('the step', () => {
       saw: 'healthy after 0.9 s, one call with its token and one child process',
       facts: expect.objectContaining({ engine: '27.1.0', kernel: '6.8.0', image: 'sha256:1' }),
     })
+  })
+
+  it('writes the same down for the next deployment, for which it is not tried again', async () => {
+    const first = await seccompCanary.run(step(() => JSON.stringify(FINE)).ctx, never)
+    const { ctx, calls } = step(() => 'nobody sings twice')
+    expect(await seccompCanary.skip?.(ctx)).toBeUndefined()
+    expect(await seccompCanary.run(ctx, never)).toEqual({
+      saw: 'the same was tried on this machine, for another deployment',
+      facts: first.facts,
+    })
+    expect(calls.filter(([, word]) => word === 'run')).toEqual([])
+  })
+
+  it('is due again when the engine or the kernel is another, which status asks for', async () => {
+    const { ctx } = step(() => JSON.stringify(FINE))
+    const { facts } = await seccompCanary.run(ctx, never)
+    const tried = (change: Record<string, string>) =>
+      changedGround({
+        ...ctx,
+        journal: {
+          read: () => [{ event: 'step-done', step: 'seccomp.canary', facts: { ...facts, ...change } }],
+        } as never,
+      })
+    expect(await tried({})).toEqual([])
+    expect(await tried({ kernel: '6.7.0' })).toEqual(['kernel 6.8.0, not 6.7.0'])
+    expect(await tried({ engine: '26.0.0' })).toEqual(['engine 27.1.0, not 26.0.0'])
+    // Not everybody may ask runc, and what is made anew is tried by the setup that makes it.
+    expect(await tried({ libseccomp: '2.5.5', image: 'another' })).toEqual([])
+    expect(await changedGround(ctx)).toEqual([])
   })
 
   it('has nothing to try without a launch, or without a profile of the deployment’s own', async () => {
