@@ -15,6 +15,8 @@ import { doneAt, killed, killedAfter, newestCase, removeEvidenceImages, withoutR
 const KILLS = Number(process.env.INCIDENT_KILLS ?? 30)
 /** How far a run gets before it is killed, at most. Milliseconds; starting takes it half a second. */
 const STRETCH = 5000
+/** What a whole runbook may take on a busy machine. Milliseconds. */
+const LONGEST = 600_000
 const folder = freshFolder('incident-crash')
 let port: number
 
@@ -61,7 +63,7 @@ describe.runIf(isThorough).each([
           manifest = sha256(path)
       }
       if (isOpen()) {
-        const { code } = await cli(['incident', '--resume', ...rest])
+        const { code } = await cli(['incident', '--resume', ...rest], { timeout: LONGEST })
         expect([code, unseen()]).toEqual([1, []])
       }
       if (!existsSync(resolve(folder, 'cases')) || !begun) continue
@@ -80,7 +82,9 @@ describe.runIf(isThorough).each([
     expect(await leftovers()).toEqual([])
   })
 
-  it('in the checks at its end, and in the report, comes to the same end', { timeout: 600_000 }, async () => {
+  it('in the checks at its end, and in the report, comes to the same end', {
+    timeout: 1_500_000,
+  }, async () => {
     const rest = ['--dir', folder, '--yes', '--quiet', ...flags]
     let command: string = runbook
     for (const [step, stretch] of [
@@ -93,7 +97,7 @@ describe.runIf(isThorough).each([
       expect(newestCase(folder).events.at(-1)).toMatchObject({ step, event: 'step-begun' })
       command = '--resume'
     }
-    const { code } = await cli(['incident', '--resume', ...rest])
+    const { code } = await cli(['incident', '--resume', ...rest], { timeout: LONGEST })
     expect([code, unseen()]).toEqual([1, []])
     expect(doneAt(newestCase(folder).events, 'case.closed')).toBeGreaterThan(0)
     expect(await leftovers()).toEqual([])
