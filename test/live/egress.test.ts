@@ -270,7 +270,7 @@ const held = (host: string, seconds: number): Promise<string> =>
   )
 /** One that has lived for a moment when this returns; what becomes of it is asked for later. */
 const connected = async (host: string): Promise<() => Promise<string>> => {
-  const became = held(host, 45)
+  const became = held(host, 55)
   await new Promise(done => setTimeout(done, 1500))
   return () => became
 }
