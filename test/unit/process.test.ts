@@ -1,11 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
-import { describe, expect, it, vi } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { processRunner, type RunOptions } from '../../src/docker/process.ts'
 import { generateToken, Redactor, Secret } from '../../src/secret.ts'
-import { scratch, thrown } from './support.ts'
+import { thrown } from './support.ts'
 
 const redactor = new Redactor()
 const token = redactor.learn(generateToken())
@@ -33,6 +34,11 @@ function isAlive(pid: number): boolean {
     return false
   }
 }
+
+// These run at the same time: what is removed when one of them ends must not be another's.
+const desk = mkdtempSync(join(tmpdir(), 'ocs-unit-'))
+afterAll(() => rmSync(desk, { recursive: true, force: true }))
+const scratch = () => mkdtempSync(join(desk, 'scratch-'))
 
 /** A file that nobody may run. */
 function plainFile(): string {
