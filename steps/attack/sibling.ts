@@ -2,7 +2,7 @@ import { INSIDE } from '../../src/deployment/layout.ts'
 import { packageFile } from '../../src/deployment/package.ts'
 import type { ContainerFacts, Docker, EngineInfo } from '../../src/docker/engine.ts'
 import { runSibling } from '../../src/docker/sibling.ts'
-import { availableMemory } from '../verify/sibling.ts'
+import { reducedLimit } from '../verify/sibling.ts'
 import { type Attack, type Result, readResults, type Surroundings, scriptOf } from './attack.ts'
 import { openDoors } from './doors.ts'
 
@@ -27,8 +27,7 @@ export async function attackSibling(
   const { Config, HostConfig: host, Mounts } = container
   const doors = await openDoors(outside)
   try {
-    const half = Math.floor(availableMemory() / 2)
-    const reduced = host.Memory > half ? half : undefined
+    const reduced = reducedLimit(host.Memory)
     const mounts = Mounts.filter(
       ({ Type, Destination }) => ['bind', 'volume'].includes(Type) && Destination !== INSIDE.state,
     )

@@ -24,8 +24,7 @@ export async function tryInSibling(
   const { HostConfig: host, Mounts, Config } = container
   const mib = 1024 ** 2
   const limit = host.Memory > 0 ? host.Memory : (files.own?.memory ?? 512) * mib
-  const half = Math.floor(availableMemory() / 2)
-  const reduced = limit > half ? half : undefined
+  const reduced = reducedLimit(limit)
   const binds = Mounts.filter(mount => mount.Type === 'bind' && !mount.RW && !SOCKET.test(mount.Source))
   const home = variable(Config.Env, 'HOME')
   const asked = {
@@ -156,10 +155,15 @@ function pick(env: readonly string[] | null, names: RegExp): Record<string, stri
   )
 }
 
-/** Bytes this machine can still give away (proc(5), MemAvailable). */
-export function availableMemory(): number {
+/**
+ * A smaller limit of memory to try instead, where this machine cannot spare that much: half of what it can still give away
+ * (proc(5), MemAvailable). Bytes.
+ */
+export function reducedLimit(limit: number): number | undefined {
   const text = existsSync('/proc/meminfo') ? readFileSync('/proc/meminfo', 'utf8') : ''
-  return Number(/^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1] ?? 2 * 1024 ** 2) * 1024
+  const available = Number(/^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1] ?? 2 * 1024 ** 2) * 1024
+  const half = Math.floor(available / 2)
+  return limit > half ? half : undefined
 }
 
 /** The shipped program that makes the calls Node cannot (native/probe.c). */

@@ -140,11 +140,14 @@ describe('evidence of a hostile container', () => {
     for (const { bytes } of ctx.case.artefacts()) expect(bytes).toBeLessThan(90e6)
   })
 
+  /** What the container could fill, as it is collected: the archive, and where it stands in it. */
+  const TREES = [
+    ['openclaw-gateway/tmpfs.tar', 'root/tmp'],
+    ['state.tar', 'state'],
+  ] as const
+
   it('keeps odd names, links, pipes, sockets and holes as data [filesystem access]', async () => {
-    for (const [file, root] of [
-      ['openclaw-gateway/tmpfs.tar', 'root/tmp'],
-      ['state.tar', 'state'],
-    ] as const) {
+    for (const [file, root] of TREES) {
       const entries = await listing(collected(ctx, file))
       const at = (name: string) => entries[`${root}/evil/${name}`]
       for (const name of [
@@ -173,10 +176,7 @@ describe('evidence of a hostile container', () => {
   })
 
   it('keeps devices as what they are, and opens none of them [filesystem access]', async () => {
-    for (const [file, root] of [
-      ['openclaw-gateway/tmpfs.tar', 'root/tmp'],
-      ['state.tar', 'state'],
-    ] as const) {
+    for (const [file, root] of TREES) {
       const entries = await listing(collected(ctx, file))
       const at = (name: string) => entries[`${root}/evil/${name}`]
       expect(at('zero')).toMatchObject({ type: 'character device', size: 0, taken: true })
