@@ -18,6 +18,7 @@ import {
   done,
   expectNobodyLockedOut,
   expectSettled,
+  heldAt,
   journalOf,
   learn,
   type Rotating,
@@ -136,8 +137,7 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
   it.sequential.each(moments)(
     'killed as soon as the journal has %s goes on, also when that is killed again',
     async moment => {
-      const running = startRotation(at)
-      expect(await running.until(moment), 'it came to it').toBe(true)
+      const running = await heldAt(() => startRotation(at), moment)
       expect(await running.kill(), 'it was killed, it did not end by itself').toBe(true)
       await learn(at)
       const goingOn = startRotation(at, ['--resume'])
@@ -155,8 +155,7 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
       const mistake = '{ "nobodyKnowsThis": true,'
       // Somebody's mistake: a key that OpenClaw does not know. It goes on by the configuration before.
       writeFileSync(config, good.replace('{', mistake))
-      const running = startRotation(at)
-      expect(await running.until(begun(back)), 'it came to it').toBe(true)
+      const running = await heldAt(() => startRotation(at), begun(back))
       expect(await running.kill(), 'it was killed').toBe(true)
       await learn(at)
       await expectNobodyLockedOut(at, back)

@@ -29,6 +29,8 @@ import {
   expectNobodyLockedOut,
   expectSettled,
   hasLock,
+  heldAt,
+  heldWhen,
   learn,
   type Rotating,
   type Running,
@@ -58,12 +60,7 @@ async function expectResumed(at: Rotating, note: string): Promise<void> {
 }
 
 /** It is in the middle of waiting for the gateway to take the new token, and stands still there. */
-async function heldInApply(at: Rotating): Promise<Running> {
-  const running = startRotation(at)
-  expect(await running.until(begun('rotate.apply')), 'it came to it').toBe(true)
-  running.hold()
-  return running
-}
+const heldInApply = (at: Rotating): Promise<Running> => heldAt(() => startRotation(at), begun('rotate.apply'))
 
 /** `npm run crash`: everything, and the time that it takes. */
 
@@ -93,9 +90,7 @@ describe.runIf(hasBao())('OpenBao sealed in the middle of a rotation (denial of 
 
   /** Seals it as soon as the journal has that, and lets the rotation go on. */
   async function sealedAt(moment: string): Promise<Ended> {
-    const running = startRotation(at)
-    expect(await running.until(moment), 'it came to it').toBe(true)
-    running.hold()
+    const running = await heldAt(() => startRotation(at), moment)
     await bao.seal()
     running.goOn()
     const ended = await running.ended
@@ -156,8 +151,8 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     it.sequential.each(isThorough ? ways : ways.slice(0, 1))(
       '%s while it is watched: the rotation ends with a clear error, and --resume starts it again',
       async (_, how) => {
-        const running = startRotation(at)
-        expect(await running.until(begun('rotate.apply'))).toBe(true)
+        const running = await heldInApply(at)
+        running.goOn()
         await running.untilChild('docker exec')
         expect((await sh('docker', how(await containerOf(at.folder)))).code).toBe(0)
         const ended = await running.ended
@@ -257,8 +252,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     it.sequential.each([begun('rotate.apply'), done('rotate.commit')])(
       'between the kill (at %s) and the end does not keep it from going on',
       async moment => {
-        const running = startRotation(at)
-        expect(await running.until(moment)).toBe(true)
+        const running = await heldAt(() => startRotation(at), moment)
         expect(await running.kill()).toBe(true)
         await learn(at)
         const resumed = await resume(at, env)
@@ -327,10 +321,11 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     })
 
     it.sequential('one that is only looking yet holds the others off as well: nobody rotates on what was seen before', async () => {
+      const running = await heldWhen(
+        () => startRotation(at),
+        looking => looking.untilChild('docker exec'),
+      )
       const before = (await storedTokens(at)).current?.id
-      const running = startRotation(at)
-      expect(await running.untilChild('docker exec'), 'it is looking').toBe(true)
-      running.hold()
       expectFailed(await rotate(at), 3, /^locked: another rotate gateway_token is running here/m)
       expect((await storedTokens(at)).current?.id).toBe(before)
       running.goOn()
@@ -341,9 +336,10 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     })
 
     it.runIf(isThorough)('a setup that runs is not disturbed, and holds the rotation off', async () => {
-      const setup = start(at, [at.folder, '--yes', '--quiet', '--cpus', '1'])
-      expect(await setup.until(begun('files.write')), 'it came to it').toBe(true)
-      setup.hold()
+      const setup = await heldAt(
+        () => start(at, [at.folder, '--yes', '--quiet', '--cpus', '1']),
+        begun('files.write'),
+      )
       const refused = await rotate(at)
       expectFailed(refused, 3, /^locked: another .* is running here/m)
       setup.goOn()
@@ -356,8 +352,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     })
 
     it.sequential('a rotation that was killed keeps setup and store move away until it is finished, and its lock keeps nobody away', async () => {
-      const running = startRotation(at)
-      expect(await running.until(begun('rotate.apply'))).toBe(true)
+      const running = await heldInApply(at)
       expect(await running.kill()).toBe(true)
       expect(hasLock(at), 'it has left its lock').toBe(true)
       await learn(at)
@@ -513,10 +508,12 @@ describe.runIf(isThorough)('an engine that is killed in the middle of a rotation
     ['before the switch of the pointer', false],
     ['while the gateway is watched', true],
   ])('%s: code 4 in bounded time, and with the engine back --resume finishes', async (what, isWatched) => {
-    const running = startRotation(at)
-    expect(await running.until(begun('rotate.apply'))).toBe(true)
-    if (isWatched) await running.untilChild('docker exec')
-    running.hold()
+    const running = await heldInApply(at)
+    if (isWatched) {
+      running.goOn()
+      await running.untilChild('docker exec')
+      running.hold()
+    }
     await killEngine()
     running.goOn()
     const ended = await running.ended

@@ -218,8 +218,8 @@ export const hasLock = ({ folder }: Rotating) => existsSync(resolve(folder, '.se
 export interface Running {
   /** Ends it as the kernel does. Returns whether it was running. */
   kill(): Promise<boolean>
-  /** Stops it where it is, as a machine does that is suspended. */
-  hold(): void
+  /** Stops it where it is, as a machine does that is suspended. Returns whether it was running. */
+  hold(): boolean
   goOn(): void
   /** Waits until the journal has a line with this text that was not there before it was started. False: it ended first. */
   until(text: string): Promise<boolean>
@@ -263,7 +263,12 @@ export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly strin
       const wasRunning = !isOver && child.kill('SIGKILL')
       return (await ended).code === null && wasRunning
     },
-    hold: () => void child.kill('SIGSTOP'),
+    hold() {
+      child.kill('SIGSTOP')
+      let state = stateOf(child.pid ?? 0)
+      while (!'TZ'.includes(state)) state = stateOf(child.pid ?? 0)
+      return state === 'T'
+    },
     goOn: () => void child.kill('SIGCONT'),
     until(text) {
       let size = before
@@ -290,6 +295,38 @@ export const startRotation = (at: Rotating, more: readonly string[] = [], env = 
 
 export const begun = (step: string) => `"step-begun","step":"${step}"`
 export const done = (step: string) => `"step-done","step":"${step}"`
+
+/**
+ * A run that stands still where it has come to that. A busy machine can let a run end before it is looked at: then another one
+ * is begun.
+ *
+ * @throws Error with what it said when a run has failed before it came to that, and when five were missed.
+ */
+export async function heldWhen(
+  begin: () => Running,
+  hasCome: (running: Running) => Promise<boolean>,
+): Promise<Running> {
+  for (let missed = 0; missed < 5; missed += 1) {
+    const running = begin()
+    if ((await hasCome(running)) && running.hold()) return running
+    const { code, stderr } = await running.ended
+    if (code !== 0) throw new Error(`it ended with ${code} before it came to that: ${stderr}`)
+  }
+  throw new Error('five runs were over before it was seen that they had come to that')
+}
+
+/** The same, of a line of its journal. */
+export const heldAt = (begin: () => Running, moment: string): Promise<Running> =>
+  heldWhen(begin, running => running.until(moment))
+
+/** proc_pid_stat(5): the letter after the name. One that is gone is as good as Z, a zombie. */
+function stateOf(pid: number): string {
+  try {
+    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1] ?? 'Z'
+  } catch {
+    return 'Z'
+  }
+}
 
 /** The command lines of a process's children. */
 function childrenOf(pid: number): string[] {

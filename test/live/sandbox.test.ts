@@ -13,7 +13,7 @@ import { SANDBOX, USUAL_PROGRAMS } from '../../src/gateway/sandbox.ts'
 import { generateSshKey, publicSshKey, sshFingerprint } from '../../src/gateway/ssh-key.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { cli, containerOf, freshFolder, isThorough, remove, sh, tokenOf } from './harness.ts'
-import { begun, resume, startRotation } from './rotations.ts'
+import { begun, heldAt, resume, startRotation } from './rotations.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
 import {
   edit,
@@ -365,9 +365,8 @@ describe('both keys, rotated while the agent works', () => {
     ['sandbox_host_key', 'rotate.sandbox.forget'],
   ])('%s killed in %s: the agent works on, and --resume ends it', async (name, step) => {
     const one = { folder, port: 0, bao: undefined, env: process.env, known: new Set<string>() }
-    const running = startRotation(one, [name])
-    expect(await running.until(begun(step))).toBe(true)
-    await running.kill()
+    const running = await heldAt(() => startRotation(one, [name]), begun(step))
+    expect(await running.kill()).toBe(true)
     expect((await turn([exec('echo between')]))[0]).toContain('between')
     const ended = await resume(one)
     expect(ended.code, ended.stderr).toBe(0)
