@@ -2,7 +2,8 @@
  * What the suites of rotations that are cut short share: a deployment with a real gateway, the program ended or held at a
  * moment of one's choice, and what has to be true when all is over.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, statSync, watch } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
@@ -249,11 +250,11 @@ export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly strin
   const ended = new Promise<Awaited<Running['ended']>>(done =>
     child.once('close', code => done({ code, ...said, took: Math.round(performance.now() - began) })),
   )
-  const look = async (isSeen: () => boolean): Promise<boolean> => {
+  /** Looks again after each `next`, until it is seen or the program has ended. */
+  const look = async (isSeen: () => boolean, next: () => Promise<unknown>): Promise<boolean> => {
     while (!isSeen()) {
       if (isOver) return false
-      // As often as the machine allows: the moments that are waited for are a thousandth of a second long.
-      await new Promise(setImmediate)
+      await next()
     }
     return !isOver
   }
@@ -270,22 +271,28 @@ export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly strin
       return state === 'T'
     },
     goOn: () => void child.kill('SIGCONT'),
-    until(text) {
-      let size = before
-      let seen = ''
-      return look(() => {
-        const now = statSync(path, { throwIfNoEntry: false })?.size ?? 0
-        if (now !== size) seen = readFileSync(path).subarray(before).toString('utf8')
-        size = now
-        return seen.includes(text)
-      })
+    async until(text) {
+      // The kernel says when a line is written: the moments that are waited for are a thousandth of a second long.
+      const changes = watch(path)
+      try {
+        return await look(
+          () => readFileSync(path).subarray(before).includes(text),
+          () => Promise.race([once(changes, 'change'), once(child, 'exit')]),
+        )
+      } finally {
+        changes.close()
+      }
     },
     lastStep() {
       const lines = readFileSync(path).subarray(before).toString('utf8')
       const step = /.*"event":"(step-begun|step-done)","step":"([\w.-]+)"/s.exec(lines)
       return step === null ? 'before any' : `${step[1] === 'step-done' ? 'after' : 'in'} ${step[2]}`
     },
-    untilChild: text => look(() => childrenOf(child.pid ?? 0).some(command => command.includes(text))),
+    untilChild: text =>
+      look(
+        () => childrenOf(child.pid ?? 0).some(command => command.includes(text)),
+        () => sleep(2),
+      ),
   }
 }
 
