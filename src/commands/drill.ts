@@ -17,7 +17,7 @@ import { recordDrill } from '../evidence/drills.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { AUTH_PATH, askFromHost } from '../gateway/probe.ts'
 import { Journal } from '../procedure/journal.ts'
-import type { Runbook } from '../procedure/runbook.ts'
+import { deedsOf, type Runbook } from '../procedure/runbook.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
 import { DeliveredSecrets } from '../stores/delivered.ts'
@@ -87,7 +87,7 @@ export async function drill(
       // The last success is not a success of this runbook on this machine any more.
       const why = error instanceof ToolError ? error.code : 'a defect'
       recordDrill(layout, runbook.id, {
-        ...{ at: startedAt, ok: false, seconds: secondsSince(began) },
+        ...{ at: startedAt, deeds: deedsOf(runbook), ok: false, seconds: secondsSince(began) },
         missed: [`it did not come to its end: ${why}`],
       })
       throw error
@@ -112,7 +112,7 @@ export async function drill(
     ensureDirectory(layout.cases, 0o700)
     const report = resolve(layout.cases, `drill-${done.id}.md`)
     writeAtomic(report, readIfPresent(resolve(done.folder, 'report.md')) ?? '', 0o400)
-    recordDrill(layout, runbook.id, { at: startedAt, ok, seconds, missed })
+    recordDrill(layout, runbook.id, { at: startedAt, deeds: deedsOf(runbook), ok, seconds, missed })
     tell(inWords({ times, caught, missed, seconds, report, through }))
     if (options.json === true)
       program.stdout.write(

@@ -8,6 +8,8 @@ import { parseJson } from '../json.ts'
 const Drill = z.strictObject({
   /** When it ended. */
   at: z.iso.datetime(),
+  /** What the runbook did then, as {@link deedsOf} says it. */
+  deeds: z.string(),
   /** Whether it came to its end, and all that was planted was caught. */
   ok: z.boolean(),
   seconds: z.number().nonnegative(),

@@ -29,6 +29,8 @@ interface Witness {
 
 /** The rows of one witness that are shown: the last ones, nearest to the incident. */
 const SHOWN = 400
+/** The copy of the deployment's journal, which speaks for itself. */
+const JOURNAL = /\/secure\/journal\.jsonl$/
 /** As large as a redacted copy may be, and a little more. */
 const LONGEST = 17 * 1024 * 1024
 
@@ -45,8 +47,8 @@ export async function timelineOf(
     witness('journal of the deployment', deployment.map(eventRow)),
     witness('custody', of.journal.read().map(eventRow)),
   ]
-  for (const { shared, cut } of of.artefacts()) {
-    if (shared === undefined) continue
+  for (const { file, shared, cut } of of.artefacts()) {
+    if (shared === undefined || JOURNAL.test(file)) continue
     const cuts = [cut, shared.cut].filter(why => why !== undefined)
     const bytes = await bytesOf(resolve(of.folder, shared.file), LONGEST)
     const rows = bytes === undefined ? [] : rowsOf(bytes.toString('utf8'))

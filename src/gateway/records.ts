@@ -113,22 +113,20 @@ export interface Access {
   device: string
 }
 
-/** The other side chooses how long it is, too. */
-const Short = z.string().transform(text => text.slice(0, 200))
 const Handshake = z.object({
-  cause: Short,
-  authReason: z.optional(Short),
-  remoteAddr: z.optional(Short),
-  clientDisplayName: z.optional(Short),
-  client: z.optional(Short),
-  deviceId: z.optional(Short),
+  cause: z.string(),
+  authReason: z.optional(z.string()),
+  remoteAddr: z.optional(z.string()),
+  clientDisplayName: z.optional(z.string()),
+  client: z.optional(z.string()),
+  deviceId: z.optional(z.string()),
 })
 /** OpenClaw's file log: "0" is who says it, "1" what is said. */
-const LogLine = z.object({ 0: z.string(), 1: z.unknown(), time: Short })
+const LogLine = z.object({ 0: z.string(), 1: z.unknown(), time: z.string() })
 
 /**
  * What a line of the gateway's log says of who came in; undefined for every other line. What an agent says is in this log too: so
- * only lines count that the gateway itself has written. Texts are as the other side chose them, cut.
+ * only lines count that the gateway itself has written. Texts are as the other side chose them, and as long.
  */
 export function accessIn(line: string): Access | undefined {
   // Most lines are about something else, and parsing is what takes long.

@@ -12,6 +12,7 @@ import {
 } from 'yaml'
 import * as z from 'zod'
 import { type Problem, UsageError } from '../errors.ts'
+import { sha256 } from './journal.ts'
 
 /** What a step of a runbook does to the world: looks, limits the damage, or ends something that cannot be had again. */
 export const RUNBOOK_EFFECTS = ['reads', 'contains', 'destroys'] as const
@@ -52,6 +53,16 @@ export interface Runbook {
   steps: readonly RunbookStep[]
   /** The text it was read from. */
   text: string
+}
+
+/**
+ * What a runbook does, as the SHA-256 of its steps: their order, what each does, who agrees, and its time. Words may change
+ * without it being another one.
+ */
+export function deedsOf({ steps }: Pick<Runbook, 'steps'>): string {
+  return sha256(
+    JSON.stringify(steps.map(({ id, effect, confirm, does, within }) => [id, effect, confirm, does, within])),
+  )
 }
 
 /** Actions by id, with what each does to the world. */

@@ -5,6 +5,7 @@ import type { DeploymentContainer } from '../../src/docker/deployment-containers
 import { parseJson } from '../../src/json.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { BUDGET, type Collecting, collecting, ENTRIES, RESERVE, room, sizeOf } from './gather.ts'
+import { GATEWAY_LOGS, sizeOfLogs } from './logs.ts'
 import { writtenFolders } from './state.ts'
 
 /** Of what is text: process tables, logs and the machine's files, a container. */
@@ -80,6 +81,7 @@ async function wanted(ctx: IncidentContext, signal: AbortSignal): Promise<Share[
     shares.push({ name: `${label}/log-stdout.txt`, wants: TEXTS, canBeCut: true })
     shares.push({ name: `${label}/changed-files.tar`, wants: layer, canBeCut: true })
   }
+  shares.push({ name: GATEWAY_LOGS, wants: await sizeOfLogs(ctx), canBeCut: true })
   for (const folder of writtenFolders(ctx)) {
     const wants = await measure(collector, { folders: [folder] }, 'trees', signal)
     shares.push({ name: `${folder.name}.tar`, wants, canBeCut: true })

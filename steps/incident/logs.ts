@@ -7,8 +7,19 @@ import { lookAt } from '../../src/deployment/files.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { collecting, type Gathered, gather, gatherCall, inTurn, outcome, sizeOf } from './gather.ts'
+import {
+  allowanceFor,
+  collecting,
+  type Gathered,
+  gather,
+  gatherCall,
+  inTurn,
+  outcome,
+  sizeOf,
+} from './gather.ts'
 
+/** The budget has one share for all of them. */
+export const GATEWAY_LOGS = 'gateway-log'
 /** Bytes of all logs in the state folder together. */
 const MOST = 64 * 1024 ** 2
 /** Files of them. */
@@ -56,19 +67,16 @@ export const logsAction: Action = {
  * comes first, then the youngest, and one bound holds for all of them.
  */
 async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<Gathered[]> {
-  const log = resolve(ctx.layout.state, relative(INSIDE.state, INSIDE.log))
-  const [folder, own] = [dirname(log), basename(log)]
+  const { folder, own, all } = await logsOf(ctx)
   const order = (name: string) =>
-    ({ name: `gateway-log/${name}`, command: `read ${resolve(folder, name)}`, share: true }) as const
+    ({ name: `${GATEWAY_LOGS}/${name}`, command: `read ${resolve(folder, name)}`, share: true }) as const
   const missing = (name: string, why: string): Gathered => {
     ctx.case.missing(order(name), why)
     return { name: order(name).name, bytes: 0, cut: undefined, missing: why }
   }
-  const isReal = lookAt(folder)?.isDirectory() === true
-  const all = logsBeside(own, isReal ? await readdir(folder).catch(() => []) : [], folder)
   const lost = all.includes(own) ? [] : [missing(own, 'the state folder has none')]
   const logs = all.filter(name => /^[A-Za-z0-9._-]{1,100}$/.test(name)).slice(0, MOST_LOGS)
-  let rest = MOST
+  let rest = Math.min(MOST, allowanceFor(ctx, GATEWAY_LOGS))
   const kept = await inTurn(logs, async name => {
     const one = await gather(ctx, signal, order(name), (into, most, stop) => {
       if (rest === 0) throw new ToolError('no_room', 'the logs before it took the room that logs have', '')
@@ -80,6 +88,24 @@ async function gatewayLogs(ctx: IncidentContext, signal: AbortSignal): Promise<G
   const left = all.length - logs.length
   const more = left === 0 ? [] : [missing('others', `${left} more that are called like logs are left out`)]
   return [...lost, ...kept, ...more]
+}
+
+/** Where the gateway's own log lies, what it is called, and what it and the older ones are called that are there. */
+async function logsOf({ layout }: Pick<IncidentContext, 'layout'>) {
+  const log = resolve(layout.state, relative(INSIDE.state, INSIDE.log))
+  const [folder, own] = [dirname(log), basename(log)]
+  const isReal = lookAt(folder)?.isDirectory() === true
+  return { folder, own, all: logsBeside(own, isReal ? await readdir(folder).catch(() => []) : [], folder) }
+}
+
+/** What the gateway's own logs will take. Bytes. */
+export async function sizeOfLogs(ctx: Pick<IncidentContext, 'layout'>): Promise<number> {
+  const { folder, all } = await logsOf(ctx)
+  const sizes = all.slice(0, MOST_LOGS).map(name => Number(lookAt(resolve(folder, name))?.size ?? 0))
+  return Math.min(
+    MOST,
+    sizes.reduce((sum, size) => sum + size, 0),
+  )
 }
 
 /** The gateway's own log, then what is called like an older one, the youngest first, as the kernel says; an empty one tells nothing. */

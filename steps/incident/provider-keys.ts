@@ -3,7 +3,7 @@ import { Cancelled, ToolError } from '../../src/errors.ts'
 import { acceptedStatus, callWithKey } from '../../src/gateway/provider-call.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { halfWay, isRenewedInCase, renewalOf, rotateInCase } from './rotation.ts'
+import { begunRotation, isRenewedInCase, renewalOf, rotateInCase } from './rotation.ts'
 
 /** Where a provider's keys are made and revoked, and a question that it answers to the owner of a key alone. */
 interface Desk {
@@ -85,7 +85,7 @@ async function replace(ctx: IncidentContext, provider: Provider): Promise<{ saw:
       ? leave('revoke the old key; an earlier run replaced it, and did not ask whether it is dead')
       : { saw: `replaced before; the old one: ${revoked}`, isLeft: revoked !== 'refused' }
   }
-  const isBegun = (await halfWay(renewalOf(ctx), name)) === 'since'
+  const isBegun = (await begunRotation(renewalOf(ctx), name)) === 'since'
   if (!isBegun) ctx.say(`${provider.id}: make a new key at ${desk.page}`)
   const key =
     ctx.wishes.brought.get(name) ??

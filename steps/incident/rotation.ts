@@ -27,7 +27,7 @@ export async function renew(
   name: string,
   brought: Secret | undefined,
 ): Promise<Required<Pick<Found, 'next'>> & Pick<Found, 'old'>> {
-  const begun = await halfWay(renewal, name)
+  const begun = await begunRotation(renewal, name)
   const { layout, answers, store, docker, gateway, journal, redactor, owner, now } = renewal
   const context: RotateContext = {
     ...{ layout, answers, store, docker, gateway, journal, redactor, name },
@@ -51,11 +51,11 @@ export async function renew(
 /** Whether the value in force is new, and nothing of another one is left, in the journal neither. */
 export async function isRenewed(renewal: Pick<Renewal, 'store' | 'journal' | 'since'>, name: string) {
   const current = (await renewal.store.load(name))?.current
-  return (await halfWay(renewal, name)) === undefined && isNew(renewal, current?.rotationId)
+  return (await begunRotation(renewal, name)) === undefined && isNew(renewal, current?.rotationId)
 }
 
 /** A rotation that was cut short: since, or before. */
-export async function halfWay(
+export async function begunRotation(
   renewal: Pick<Renewal, 'store' | 'journal' | 'since'>,
   name: string,
 ): Promise<'since' | 'before' | undefined> {
@@ -144,7 +144,7 @@ export async function hasNewInCase(
   name: string,
 ): Promise<boolean> {
   const renewal = { store, journal, since: open.openedAt }
-  return (await halfWay(renewal, name)) === 'since' || isRenewed(renewal, name)
+  return (await begunRotation(renewal, name)) === 'since' || isRenewed(renewal, name)
 }
 
 const ROTATED = 'rotated'

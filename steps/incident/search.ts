@@ -2,7 +2,9 @@ import { decisionIn } from '../../src/deployment/egress.ts'
 import { EGRESS } from '../../src/docker/compose.ts'
 import { ToolError, visible } from '../../src/errors.ts'
 import { plain, table } from '../../src/evidence/markdown.ts'
-import { accessIn, Lines } from '../../src/gateway/records.ts'
+import { redacted } from '../../src/evidence/share.ts'
+import { type Access, accessIn, Lines } from '../../src/gateway/records.ts'
+import type { Redactor } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
 import { logInto, recordsFrom } from './records.ts'
@@ -29,8 +31,8 @@ export const searchRecords: Action = {
       const access = accessIn(line)
       // What has no time that can be read counts as well.
       if (access === undefined || Date.parse(access.at) < since.getTime()) return
-      const { at, what, address, who, device } = access
-      accesses.take(what, [address, who, device], at)
+      const { kind, cells } = shown(access, ctx.redactor)
+      accesses.take(kind, cells, access.at.slice(0, 40))
     }, 1024 * 1024)
     const log = await lookingAt('the gateway’s log', () =>
       recordsFrom(ctx, { what: 'log', since: since.getTime(), most: MOST }, lines, signal),
@@ -71,6 +73,18 @@ export const searchRecords: Action = {
       facts: { ...facts, ...(unseen.length === 0 ? {} : { unseen: unseen.join('; ') }) },
     }
   },
+}
+
+/**
+ * What is shown of one who was at the door, who chooses how long it is. It is redacted before it is cut: the rest of a secret
+ * that was cut would not be known for one. Exported for its tests.
+ */
+export function shown(
+  { what, address, who, device }: Access,
+  redactor: Redactor,
+): { kind: string; cells: string[] } {
+  const cut = (text: string) => redacted(text, redactor).slice(0, 200)
+  return { kind: cut(what), cells: [cut(address), cut(who), cut(device)] }
 }
 
 /** Undefined when all of it was seen; else what was not. */

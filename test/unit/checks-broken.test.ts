@@ -876,6 +876,16 @@ const wrong: Row[] = [
   ['incident.drilled', 'a rehearsal that missed something', withDrill({ ok: false, missed: ['a beacon'] })],
   [
     'incident.drilled',
+    'a step that was taken out after the rehearsal',
+    withRunbook(text => text.replace(/ {2}- id: evidence\.memory[\s\S]*?(?= {2}- id: )/, '')),
+  ],
+  [
+    'incident.drilled',
+    'a step that has more time since the rehearsal',
+    withRunbook(text => text.replace('within: 2s', 'within: 2m')),
+  ],
+  [
+    'incident.drilled',
     'an own runbook that nobody has rehearsed',
     withRunbook(text => text.replace('\nid: container-compromised', '\nid: our-own'), 'our-own.yaml'),
   ],

@@ -13,7 +13,7 @@ import { beginCase } from '../../src/evidence/case.ts'
 import { Redactor } from '../../src/secret.ts'
 import type { IncidentContext } from '../../steps/incident/context.ts'
 import { allowanceFor, BUDGET, gather, outcome, room } from '../../steps/incident/gather.ts'
-import { copyFile, logsAction, logsBeside } from '../../steps/incident/logs.ts'
+import { copyFile, GATEWAY_LOGS, logsAction, logsBeside, sizeOfLogs } from '../../steps/incident/logs.ts'
 import { scratch, thrown } from './support.ts'
 
 const runner = processRunner(new Redactor(), process.env)
@@ -215,22 +215,40 @@ describe('a file of this machine', () => {
     expect(logsBeside('gateway.log', readdirSync(folder), folder)).toEqual(['gateway.log', 'gateway.a'])
   })
 
-  it('is one of too many that are called like the log: the rest is entered as missing', async () => {
+  /** A deployment whose gateway has written a log, with decoys beside it. */
+  function withLogs(decoys: number): IncidentContext {
     const root = scratch()
     const folder = join(root, 'logs')
     mkdirSync(folder)
-    for (let n = 0; n < 60; n += 1) writeFileSync(join(folder, `gateway.z${n}`), 'decoy')
+    for (let n = 0; n < decoys; n += 1) writeFileSync(join(folder, `gateway.z${n}`), 'decoy')
     writeFileSync(join(folder, 'gateway.log'), 'the incident')
-    const none = dockerThat('')
-    const { case: open } = incident()
-    const ctx = {
-      ...{ case: open, docker: none, answers: { name: 'x' }, layout: { state: root } },
+    return {
+      ...{ case: incident().case, docker: dockerThat(''), answers: { name: 'x' }, layout: { state: root } },
       compose: { container: async () => undefined, call: async () => ({ code: 1 }) },
     } as unknown as IncidentContext // Nothing else of it is used here.
+  }
+
+  it('is one of too many that are called like the log: the rest is entered as missing', async () => {
+    const ctx = withLogs(60)
     await logsAction.run(ctx, new AbortController().signal)
-    expect(open.has('gateway-log/gateway.log')).toBe(true)
-    expect(open.missed()).toMatchObject([
+    expect(ctx.case.has('gateway-log/gateway.log')).toBe(true)
+    expect(ctx.case.missed()).toMatchObject([
       { file: 'evidence/gateway-log/others', why: '11 more that are called like logs are left out' },
+    ])
+  })
+
+  it('is one of the logs, which have one share of the budget together, the gateway’s own first', async () => {
+    const ctx = withLogs(2)
+    expect(await sizeOfLogs(ctx)).toBe('the incident'.length + 2 * 'decoy'.length)
+    ctx.case.note(BUDGET, { [GATEWAY_LOGS]: 'the incident'.length + 2 })
+    await logsAction.run(ctx, new AbortController().signal)
+    const kept = ctx.case.artefacts().filter(({ file }) => file.startsWith('evidence/gateway-log/'))
+    expect(kept).toMatchObject([
+      { file: 'evidence/gateway-log/gateway.log', bytes: 12 },
+      { bytes: 2, cut: expect.stringContaining('only the last') },
+    ])
+    expect(ctx.case.missed()).toMatchObject([
+      { file: expect.stringMatching(/gateway\.z\d$/), why: expect.stringContaining('took the room') },
     ])
   })
 

@@ -252,6 +252,9 @@ describe('a closed case', () => {
     }
     await keep(of, { name: 'ledger.json', command: 'audit', share: true }, JSON.stringify(ledger, null, 2))
     await keep(of, { name: 'no-times.txt', command: 'cat', share: true }, 'a\nb\n')
+    // The deployment's journal speaks for itself, and not once more by its copy.
+    const copy = { name: 'host/files/secure/journal.jsonl', command: 'read', share: true } as const
+    await keep(of, copy, '{"at":"2026-11-26T10:00:05.000Z","event":"done"}\n')
     await sealCase(world.contextOf(of))
     const timeline = readFileSync(of.path('timeline'), 'utf8')
     const rows = timeline.split('\n').filter(line => /share\//.test(line) && line.startsWith('| '))
@@ -267,6 +270,8 @@ describe('a closed case', () => {
     expect(timeline).toContain('\\\\u001b')
     expect(timeline).toContain('- share/gateway.log: 4 lines; 2 lines without a time that could be read')
     expect(timeline).not.toContain('share/no-times')
+    expect(timeline).toContain('- journal of the deployment: ')
+    expect(timeline).not.toContain('share/host/files/secure/journal')
   })
 
   it('has a timeline that knows the end of a log that is too long to be shared, and says that it is cut', async () => {

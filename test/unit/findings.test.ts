@@ -11,7 +11,7 @@ import { Redactor, Secret } from '../../src/secret.ts'
 import { rotateProviderKeys } from '../../steps/incident/provider-keys.ts'
 import { rotateLeaked } from '../../steps/incident/rotate-leaked.ts'
 import { isRenewedInCase } from '../../steps/incident/rotation.ts'
-import { Tally } from '../../steps/incident/search.ts'
+import { shown, Tally } from '../../steps/incident/search.ts'
 import { Review } from '../../steps/incident/sessions.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { incidentIn, inTime } from './incident-world.ts'
@@ -45,6 +45,22 @@ describe('who was at the door', () => {
     for (const at of ['1', '2', '3']) tally.take('asked', ['Eve'], at)
     expect(tally.rows()).toEqual([{ kind: 'asked', cells: ['Eve'], first: '1', last: '3', count: 3 }])
     expect(tally.rest()).toEqual([])
+  })
+
+  it('shows nothing of a secret that somebody calls itself by, wherever what is shown ends', () => {
+    const redactor = new Redactor()
+    const secret = redactor.learn(new Secret('k3y-0f-the-kingdom-9f27ac'))
+    for (const before of [0, 180, 190, 199, 200, 5000]) {
+      const who = `${'x'.repeat(before)}${secret.expose()}`
+      const { cells } = shown(
+        { at: '', what: 'refused: token_mismatch', address: '', who, device: who },
+        redactor,
+      )
+      for (const cell of cells) {
+        expect(cell.length).toBeLessThanOrEqual(200)
+        expect(cell).not.toMatch(/k3y-/)
+      }
+    }
   })
 })
 

@@ -510,7 +510,7 @@ describe('the runbooks of a deployment', () => {
 describe('the record of drills', () => {
   const own = mkdtempSync(join(tmpdir(), 'ocs-unit-drills-'))
   afterAll(() => rmSync(own, { recursive: true, force: true }))
-  const drill: Drill = { at: '2026-11-23T01:40:00.000Z', ok: true, seconds: 93.4, missed: [] }
+  const drill: Drill = { at: '2026-11-23T01:40:00.000Z', deeds: 'd', ok: true, seconds: 93.4, missed: [] }
 
   it('has none before the first, and then the last of each runbook', () => {
     expect(readDrills({ own })).toEqual(new Map())

@@ -3,14 +3,17 @@ import { basename, dirname } from 'node:path'
 import { composition } from '../../src/deployment/composition.ts'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { makePlan } from '../../src/deployment/plan.ts'
+import { RUNBOOKS } from '../../src/deployment/render.ts'
 import type { ContainerFacts, NetworkFacts } from '../../src/docker/engine.ts'
 import { type Drill, drillsPath } from '../../src/evidence/drills.ts'
 import type { Judges } from '../../src/gateway/judges.ts'
 import { gatewayPolicy } from '../../src/gateway/policy.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
+import { deedsOf, readRunbook } from '../../src/procedure/runbook.ts'
 import type { Finding } from '../../src/procedure/step.ts'
 import type { ScheduleState } from '../../src/schedule/schedule.ts'
 import { generateToken, Secret } from '../../src/secret.ts'
+import { EFFECTS } from '../../steps/incident/index.ts'
 import type { VerifyCheck } from '../../steps/verify/check.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { judge } from '../../steps/verify/judge.ts'
@@ -133,8 +136,12 @@ export function schedule(): ScheduleState {
 
 /** A month before {@link NOW}, both runbooks were rehearsed. */
 export function drills(): Record<string, Drill> {
-  const drill: Drill = { at: '2026-10-23T01:40:00.000Z', ok: true, seconds: 93.4, missed: [] }
-  return { 'credential-exposed': drill, 'container-compromised': drill }
+  const drill = (id: string): Drill => {
+    const path = `${layout.runbooks}/${id}.yaml`
+    const deeds = deedsOf(readRunbook(some(planned.get(path), path), path, EFFECTS))
+    return { at: '2026-10-23T01:40:00.000Z', deeds, ok: true, seconds: 93.4, missed: [] }
+  }
+  return Object.fromEntries(RUNBOOKS.map(id => [id, drill(id)]))
 }
 
 export function service(): Service {
