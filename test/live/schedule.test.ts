@@ -691,6 +691,8 @@ describe('a rotation by cron', () => {
     mkdirSync(above, { recursive: true })
     await machine.start()
     const args = [BIN, ...(await quick(folder, port)), '--name', basename(above), '--quiet']
+    // Only the test that waits for the minute rotates the token of a gateway.
+    if (!isThorough) args.push('--no-launch')
     const { code, stderr } = await sh(process.execPath, args)
     expect(code, stderr).toBe(0)
     await machine.replace(others)

@@ -16,6 +16,7 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  isThorough,
   quick,
   remove,
   sh,
@@ -76,7 +77,8 @@ describe('a person who is not root (privilege escalation)', () => {
   })
 })
 
-describe('an engine that numbers users differently (userns-remap)', () => {
+// A second engine, and an image to be handed to it: half a minute.
+describe.runIf(isThorough)('an engine that numbers users differently (userns-remap)', () => {
   const BRIDGE = 'ocs-remap'
   const home = mkdtempSync(resolve(tmpdir(), 'ocs-remap-'))
   const host = `unix://${home}/docker.sock`
