@@ -20,19 +20,29 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-const UNIT = ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts']
-/** A suite that puts its own module in the place of another has a process of its own; the others share theirs. */
-const MOCKING = globSync(UNIT).filter(file => readFileSync(file, 'utf8').includes('vi.mock('))
-
 // Forks, because suites change the umask; more of them than this only get in each other's way.
-const unit = { testTimeout: 10_000, pool: 'forks', maxWorkers: 3 } as const
+const ordinary = { testTimeout: 30_000, pool: 'forks', maxWorkers: 3 } as const
+
+/**
+ * Suites of these folders, in one process each worker. A suite that puts its own module in the place of another has a process of
+ * its own.
+ */
+function suites(name: string, folders: readonly string[]) {
+  const include = folders.map(folder => `test/${folder}/**/*.test.ts`)
+  const mocking = globSync(include).filter(file => readFileSync(file, 'utf8').includes('vi.mock('))
+  return [
+    { test: { ...ordinary, name, include, exclude: mocking, isolate: false } },
+    { test: { ...ordinary, name: `${name}-mocking`, include: mocking } },
+  ]
+}
 
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
     projects: [
-      { test: { ...unit, name: 'unit', include: UNIT, exclude: MOCKING, isolate: false } },
-      { test: { ...unit, name: 'unit-mocking', include: MOCKING } },
+      ...suites('unit', ['unit']),
+      // The stores' contract, what starts real processes, and rotations that are killed at every point.
+      ...suites('slow', ['contract', 'process', 'crash']),
       {
         test: {
           name: 'live',

@@ -13,7 +13,7 @@ const required = process.env.LIVE === 'required'
 const suites = readdirSync(resolve(root, 'test/live')).filter(name => name.endsWith('.test.ts'))
 const reason = whyNotLive()
 
-const unit = run('unit*')
+const unit = run('unit*', 'slow*')
 const live =
   reason === undefined ? run('live') : { passed: 0, failed: required ? suites.length : 0, ok: !required }
 if (reason !== undefined)
@@ -42,8 +42,8 @@ function whyNotLive(): string | undefined {
   }
 }
 
-/** Runs one vitest project and counts its tests. */
-function run(project: string): { passed: number; failed: number; ok: boolean } {
+/** Runs projects of vitest and counts their tests. */
+function run(...projects: string[]): { passed: number; failed: number; ok: boolean } {
   const folder = mkdtempSync(resolve(tmpdir(), 'ocs-test-'))
   const report = resolve(folder, 'report.json')
   const { status } = spawnSync(
@@ -51,8 +51,7 @@ function run(project: string): { passed: number; failed: number; ok: boolean } {
     [
       'node_modules/vitest/vitest.mjs',
       'run',
-      '--project',
-      project,
+      ...projects.flatMap(project => ['--project', project]),
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,

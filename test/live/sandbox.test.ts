@@ -355,7 +355,7 @@ describe('both keys, rotated while the agent works', () => {
     expect(readdirSync(at('sandbox')).filter(name => name.startsWith('host_key.'))).toHaveLength(1)
   })
 
-  // Each step is killed in test/unit/rotate-sandbox.test.ts; here, that the real ones go on as well.
+  // Each step is killed in test/crash/rotate-sandbox.test.ts; here, that the real ones go on as well.
   it.runIf(isThorough).each([
     ['sandbox_client_key', 'rotate.sandbox.admit'],
     ['sandbox_client_key', 'rotate.apply'],

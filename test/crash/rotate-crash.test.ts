@@ -8,9 +8,9 @@ import { runProcedure } from '../../src/procedure/run.ts'
 import type { Step } from '../../src/procedure/step.ts'
 import { must, procedureOf, type RotateContext } from '../../steps/rotate/context.ts'
 import { backSteps, rotateSteps } from '../../steps/rotate/index.ts'
+import { some } from '../unit/support.ts'
 import { type Explored, explore, type Matrix, stumble } from './rotate-matrix.ts'
 import { PROVIDER_KEY, type Rotate, STORES } from './rotate-world.ts'
-import { some } from './support.ts'
 
 vi.mock('node:fs', async () => (await import('./rotate-disk.ts')).watched())
 vi.mock('node:timers/promises', async () => (await import('./rotate-time.ts')).instantTimers())

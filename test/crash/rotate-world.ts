@@ -20,6 +20,7 @@ import { openStore } from '../../src/stores/open.ts'
 import type { SecretStore } from '../../src/stores/store.ts'
 import { type RotateContext, unfinishedRotations } from '../../steps/rotate/context.ts'
 import { rotateSecret } from '../../steps/rotate/index.ts'
+import { ANSWERS } from '../unit/support.ts'
 import { changes, type Files, filesNow, putBack, real, tell, watchFolder } from './rotate-disk.ts'
 import {
   type GatewayState,
@@ -37,7 +38,6 @@ import {
   slotsFrom,
 } from './rotate-servers.ts'
 import { takeClock, wait } from './rotate-time.ts'
-import { ANSWERS } from './support.ts'
 
 export const PROVIDER_KEY = 'openai_api_key'
 const NAMES = [GATEWAY_TOKEN, PROVIDER_KEY]

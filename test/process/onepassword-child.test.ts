@@ -23,7 +23,7 @@ import {
   tokenOf,
   VAULT,
 } from '../contract/onepassword-server.ts'
-import { scratch } from './support.ts'
+import { scratch } from '../unit/support.ts'
 
 let program: Awaited<ReturnType<typeof bundledChild>>
 beforeAll(async () => {

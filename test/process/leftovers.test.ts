@@ -10,7 +10,7 @@ import { Docker, THROWAWAY_LABEL } from '../../src/docker/engine.ts'
 import { RUN, removeLeftovers, settleLeftovers } from '../../src/docker/leftovers.ts'
 import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
-import { scratch, some } from './support.ts'
+import { scratch, some } from '../unit/support.ts'
 
 const [, , place = ''] = THIS_RUN.split(':')
 const inTime = new AbortController().signal

@@ -3,10 +3,10 @@ import { writeAtomic } from '../../src/deployment/files.ts'
 import { ToolError } from '../../src/errors.ts'
 import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { Secret } from '../../src/secret.ts'
+import { some } from '../unit/support.ts'
 import { filesNow } from './rotate-disk.ts'
 import { always } from './rotate-matrix.ts'
 import { type Outcome, PROVIDER_KEY, World, type WorldOptions } from './rotate-world.ts'
-import { some } from './support.ts'
 
 vi.mock('node:fs', async () => (await import('./rotate-disk.ts')).watched())
 vi.mock('node:timers/promises', async () => (await import('./rotate-time.ts')).instantTimers())

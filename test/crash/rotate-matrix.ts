@@ -2,10 +2,10 @@
 import * as z from 'zod'
 import { ToolError } from '../../src/errors.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
+import { some } from '../unit/support.ts'
 import { filesNow, filesOnDisk } from './rotate-disk.ts'
 import { pointersIn } from './rotate-gateway.ts'
 import { type Moment, type Outcome, World, type WorldOptions } from './rotate-world.ts'
-import { some } from './support.ts'
 
 export interface Matrix extends WorldOptions {
   /** How the rotation ends when nobody kills it, and however often somebody does. */

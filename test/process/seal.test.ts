@@ -10,7 +10,7 @@ import {
 import { ToolError } from '../../src/errors.ts'
 import { generateToken, Redactor, Secret } from '../../src/secret.ts'
 import { hostSeal, sealProblem } from '../../src/stores/seal.ts'
-import { scratch, thrown } from './support.ts'
+import { scratch, thrown } from '../unit/support.ts'
 
 const NAME = 'gateway_token.20261123t014000-1a2b3c4d'
 const VALUE = new Secret(`value-${'x9Qz'.repeat(15)}`)

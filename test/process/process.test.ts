@@ -6,7 +6,7 @@ import { inspect } from 'node:util'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { processRunner, type RunOptions } from '../../src/docker/process.ts'
 import { generateToken, Redactor, Secret } from '../../src/secret.ts'
-import { thrown } from './support.ts'
+import { thrown } from '../unit/support.ts'
 
 const redactor = new Redactor()
 const token = redactor.learn(generateToken())

@@ -11,7 +11,7 @@ import {
   slot,
   VAULT,
 } from '../contract/onepassword-server.ts'
-import { some } from './support.ts'
+import { some } from '../unit/support.ts'
 
 const [one, two, three] = [slot('one-1'), slot('two-2'), slot('three-3')]
 const filled = () => filledServer(one)

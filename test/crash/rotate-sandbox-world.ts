@@ -21,11 +21,11 @@ import { secretFiles } from '../../src/stores/open.ts'
 import { type RotateContext, unfinishedRotations } from '../../steps/rotate/context.ts'
 import { rotateSecret } from '../../steps/rotate/index.ts'
 import { admitting, recognising, showing, writeHostKey, writeKeyFiles } from '../../steps/setup/sandbox.ts'
-import { companion } from './container.ts'
+import { companion } from '../unit/container.ts'
+import { ANSWERS, some } from '../unit/support.ts'
 import { type Files, filesNow, putBack, real, tell, watchFolder } from './rotate-disk.ts'
 import { type GatewayState, HEALTHY, readFrom, SimulatedGateway } from './rotate-gateway.ts'
 import { takeClock, wait } from './rotate-time.ts'
-import { ANSWERS, some } from './support.ts'
 
 export const KEYS = [SANDBOX_CLIENT_KEY, SANDBOX_HOST_KEY]
 const NAMES = ['gateway_token', ...KEYS]
