@@ -54,12 +54,23 @@ interface Walked {
   cut: string[]
 }
 
-/** All that is below `base`/`trees`, the upper floors first, so that a flood in the cellar does not crowd out the rest. */
-export function walk(fs: FileSystem, base: string, trees: Buffer[], most: number): Walked {
+/**
+ * All that is below `base`/`trees`, the upper floors first, so that a flood in the cellar does not crowd out the rest. `most`:
+ * entries; `mostBytes`: of their paths together, which the collector holds in its memory: one may have four thousand.
+ */
+export function walk(
+  fs: FileSystem,
+  base: string,
+  trees: Buffer[],
+  most: number,
+  mostBytes = 67_108_864,
+): Walked {
   const at = (path: Buffer) => Buffer.concat([Buffer.from(`${base}/`), path])
   const entries: Entry[] = []
   const cut = new Set<string>()
+  let bytes = 0
   const look = (path: Buffer): Entry => {
+    bytes += path.length
     try {
       const stat = fs.lstatSync(at(path))
       return { path, stat, why: stat.isSocket() ? 'a socket has no content' : undefined }
@@ -77,9 +88,11 @@ export function walk(fs: FileSystem, base: string, trees: Buffer[], most: number
       try {
         const names = fs.opendirSync(at(folder.path), { encoding: 'latin1' })
         let inside = 0
+        const before = bytes
         for (let name = names.readSync(); name !== null; name = names.readSync()) {
           // One folder alone never takes the place of all others.
-          if (entries.length >= most || inside >= most / 3) {
+          const isFull = entries.length >= most || bytes >= mostBytes
+          if (isFull || inside >= most / 3 || bytes - before >= mostBytes / 3) {
             folder.why = 'it holds more than is listed'
             cut.add('more entries than are listed')
             break
@@ -176,49 +189,6 @@ export function archive(walkAll: typeof walk): void {
     return walkAll(fs, order.base, trees, order.entries)
   }
 
-  const { entries, cut } = found()
-  const linked = new Set<string>()
-  const allocated = ({ size, blocks }: Stats) =>
-    blocks * 512 >= size ? size : Math.max(blocks * 512, Math.min(size, 4096))
-  /** What a file adds to the archive besides its headers. A second name of the same file adds nothing. */
-  const content = ({ stat }: Entry) => {
-    if (stat === undefined || !stat.isFile()) return 0
-    const key = `${stat.dev}:${stat.ino}`
-    if (stat.nlink > 1 && linked.has(key)) return 0
-    linked.add(key)
-    return Math.ceil(allocated(stat) / 512) * 512
-  }
-  // Two headers, the path in both of them and in the listing, and a line there.
-  const sized = entries.map(entry => ({ entry, bytes: content(entry), head: 2560 + 4 * entry.path.length }))
-  let room = order.bytes - 20_480
-  let total = 20_480
-  for (const { bytes, head } of sized) {
-    room -= head
-    total += bytes + head
-  }
-  // When not all fits, the small ones are taken: there are more of them for the same room.
-  if (total > order.bytes)
-    for (const { entry, bytes } of [...sized].sort((a, b) => a.bytes - b.bytes)) {
-      if (entry.why === undefined && bytes > room) entry.why = 'no room for it'
-      if (entry.why === undefined) room -= bytes
-    }
-  // A second name costs nothing as long as the first is taken: without that one, tar would store the content under it.
-  const inode = ({ stat }: Entry) => `${stat?.dev}:${stat?.ino}`
-  const without = new Set(entries.filter(({ why }) => why === 'no room for it').map(inode))
-  for (const entry of entries)
-    if (entry.why === undefined && entry.stat?.isFile() === true && without.has(inode(entry)))
-      entry.why = 'no room for it'
-  const left = entries.filter(({ why }) => why === 'no room for it').length
-  if (left > 0) cut.push(`no room for ${left} of ${entries.length} entries`)
-  const finish = () => {
-    const summary: Summary = { bytes: total, entries: entries.length, cut }
-    fs.writeSync(2, `\n${JSON.stringify(summary)}\n`)
-  }
-  if (order.onlyMeasure) {
-    finish()
-    return
-  }
-
   const bytesAs = (name: string, bytes: Buffer) =>
     isUtf8(bytes) ? { [name]: bytes.toString() } : { [`${name}Base64`]: bytes.toString('base64') }
   const kind = (stat: Stats) => {
@@ -248,13 +218,72 @@ export function archive(walkAll: typeof walk): void {
     // Pure ASCII: whoever prints it to a terminal prints nothing that it would obey.
     return `${text.replace(/[\x7f-\uffff]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
   }
+
+  const { entries, cut } = found()
+  /** Where a file's content is stored: the length of its first name, which tar repeats with every other. */
+  const linked = new Map<string, number>()
+  const allocated = ({ size, blocks }: Stats) =>
+    blocks * 512 >= size ? size : Math.max(blocks * 512, Math.min(size, 4096))
+  /** What an entry adds to the archive. A second name of the same file adds no content. */
+  const stored = ({ path, stat }: Entry) => {
+    // Two headers, and the path in both of them.
+    const head = 2560 + path.length
+    if (stat === undefined || !stat.isFile()) return head + (stat?.isSymbolicLink() === true ? stat.size : 0)
+    const key = `${stat.dev}:${stat.ino}`
+    const first = linked.get(key)
+    if (stat.nlink > 1 && first !== undefined) return head + first
+    linked.set(key, path.length)
+    return head + Math.ceil(allocated(stat) / 512) * 512
+  }
+  const sized = entries.map(entry => ({
+    ...{ entry, bytes: stored(entry) },
+    // "No room for it" may still be added.
+    line: line(entry).length + 40,
+  }))
+  // A hostile name is written down in six times its length. The short are listed first; what has no line is taken all the same.
+  let page = order.onlyMeasure ? 100_663_296 : Math.min(100_663_296, order.bytes / 2)
+  let total = 20_480
+  let unlisted = 0
+  for (const one of [...sized].sort((a, b) => a.line - b.line)) {
+    if (one.line > page) one.line = 0
+    if (one.line === 0) unlisted += 1
+    page -= one.line
+    total += one.line
+  }
+  if (unlisted > 0) cut.push(`no room in the listing for ${unlisted} of ${entries.length} entries`)
+  let room = order.bytes - total
+  const wanted = sized.filter(({ entry }) => entry.why === undefined)
+  for (const { bytes } of wanted) total += bytes
+  // When not all fits, the small ones are taken: there are more of them for the same room.
+  if (total > order.bytes)
+    for (const { entry, bytes } of wanted.sort((a, b) => a.bytes - b.bytes)) {
+      if (bytes > room) entry.why = 'no room for it'
+      else room -= bytes
+    }
+  // A second name costs nothing as long as the first is taken: without that one, tar would store the content under it.
+  const inode = ({ stat }: Entry) => `${stat?.dev}:${stat?.ino}`
+  const without = new Set(entries.filter(({ why }) => why === 'no room for it').map(inode))
+  for (const entry of entries)
+    if (entry.why === undefined && entry.stat?.isFile() === true && without.has(inode(entry)))
+      entry.why = 'no room for it'
+  const left = entries.filter(({ why }) => why === 'no room for it').length
+  if (left > 0) cut.push(`no room for ${left} of ${entries.length} entries`)
+  const finish = () => {
+    const summary: Summary = { bytes: total, entries: entries.length, cut }
+    fs.writeSync(2, `\n${JSON.stringify(summary)}\n`)
+  }
+  if (order.onlyMeasure) {
+    finish()
+    return
+  }
+
   const listing = fs.openSync('/work/listing.jsonl', 'w')
-  for (let from = 0; from < entries.length; from += 1000)
+  for (let from = 0; from < sized.length; from += 1000)
     fs.writeFileSync(
       listing,
-      entries
+      sized
         .slice(from, from + 1000)
-        .map(line)
+        .map(one => (one.line === 0 ? '' : line(one.entry)))
         .join(''),
     )
   fs.closeSync(listing)

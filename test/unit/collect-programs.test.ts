@@ -55,6 +55,22 @@ describe('the walk', () => {
     )
     expect(cut).toEqual(['more entries than are listed'])
   })
+
+  it('is not flooded with long names either: the memory of the collector holds every path [resource exhaustion]', () => {
+    const base = scratch()
+    fs.mkdirSync(join(base, 'tree/flood'), { recursive: true })
+    fs.mkdirSync(join(base, 'tree/quiet'))
+    fs.writeFileSync(join(base, 'tree/quiet/evidence'), '')
+    for (let n = 100; n < 200; n += 1)
+      fs.writeFileSync(join(base, 'tree/flood', `${n}${'x'.repeat(200)}`), '')
+    const { entries, cut } = walk(fs, base, [Buffer.from('tree')], 1000, 6000)
+    expect(entries.reduce((sum, { path }) => sum + path.length, 0)).toBeLessThanOrEqual(6000)
+    expect(entries.map(({ path }) => path.toString())).toContain('tree/quiet/evidence')
+    expect(entries.find(({ path }) => path.toString() === 'tree/flood')?.why).toBe(
+      'it holds more than is listed',
+    )
+    expect(cut).toEqual(['more entries than are listed'])
+  })
 })
 
 describe('the programs of the collector', () => {
@@ -81,6 +97,24 @@ describe('the programs of the collector', () => {
     expect(summary.bytes).toBeGreaterThan(100_000)
     expect(summary.bytes).toBeLessThan(200_000)
     expect(stdout).toBe('')
+  })
+
+  it('count what tar stores beside the contents: long names, in the listing too, and targets of links [resource exhaustion]', () => {
+    const base = scratch()
+    const deep = join(base, 'state', ...Array<string>(10).fill('\x01'.repeat(200)))
+    fs.mkdirSync(deep, { recursive: true })
+    const measured = () => {
+      const order = { what: 'trees', base, names: ['state'], bytes: 0, entries: 1000, onlyMeasure: true }
+      return (JSON.parse(run(asProgram(archive, walk), JSON.stringify(order)).stderr) as Summary).bytes
+    }
+    const before = measured()
+    fs.writeFileSync(join(deep, 'file'), '')
+    const file = measured() - before
+    // Its name of 2 kB in tar's header, and of 12 kB in the listing.
+    expect(file).toBeGreaterThan(7 * 2000)
+    fs.symlinkSync('x'.repeat(4000), join(base, 'state/link'))
+    fs.linkSync(join(deep, 'file'), join(base, 'state/second'))
+    expect(measured() - before - file).toBeGreaterThan(2 * 4000 + 2000)
   })
 
   it('take of two names of a file both or none: tar would store the content under the second [resource exhaustion]', () => {
