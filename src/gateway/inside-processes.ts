@@ -6,9 +6,14 @@ export interface ProcessesOrder {
   bytes: number
   /** The container has the collector's own image: a program that is not here was not there. */
   sameImage: boolean
+  /** Most bytes of a process's arguments in its {@link ProcessNote}. */
+  arguments: number
 }
 
-/** What may be shown of one process: no value of its environment is in it. */
+/**
+ * What may be shown of one process, once the secrets are taken out of it: no value of its environment is in it. Nothing in it is cut
+ * but the arguments, since half of a secret is not known as one.
+ */
 export interface ProcessNote {
   pid: number
   parent: number
@@ -71,11 +76,7 @@ export function processes(): void {
       return []
     }
   }
-  const printable = (bytes: Buffer, most: number) =>
-    bytes
-      .subarray(0, most)
-      .toString('latin1')
-      .replace(/[^ -~]/g, char => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  const asText = (bytes: Buffer) => bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1')
   const split = (bytes: Buffer) => {
     const parts: Buffer[] = []
     for (let from = 0; from < bytes.length; ) {
@@ -249,8 +250,8 @@ export function processes(): void {
     if (isWritten) put(`${written === 0 ? '' : ',\n'}${said}`)
     if (isWritten) written += 1
     if (isWritten && (!isFull || isBrief || paths === 0)) lean += 1
-    const name = printable(program, 400)
-    const base = name.replace(/ \(deleted\)$/, '').replace(/^.*\//, '')
+    const name = asText(program)
+    const base = name.replace(/ \(deleted\)$/, '').replace(/^.*\//s, '')
     const words = split(argv)
     const script = words.slice(1).find(word => word[0] !== 45)
     const from = mountOf(program.toString('latin1'))
@@ -276,16 +277,12 @@ export function processes(): void {
     ]
     notes.push({
       ...{ pid: Number(pid), parent: Number(field('PPid')), user: Number(field('Uid').split('\t')[0]) },
-      ...{
-        program: name,
-        arguments: words
-          .map(word => printable(word, 200))
-          .join(' ')
-          .slice(0, 400),
-      },
+      program: name,
+      arguments: asText(argv.subarray(0, order.arguments)).replace(/\0$/, '').replaceAll('\0', ' '),
       environment: split(environ)
         .slice(0, 100)
-        .map(item => (item.includes(61) ? printable(item.subarray(0, item.indexOf(61)), 80) : '(no name)')),
+        .map(item => asText(item.subarray(0, Math.max(0, item.indexOf(61)))))
+        .map(key => (key.length > 80 ? '(a long name)' : key || '(no name)')),
       sockets: files.flatMap(({ socket }) => socket ?? []).slice(0, 50),
       marks: marks.filter(mark => mark !== undefined),
     })
@@ -321,11 +318,13 @@ export function processes(): void {
   if (networks < spaces.size) summary.cut.push(`no room for ${spaces.size - networks} networks`)
   summary.entries = written
   // The last line of stderr is bounded. What somebody should look at comes first, and whatever else there is room for.
-  let room = 1_000_000
+  let room = 3_000_000
   const chosen = new Set(
     [...notes.filter(({ marks }) => marks.length > 0), ...notes.filter(({ marks }) => marks.length === 0)]
       .slice(0, 1000)
       .filter(note => {
+        // Rather none of its arguments than no process.
+        if (room < 1_500_000 && note.arguments.length > 400) note.arguments = '(too long to be shown here)'
         room -= Buffer.byteLength(JSON.stringify(note))
         return room >= 0
       }),

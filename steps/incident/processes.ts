@@ -1,7 +1,11 @@
 import type { Writable } from 'node:stream'
 import { nowhere } from '../../src/docker/collector.ts'
 import type { DeploymentContainer } from '../../src/docker/deployment-containers.ts'
+import { visible } from '../../src/errors.ts'
+import { redacted } from '../../src/evidence/share.ts'
 import type { Summary } from '../../src/gateway/inside-collect.ts'
+import type { ProcessNote } from '../../src/gateway/inside-processes.ts'
+import type { Redactor } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import {
   type Collecting,
@@ -17,6 +21,10 @@ import {
 
 const MOST = 256 * 1024 ** 2
 const DEADLINE = 120_000
+/** Bytes of the arguments from which secrets are taken out, characters of what may then end in half of one, and those shown. */
+const ARGUMENTS = 16_384
+const EDGE = ARGUMENTS / 4
+const SHOWN = 400
 
 /** Processes, sockets, open files, maps and counters: gone with the first thing that is stopped. */
 export const processesAction: Action = {
@@ -47,7 +55,7 @@ async function processesOf(
   const read = (into: Writable, most: number, stop: AbortSignal) =>
     collector.read(
       { container: id },
-      { program: 'processes', order: { bytes: Math.min(most, MOST), sameImage } },
+      { program: 'processes', order: { bytes: Math.min(most, MOST), sameImage, arguments: ARGUMENTS } },
       into,
       { deadline: DEADLINE, signal: stop },
     )
@@ -60,7 +68,9 @@ async function processesOf(
     // A run that was killed between the two looks once more: the processes are frozen.
     await gather(ctx, signal, brief, async (into, _most, stop) => {
       const { notes, cut } = summary ?? (await read(nowhere(), MOST, stop))
-      into.write(`${JSON.stringify({ container: label, processes: notes }, undefined, 2)}\n`)
+      const found: ProcessNote[] = Array.isArray(notes) ? notes : []
+      const processes = found.map(note => forSharing(note, ctx.redactor))
+      into.write(`${JSON.stringify({ container: label, processes }, undefined, 2)}\n`)
       return cutOf({ cut })
     }),
     await gather(ctx, signal, deleted, async (into, most, stop) => {
@@ -69,4 +79,17 @@ async function processesOf(
       return cutOf(await collector.read({ container: id }, task, into, { deadline: DEADLINE, signal: stop }))
     }),
   ]
+}
+
+/** A process as it may be shown: its texts without secrets, and only then cut to a length that can be read. */
+export function forSharing(note: ProcessNote, redactor: Redactor): ProcessNote {
+  const shown = (text: string) => {
+    const clean = redacted(text, redactor)
+    return visible(Buffer.byteLength(text) < ARGUMENTS ? clean : clean.slice(0, -EDGE)).slice(0, SHOWN)
+  }
+  return {
+    ...note,
+    ...{ program: shown(note.program), arguments: shown(note.arguments) },
+    ...{ environment: note.environment.map(shown), sockets: note.sockets.map(shown) },
+  }
 }

@@ -1,6 +1,9 @@
 import { expect } from 'vitest'
 import { sh } from './harness.ts'
 
+/** A secret without a shape, in the arguments of a process of the hostile container: where a word is cut, and where all of them are. */
+export const LEAKED = 'nø-shape-at-all-9f27c03be51d'
+
 /** Runs in the hostile container, as its user: makes everything that could lead a collector astray, and says "ready". */
 export const HOSTILE = String.raw`
 const fs = require('node:fs'), { spawn, execFileSync } = require('node:child_process'), net = require('node:net')
@@ -53,6 +56,7 @@ process.chdir('/')
 for (let n = 0; n < 2; n += 1)
   spawn(process.execPath, ['-e', 'const d = "/tmp/" + Array(16).fill("\\x01".repeat(220)).join("/");' +
     'for (let n = 0; n < 900; n += 1) require("node:fs").openSync(d, "r"); setInterval(() => {}, 1000)'])
+spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', 'w'.repeat(190) + '${LEAKED}', 'w'.repeat(140) + '${LEAKED}'])
 fs.copyFileSync('/bin/sleep', '/programs/implant')
 fs.chmodSync('/programs/implant', 0o755)
 spawn('/programs/implant', ['1000'], {}).on('spawn', () => setTimeout(() => fs.rmSync('/programs/implant'), 200))

@@ -11,7 +11,7 @@ import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
 import { beginCase } from '../../src/evidence/case.ts'
 import type { ProcessNote } from '../../src/gateway/inside-processes.ts'
-import { Redactor } from '../../src/secret.ts'
+import { Redactor, Secret } from '../../src/secret.ts'
 import { budgetAction } from '../../steps/incident/budget.ts'
 import { changesAction } from '../../steps/incident/changes.ts'
 import type { Action, IncidentContext } from '../../steps/incident/context.ts'
@@ -26,7 +26,7 @@ import { processesAction } from '../../steps/incident/processes.ts'
 import { stateAction } from '../../steps/incident/state.ts'
 import { tmpfsAction } from '../../steps/incident/tmpfs.ts'
 import { ANSWERS } from '../unit/support.ts'
-import { HOSTILE, plantDevices } from './evidence-hostile.ts'
+import { HOSTILE, LEAKED, plantDevices } from './evidence-hostile.ts'
 import { IMAGE, patience, sh } from './harness.ts'
 
 const project = `t-evid-${process.pid}`
@@ -35,13 +35,14 @@ const layout = layoutOf(resolve(folder, project))
 const redactor = new Redactor()
 const run = processRunner(redactor, process.env)
 const docker = new Docker(run)
+const searching = new Docker(processRunner(new Redactor(), process.env))
 let said: string[] = []
 
 /** An incident of this container: what the collecting actions need of one. */
 function incident(cases = layout.cases): IncidentContext {
   return {
     case: beginCase({ ...layout, cases }, { runbook: 'evidence', text: '' }, () => new Date(), redactor),
-    ...{ layout, docker, searching: docker, run, searchingRun: run, redactor },
+    ...{ layout, docker, searching, run, searchingRun: run, redactor },
     answers: { ...ANSWERS, name: project },
     compose: new Compose(docker, layout.root, project),
     now: () => new Date(),
@@ -65,6 +66,7 @@ async function listing(file: string): Promise<Record<string, Record<string, unkn
 }
 
 beforeAll(async () => {
+  redactor.learn(new Secret(LEAKED))
   mkdirSync(layout.state, { recursive: true })
   mkdirSync(layout.own)
   mkdirSync(layout.secrets)
@@ -245,12 +247,19 @@ describe('evidence of a hostile container', () => {
     expect(processes.find(({ pid }) => pid === 1)?.marks).toEqual([])
   })
 
+  it('shares no part of a secret that stands in a process’s arguments [credential leakage]', () => {
+    const file = 'openclaw-gateway/processes-brief.json'
+    const text = readFileSync(resolve(ctx.case.folder, 'share', file), 'utf8')
+    expect(text).toContain('wwww[secret] wwww')
+    expect(text).not.toMatch(/wwww[^w[ "]/)
+  })
+
   it('has every process, however long the names of what some have open [resource exhaustion]', async () => {
     const container = `${project}-openclaw-gateway-1`
     const image = (await docker.container(container))?.Image ?? ''
     const chunks: Buffer[] = []
     const into = new Writable({ write: (chunk, _encoding, done) => done(void chunks.push(chunk)) })
-    const task = { program: 'processes', order: { bytes: 8e6, sameImage: true } } as const
+    const task = { program: 'processes', order: { bytes: 8e6, sameImage: true, arguments: 400 } } as const
     const { cut, bytes, entries } = await collect(docker, image, { container }, task, into, {
       deadline: 60_000,
     })

@@ -2,7 +2,8 @@ import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
 import { redacted, Sharing } from '../../src/evidence/share.ts'
-import { generateToken, Redactor } from '../../src/secret.ts'
+import { generateToken, Redactor, Secret } from '../../src/secret.ts'
+import { forSharing } from '../../steps/incident/processes.ts'
 
 async function shared(chunks: readonly (string | Uint8Array)[], redactor = new Redactor(), most?: number) {
   const source = new PassThrough()
@@ -142,5 +143,36 @@ describe('a shared copy', () => {
     const began = performance.now()
     for (const line of hostile) redacted(line, new Redactor())
     expect(performance.now() - began).toBeLessThan(2000)
+  })
+})
+
+describe('a process in the brief list', () => {
+  const SECRET = 'of nø shape, and lo\u0301ng: 7c1e0d'
+  const listed = (texts: { program?: string; arguments?: string }, redactor = new Redactor()) => {
+    redactor.learn(new Secret(SECRET))
+    const note = { pid: 7, parent: 1, user: 1000, program: '/bin/x', arguments: 'x', environment: ['PATH'] }
+    return forSharing({ ...note, sockets: [], marks: ['a mark'], ...texts }, redactor)
+  }
+
+  it('shows no part of a secret, wherever the text is cut [credential leakage]', () => {
+    for (let before = 360; before < 401; before += 1)
+      for (const text of [SECRET, Buffer.from(SECRET).toString('latin1')])
+        expect(listed({ arguments: `${'x'.repeat(before)}${text} more` }).arguments).not.toMatch(/x[^x[]/)
+    expect(listed({ program: `/tmp/${'x'.repeat(390)}${SECRET}` }).program).not.toMatch(/x[^x[]/)
+  })
+
+  it('shows no half of one at the end of what was handed out, however much was taken out before it [credential leakage]', () => {
+    const long = 'q7'.repeat(1500)
+    const text = `${long}\n`.repeat(6).slice(0, 16_384)
+    const redactor = new Redactor()
+    redactor.learn(new Secret(long))
+    expect(listed({ arguments: text }, redactor).arguments).not.toContain('q7')
+  })
+
+  it('is short, and holds nothing that a terminal obeys [command injection]', () => {
+    const { arguments: shown, marks } = listed({ arguments: `\x1b[2J${'y'.repeat(20_000)}` })
+    expect(shown).toHaveLength(400)
+    expect(shown).toMatch(/^\\u001b\[2Jy+$/)
+    expect(marks).toEqual(['a mark'])
   })
 })
