@@ -99,12 +99,14 @@ export const recordNetworks: Action = {
     const results = await Promise.all(reads.map(read => Promise.race([read, timer])))
     late.abort()
     const recorded: string[] = []
+    const missed: string[] = []
     for (const [index, { label, places }] of seen.entries()) {
       const result = results[index]
       const order = orderOf(label, places.length > 0)
-      if (result === undefined || typeof result === 'string')
+      if (result === undefined || typeof result === 'string') {
         ctx.case.missing(order, result ?? 'it could not be read')
-      else {
+        missed.push(label)
+      } else {
         await ctx.case.keep(order, async into => {
           into.write(result)
           return undefined
@@ -112,10 +114,13 @@ export const recordNetworks: Action = {
         recorded.push(label)
       }
     }
-    const missed = seen.length - recorded.length
+    const names = missed.join(', ')
     return {
-      saw: `${recorded.join(', ') || 'nothing'} recorded${missed === 0 ? '' : `; ${missed} could not be had in time`}`,
-      facts: { recorded: recorded.length, missed },
+      saw: `${recorded.join(', ') || 'nothing'} recorded${names === '' ? '' : `; could not be had in time: ${names}`}`,
+      facts: {
+        ...{ recorded: recorded.length, missed: missed.length },
+        ...(names === '' ? {} : { unseen: `not recorded: ${names}` }),
+      },
     }
   },
 }

@@ -1,5 +1,7 @@
+import { Writable } from 'node:stream'
+import { pour } from '../../src/docker/collector.ts'
 import { deploymentContainers } from '../../src/docker/deployment-containers.ts'
-import { firstLine } from '../../src/docker/engine.ts'
+import { type Docker, firstLine } from '../../src/docker/engine.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { Order } from '../../src/evidence/case.ts'
 import type { Action, IncidentContext } from './context.ts'
@@ -83,8 +85,8 @@ export async function networkNames({ docker, answers }: IncidentContext): Promis
 }
 
 /**
- * Keeps what a program of this machine prints. One that is not there, or not allowed, is missing, with the reason: a machine
- * may not have it, and so nothing is unseen.
+ * Keeps what a program of this machine prints. One that is not there, or that refuses, is missing, with the reason: a machine may
+ * not have it, and so nothing is unseen. One that does not come to its end could have been seen.
  */
 export async function gatherProgram(
   ctx: IncidentContext,
@@ -95,18 +97,29 @@ export async function gatherProgram(
   /** Why, where no output is no answer. */
   empty?: string,
 ): Promise<Gathered> {
-  const gathered = await gather(ctx, signal, order, async (into, most, stop) => {
-    const bound = Math.min(MOST, most)
-    const { code, stdout, stderr } = await ctx.searchingRun(file, args, {
-      deadline: 30_000,
-      cap: bound,
-      signal: stop,
+  let why: unknown
+  const gathered = await gather(ctx, signal, order, async (into, allowed, stop) => {
+    const most = Math.min(MOST, allowed)
+    let isEmpty = true
+    const noticed = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        isEmpty = false
+        into.write(chunk, done)
+      },
     })
-    if (stdout === '' && empty !== undefined) throw new ToolError('nothing', empty, '')
-    if (code !== 0)
-      throw new ToolError('program_refused', `${file} ended with ${code}: ${firstLine(stderr)}`, '')
-    into.write(stdout)
-    return stdout.length < bound ? undefined : { cut: `only the first ${sizeOf(bound)}` }
+    const call: Docker['call'] = (words, rest) => ctx.searchingRun(file, words, rest)
+    try {
+      const options = { deadline: 30_000, most, signal: stop }
+      const { code, stderr, isCut } = await pour({ call }, args, noticed, options)
+      if (isEmpty && empty !== undefined) throw new ToolError('nothing', empty, '')
+      if (code !== 0)
+        throw new ToolError('program_refused', `${file} ended with ${code}: ${firstLine(stderr)}`, '')
+      return isCut ? { cut: `only the first ${sizeOf(most)}` } : undefined
+    } catch (error) {
+      why = error instanceof ToolError ? error.code : undefined
+      throw error
+    }
   })
-  return { ...gathered, isNatural: true }
+  const isNatural = why === 'program_missing' || why === 'program_refused' || why === 'nothing'
+  return isNatural ? { ...gathered, isNatural } : gathered
 }

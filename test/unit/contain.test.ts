@@ -71,7 +71,10 @@ describe('the record of the networks', () => {
     const { engine, of, act } = incident()
     engine.slow.set('openclaw-gateway', 60_000)
     const began = performance.now()
-    expect((await act(recordNetworks)).facts).toEqual({ recorded: 1, missed: 1 })
+    expect((await act(recordNetworks)).facts).toEqual({
+      ...{ recorded: 1, missed: 1 },
+      unseen: 'not recorded: openclaw-gateway',
+    })
     expect(performance.now() - began).toBeLessThan(1600)
     expect(missing(of).map(({ facts }) => facts?.file)).toEqual([
       'evidence/openclaw-gateway/network-before-cut.txt',
