@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { Asking, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import { respond, STAYS_OPEN } from '../../steps/incident/run.ts'
+import { noteTools } from '../../steps/incident/tools.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
 import { settleLeftovers } from '../docker/leftovers.ts'
@@ -99,10 +100,14 @@ async function lead(work: Work): Promise<ExitCode> {
         if (work.present === undefined)
           for (const contact of runbook.contacts) tell(`Call first: ${contact}\n`)
         // Beside the first steps, which must not wait for it.
-        const settled = settleLeftovers(session.docker, layout.root, program.signal)
-        settled.catch(() => {})
+        const leftovers = settleLeftovers(session.docker, layout.root, program.signal)
+        leftovers.catch(() => {})
+        let settled: Promise<void> | undefined
         const context: IncidentContext = {
-          settled,
+          settled() {
+            settled ??= leftovers.then(() => noteTools(context, program.signal))
+            return settled
+          },
           ...{ case: open, runbook, layout, answers, store, journal, redactor, wishes },
           ...{ docker: session.docker, searching: session.searching },
           ...{ run: session.run, searchingRun: session.searchingRun },

@@ -35,8 +35,8 @@ export interface IncidentContext {
   owner(): FileOwner | undefined
   now(): Date
   version: string
-  /** When it is, nothing goes on any more that a killed run had begun. */
-  settled: Promise<void>
+  /** Comes back when nothing goes on any more that a killed run had begun, and the chain says with what the case is made. */
+  settled(): Promise<void>
   /** What a procedure inside this one runs with: the lock is held already. */
   runtimeOf(): Runtime
   /** Runs every check against the deployment as it is now. */
@@ -99,7 +99,7 @@ export interface Action {
    * the chain of custody says is done is not done again.
    */
   standing?: true
-  /** Does not wait until what a killed run has left is gone: it looks at none of it, and every tenth of a second counts. */
+  /** Does not wait until the case is {@link IncidentContext.settled}: it needs nothing of it, and every tenth of a second counts. */
   hasty?: true
   /** A reason not to run, from a look at the world. */
   skip?(ctx: IncidentContext): Promise<string | undefined> | string | undefined

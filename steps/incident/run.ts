@@ -111,7 +111,7 @@ function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<I
     },
     async run(ctx, signal) {
       try {
-        if (action?.hasty !== true) await ctx.settled
+        if (action?.hasty !== true) await ctx.settled()
         return await (action?.run(ctx, signal) ?? runProgram(step, ctx))
       } catch (error) {
         const isBlind = step.effect === 'reads' && error instanceof ToolError && !(error instanceof Cancelled)

@@ -105,7 +105,7 @@ async function contextOf(): Promise<IncidentContext> {
     ...{ layout, answers, docker, searching, run, searchingRun, journal, redactor, person, owner, now },
     compose: new Compose(docker, folder, answers.name),
     store: await openStore(sources),
-    settled: Promise.resolve(),
+    settled: async () => {},
     version: 'test',
     runtimeOf: () => ({
       ...{ journal, progress, signal: new AbortController().signal, dryRun: false },

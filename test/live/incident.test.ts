@@ -205,6 +205,12 @@ describe('the container is compromised (privilege escalation)', () => {
     expect(cut).toBeLessThan(patience(2000))
     expect(sealed).toBeLessThan(patience(60_000))
     await expect(authStatus(port, old)).rejects.toThrow()
+    // Noted at the beginning, but for nothing that had to be contained first.
+    expect(events.find(({ step }) => step === 'case.tools')?.facts).toMatchObject({
+      ...{ clockOffset: expect.any(Number), docker: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    })
+    expect(doneAt(events, 'case.tools')).toBeGreaterThanOrEqual(doneAt(events, 'networks.cut'))
+    expect(doneAt(events, 'case.tools')).toBeLessThan(doneAt(events, 'evidence.engine'))
   })
 
   it('has everything that was planted in its evidence, each under its own name once', async () => {

@@ -58,6 +58,7 @@ function world(steps: RunbookStep[], actions: Action[], ask?: (question: string)
   const run = processRunner(redactor, process.env)
   const ctx = {
     ...{ case: open, runbook, layout, redactor, now, run, searchingRun: run, docker: new Docker(run) },
+    settled: async () => {},
     lead: () => {},
     say: () => {},
     ask: ask === undefined ? undefined : { confirm: async (question: string) => ask(question) },
@@ -164,9 +165,10 @@ describe('a runbook', () => {
       [action('cut', 'contains', { hasty: true }), action('look', 'reads')],
     )
     let settle = () => {}
-    ctx.settled = new Promise(done => {
+    const settled = new Promise<void>(done => {
       settle = done
     })
+    ctx.settled = () => settled
     const gone = go()
     await sleep(100)
     expect(did).toEqual(['cut'])
