@@ -1,12 +1,13 @@
 import { resolve } from 'node:path'
 import type { Asking, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
-import { respond, STAYS_OPEN } from '../../steps/incident/run.ts'
+import type { Left } from '../../steps/incident/left.ts'
+import { type Responded, respond, STAYS_OPEN } from '../../steps/incident/run.ts'
 import { noteTools } from '../../steps/incident/tools.ts'
 import { readIfPresent } from '../deployment/files.ts'
 import { ownerOfSecrets } from '../deployment/owner.ts'
 import { settleLeftovers } from '../docker/leftovers.ts'
-import { Cancelled, Exit, type ExitCode, ToolError, visibleLines } from '../errors.ts'
+import { Cancelled, Exit, type ExitCode, ToolError, visible, visibleLines } from '../errors.ts'
 import { beginCase } from '../evidence/case.ts'
 import { openCase } from '../evidence/open.ts'
 import { replacedOf } from '../evidence/replaced.ts'
@@ -21,8 +22,8 @@ import { composeOf, forbidCoreDumps, type Program, runtimeOf, type Session, stor
 import { savedDeployment, verifyDeployment } from './verify.ts'
 
 /**
- * Leads through a runbook. 0: through, and every check passes; 1: through, and a check fails; 3: something could not be looked
- * at; 4: half-way, at a step that nobody has agreed to or that failed: `--resume` goes on.
+ * Leads through a runbook. 0: through, and every check passes; 1: through, and a check fails, or what leaked is still in force;
+ * 3: something could not be looked at; 4: half-way, at a step that nobody has agreed to or that failed: `--resume` goes on.
  */
 export async function incident(
   program: Program,
@@ -131,31 +132,44 @@ async function lead(work: Work): Promise<ExitCode> {
         }
         await forbidCoreDumps(session)
         learnValues(context)
-        const { unseen, took, checks } = await respond(context, ACTIONS, held)
+        const responded = await respond(context, ACTIONS, held)
+        const { unseen, took, checks, left } = responded
         journal.append({ run: open.id, procedure: 'incident', event: 'done', note: open.id })
         const { failed, unknown, why } = checks
-        const code =
-          unseen.length + unknown.length > 0 ? Exit.unknown : failed.length > 0 ? Exit.failed : Exit.done
         if (unseen.length > 0) tell(`\nCould not be looked at: ${unseen.join(', ')}. The report says why.\n`)
         if (failed.length > 0) tell(`\nChecks that fail: ${failed.join(', ')}\n`)
         if (unknown.length > 0) tell(`\nChecks that could not look: ${unknown.join(', ')}\n${why ?? ''}\n`)
         // A drill's copy goes, and its report is kept elsewhere.
-        if (!wishes.rehearsal)
+        if (!wishes.rehearsal) {
+          // No progress, and so not for --quiet to keep back.
+          for (const { words } of left) program.stderr.write(`LEFT TO DO: ${visible(words)}\n`)
           tell(`\nThe case is closed: ${open.folder}\nIts report: ${resolve(open.folder, 'report.md')}\n`)
+        }
         if (options.json)
           program.stdout.write(
             envelope(headOf(session, program, startedAt), {
               ...{ case: open.id, folder: open.folder, runbook: runbook.id, took, unseen },
               artefacts: open.artefacts().length,
-              ...{ failed, unknown },
+              ...{ failed, unknown, left },
             }),
           )
-        return code
+        return endOf(responded)
       },
     )
   } finally {
     await store.close()
   }
+}
+
+/**
+ * What a run that is through ends with: 3 where something could not be looked at, 1 where a check fails or something that leaked
+ * is still in force. Exported for its tests.
+ */
+export function endOf({ unseen, checks, left }: Pick<Responded, 'unseen' | 'checks' | 'left'>): ExitCode {
+  const isLeft = (state: Left['state']) => left.some(one => one.state === state)
+  if (unseen.length + checks.unknown.length > 0) return Exit.unknown
+  if (checks.failed.length > 0 || isLeft('in force')) return Exit.failed
+  return isLeft('unknown') ? Exit.unknown : Exit.done
 }
 
 /**

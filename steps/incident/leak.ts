@@ -76,7 +76,8 @@ export function mustLeak(of: Pick<Case, 'journal'>): Leak {
   )
 }
 
-const LEAK = 'leak'
+/** The step of the note that has it. */
+export const LEAK = 'leak'
 /** What is rotated monthly is not older. Milliseconds. */
 const MONTH = 31 * 86_400_000
 

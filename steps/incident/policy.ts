@@ -7,6 +7,7 @@ import { writeAnswers } from '../../src/wizard/answers-file.ts'
 import { readDeployment } from '../../src/wizard/saved.ts'
 import { isPolicyTaken, takePolicy } from './clean-setup.ts'
 import type { Action, IncidentContext } from './context.ts'
+import { LEFT } from './left.ts'
 import { suspicionsOf } from './sessions.ts'
 
 /** What the findings say about the policy. */
@@ -65,7 +66,7 @@ export const proposePolicy: Action = {
     if (diff === '')
       return { saw: `nothing in deployment.yaml is to be stricter; ${suggested} for you to decide` }
     if (!(await isAgreed(ctx, why, diff))) {
-      ctx.case.note('left-to-do', {
+      ctx.case.note(LEFT, {
         what: 'decide about the stricter deployment.yaml',
         where: 'findings/policy.diff',
       })

@@ -3,6 +3,7 @@ import { Cancelled, ToolError } from '../../src/errors.ts'
 import { acceptedStatus, callWithKey } from '../../src/gateway/provider-call.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
+import { LEFT } from './left.ts'
 import { begunRotation, isRenewedInCase, renewalOf, rotateInCase } from './rotation.ts'
 
 /** Where a provider's keys are made and revoked, and a question that it answers to the owner of a key alone. */
@@ -76,7 +77,7 @@ async function replace(ctx: IncidentContext, provider: Provider): Promise<{ saw:
   const name = keySecretOf(provider)
   const desk = deskOf(provider)
   const leave = (what: string) => {
-    ctx.case.note('left-to-do', { secret: name, what, where: desk.page })
+    ctx.case.note(LEFT, { secret: name, what, where: desk.page })
     return { saw: `LEFT TO DO: ${what} (${desk.page})`, isLeft: true }
   }
   if (await isRenewedInCase(ctx, name)) {

@@ -8,11 +8,10 @@ import { closeCase, type Sealed } from '../../src/evidence/seal.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Runbook } from '../../src/procedure/runbook.ts'
 import type { Action, Asking } from './context.ts'
+import { leftIn } from './left.ts'
 
 /** The step of the chain that has what the person said. */
 const WORDS = 'words'
-/** What another step's note says is left for a person to do. */
-const LEFT = 'left-to-do'
 
 /** The report in the shape of NIST SP 800-61r3, and the end of the case: the facts are the chain's, the words are the person's. */
 export const reportCase: Action = {
@@ -79,7 +78,7 @@ export function reportOf(
       images: list(notesOf(events, 'preserved')),
       missing:
         list(of.missed().map(({ file, why, at }) => `${file}: ${why} (${at})`)) || 'Everything was had.',
-      left: list(notesOf(leftIn(events), LEFT)) || 'Nothing that this tool knows of.',
+      left: list(leftIn(of).map(({ words }) => words)) || 'Nothing that this tool knows of.',
       line: lineOf(of, sealed.manifest, sealed.key),
     },
     'text',
@@ -151,19 +150,6 @@ function targetsOf(done: readonly Done[]): string {
 /** Which secrets leaked and which were replaced, which devices were there: what a reader wants to know of the impact. */
 function factsAbout(events: readonly JournalEvent[]): string[] {
   return ['leak', 'device', 'devices', 'rotated', 'old-key'].flatMap(step => notesOf(events, step))
-}
-
-/** The last that was said of each secret, unless a run that went on has done it since. */
-function leftIn(events: readonly JournalEvent[]): JournalEvent[] {
-  const left = new Map<string, JournalEvent>()
-  for (const event of events) {
-    const { step, facts } = event
-    const about = String(facts?.secret ?? facts?.what)
-    if (step === LEFT || step === 'rotated' || (step === 'old-key' && facts?.state === 'refused'))
-      left.delete(about)
-    if (step === LEFT) left.set(about, event)
-  }
-  return [...left.values()]
 }
 
 function notesOf(events: readonly JournalEvent[], step: string): string[] {

@@ -6,6 +6,7 @@ import { runProcedure } from '../../src/procedure/run.ts'
 import type { RotateContext } from '../rotate/context.ts'
 import { revokeAllDevices } from '../rotate/devices.ts'
 import type { Action, IncidentContext } from './context.ts'
+import { LEFT } from './left.ts'
 import { closedGateway, hasNewInCase, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /** Whatever an agent could read, somebody else may have by now. */
@@ -44,7 +45,7 @@ export const rotateAll: Action = {
       )
     const devices = await removeDevices(ctx)
     const left = names.filter(name => !due.includes(name))
-    for (const name of left) ctx.case.note('left-to-do', { secret: name, what: 'bring a new value' })
+    for (const name of left) ctx.case.note(LEFT, { secret: name, what: 'bring a new value' })
     return {
       saw: [
         `rotated: ${order.join(', ')}`,

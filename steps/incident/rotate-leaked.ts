@@ -10,6 +10,7 @@ import type { RunningGateway } from '../../src/gateway/running.ts'
 import type { Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { mustLeak } from './leak.ts'
+import { DEVICES_LEFT, LEFT, REMOVED } from './left.ts'
 import { gatewayOf, hasNewInCase, isRenewedInCase, rotateInCase } from './rotation.ts'
 
 /**
@@ -52,7 +53,7 @@ export const rotateLeaked: Action = {
       // Only with the token has somebody surely been able to pair one: another leak is closed all the same.
       if (names.includes(GATEWAY_TOKEN) || !(error instanceof ToolError) || error instanceof Cancelled)
         throw error
-      ctx.case.note('left-to-do', { what: 'remove the paired devices', why: error.message })
+      ctx.case.note(LEFT, { what: DEVICES_LEFT, why: error.message })
       saw.push(`the paired devices are NOT removed: ${error.message}`)
     }
     await kept
@@ -65,7 +66,7 @@ export const rotateLeaked: Action = {
       const isMade = isGenerated(name) || (await hasNewInCase(ctx, name))
       const brought = isMade ? undefined : (ctx.wishes.brought.get(name) ?? (await asked(ctx, name)))
       if (!isMade && brought === undefined) {
-        ctx.case.note('left-to-do', { secret: name, what: 'bring a new value' })
+        ctx.case.note(LEFT, { secret: name, what: 'bring a new value' })
         saw.push(`${name} is NOT rotated: it is not made here, and nobody brought a new one`)
       } else saw.push(`${name} ${await rotate(ctx, gateway, name, brought)}`)
     }
@@ -133,7 +134,6 @@ async function tooLate(): Promise<never> {
 const PATIENCE = 10_000
 /** The list of those that were paired. */
 export const DEVICES = 'gateway/devices.json'
-const REMOVED = 'devices-removed'
 /** Named one by one in the chain of custody; all of them stand in the artefact. */
 const MOST = 50
 

@@ -4,6 +4,7 @@ import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
 import type { Outcome, Step } from '../../src/procedure/step.ts'
 import type { Action, IncidentContext } from './context.ts'
+import { type Left, leftIn } from './left.ts'
 
 /** What has become of a run of a runbook. */
 export interface Responded {
@@ -18,6 +19,8 @@ export interface Responded {
     /** The first that could not look, and its reason. */
     why?: string
   }
+  /** What is left for a person to do. */
+  left: readonly Left[]
 }
 
 const RESUME = 'create-openclaw-secure incident --resume'
@@ -55,7 +58,7 @@ export async function respond(
       throw halfWay(error)
     }
   }
-  return { unseen: unseenIn(ctx), took, checks: checksIn(ctx) }
+  return { unseen: unseenIn(ctx), took, checks: checksIn(ctx), left: leftIn(ctx.case) }
 }
 
 /** Whatever fails a step leaves the case open, and any other command is refused until it is closed. */

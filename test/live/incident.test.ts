@@ -101,6 +101,7 @@ drill: 90d
 steps:
   - {id: mine.look, title: Look at the engine, why: It forgets., action: evidence.engine, within: 10s}
   - {id: mine.kernel, title: Which kernel, why: To compare., run: [uname, -a], effect: reads, within: 5s}
+  - {id: mine.leak, title: Say what leaked, why: To close it., action: leak.name, within: 5s}
   - {id: mine.seal, title: Sign it, why: So that it counts., action: evidence.seal, within: 10s}
   - {id: mine.remove, title: End all of it, why: You have what you need., action: containers.remove, within: 10s}
   - {id: mine.report, title: Report, why: For tomorrow., action: case.report, within: 10s}
@@ -109,10 +110,10 @@ steps:
 describe('a runbook of one’s own, at a terminal', () => {
   it('says what comes and why, asks before it destroys, and a no stops with nothing lost', async () => {
     writeFileSync(resolve(folder, 'runbooks/mine.yaml'), MINE)
-    const talk = new Conversation(['incident', 'mine', '--dir', folder])
+    const talk = new Conversation(['incident', 'mine', '--leaked', 'gateway_token', '--dir', folder])
     await talk.plays(
       ['Call first: Ann'],
-      ['1/5 Look at the engine'],
+      ['1/6 Look at the engine'],
       ['It forgets.'],
       ['End all of it? You have what you need. It cannot be undone.', key.enter],
     )
@@ -127,11 +128,15 @@ describe('a runbook of one’s own, at a terminal', () => {
     await talk.plays(['End all of it?', key.ctrlC])
     const { code, text } = await talk.ends()
     expect([code, text]).toEqual([130, expect.stringContaining('The case stays open')])
-    expect(text).not.toContain('2/5')
+    expect(text).not.toContain('2/6')
   })
 
-  it('is ended where it stands, with a report that says what was not done', async () => {
-    expect(await cli(['incident', 'close', '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
+  it('is ended where it stands; what was not done is in its report, and what leaked is not forgotten over it', async () => {
+    const { code, stdout, stderr } = await cli([
+      ...['incident', 'close', '--dir', folder, '--yes', '--quiet', '--json'],
+    ])
+    expect([code, stderr]).toEqual([1, 'LEFT TO DO: secret gateway_token; what replace it: it leaked\n'])
+    expect(JSON.parse(stdout)).toMatchObject({ left: [{ state: 'in force' }] })
     const { folder: place } = newestCase(folder)
     const report = readFileSync(resolve(place, 'report.md'), 'utf8')
     expect(report).toMatch(/not done[\s\S]*mine\.remove: End all of it/)
