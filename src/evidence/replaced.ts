@@ -1,8 +1,9 @@
-import { rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ensureDirectory, writeAtomic } from '../deployment/files.ts'
+import { ensureDirectory, lookAt, writeAtomic } from '../deployment/files.ts'
 import type { Layout } from '../deployment/layout.ts'
 import { secretFileName } from '../gateway/policy.ts'
+import { Secret } from '../secret.ts'
 import type { StoredSecret } from '../stores/store.ts'
 
 /**
@@ -20,6 +21,15 @@ export function keepReplaced(layout: Pick<Layout, 'own'>, name: string, stored: 
   for (const one of [stored.previous, stored.current, stored.pending])
     if (one !== undefined)
       writeAtomic(resolve(folder, secretFileName({ name, rotationId: one.rotationId })), one.value, 0o400)
+}
+
+/** The values that a secret had. Errors: the disk's. */
+export function readReplaced(layout: Pick<Layout, 'own'>, name: string): Secret[] {
+  const folder = replacedOf(layout)
+  const files = lookAt(folder)?.isDirectory() === true ? readdirSync(folder) : []
+  return files
+    .filter(file => file.startsWith(`${name}.`))
+    .map(file => new Secret(readFileSync(resolve(folder, file))))
 }
 
 /** Destroys them. */

@@ -1,5 +1,6 @@
 import { keySecretOf, type Provider } from '../../src/deployment/answers.ts'
 import { Cancelled, ToolError } from '../../src/errors.ts'
+import { readReplaced } from '../../src/evidence/replaced.ts'
 import { acceptedStatus, callWithKey } from '../../src/gateway/provider-call.ts'
 import { generateToken, type Secret } from '../../src/secret.ts'
 import type { Action, IncidentContext } from './context.ts'
@@ -80,30 +81,28 @@ async function replace(ctx: IncidentContext, provider: Provider): Promise<{ saw:
     ctx.case.note(LEFT, { secret: name, what, where: desk.page })
     return { saw: `LEFT TO DO: ${what} (${desk.page})`, isLeft: true }
   }
-  if (await isRenewedInCase(ctx, name)) {
-    const revoked = lastNote(ctx, name)
-    return revoked === undefined
-      ? leave('revoke the old key; an earlier run replaced it, and did not ask whether it is dead')
-      : { saw: `replaced before; the old one: ${revoked}`, isLeft: revoked !== 'refused' }
-  }
-  const isBegun = (await begunRotation(renewalOf(ctx), name)) === 'since'
-  if (!isBegun) ctx.say(`${provider.id}: make a new key at ${desk.page}`)
-  const key =
-    ctx.wishes.brought.get(name) ??
-    (isBegun ? undefined : await ctx.ask?.secret(`The new key of ${provider.id}`))
-  if (key === undefined && !isBegun)
-    return leave('make a new key, bring it with rotate, and revoke the old one')
-  let old: Secret | undefined
-  try {
-    old = await rotateInCase(ctx, name, key && ctx.redactor.learn(key))
-  } catch (error) {
-    if (!(error instanceof ToolError) || error instanceof Cancelled) throw error
-    return leave(`the new key is not in use: ${error.message}`)
-  }
+  if (!(await isRenewedInCase(ctx, name))) {
+    const isBegun = (await begunRotation(renewalOf(ctx), name)) === 'since'
+    if (!isBegun) ctx.say(`${provider.id}: make a new key at ${desk.page}`)
+    const key =
+      ctx.wishes.brought.get(name) ??
+      (isBegun ? undefined : await ctx.ask?.secret(`The new key of ${provider.id}`))
+    if (key === undefined && !isBegun)
+      return leave('make a new key, bring it with rotate, and revoke the old one')
+    try {
+      await rotateInCase(ctx, name, key && ctx.redactor.learn(key))
+    } catch (error) {
+      if (!(error instanceof ToolError) || error instanceof Cancelled) throw error
+      return leave(`the new key is not in use: ${error.message}`)
+    }
+  } else if (isProvenDead(ctx, name))
+    return { saw: 'replaced before; its provider refuses the old one', isLeft: false }
+  // Before the question: whoever leaves there, and ends the case, has not revoked it.
+  leave('revoke the old key')
   const isDone = await ctx.ask?.confirm(
     `Revoke the OLD key of ${provider.id} at ${desk.page} now. Is it done?`,
   )
-  const state = await stateOf(desk, old, ctx)
+  const state = await stateOfAll(desk, await oldKeysOf(ctx, name), ctx)
   ctx.case.note('old-key', { secret: name, state, revoked: isDone ?? false })
   if (state === 'refused') return { saw: 'replaced; its provider refuses the old one', isLeft: false }
   if (state === 'accepted') return leave('the old key is STILL ACCEPTED by its provider: revoke it')
@@ -124,15 +123,37 @@ function deskOf(provider: Provider): Desk {
 }
 
 /**
+ * What a provider has been told to forget: whatever this case, or a rotation that was half-way before it, has put out of force.
+ * They lie beside the case, so that a run that goes on has them too.
+ */
+async function oldKeysOf({ layout, store, redactor }: IncidentContext, name: string): Promise<Secret[]> {
+  const current = (await store.load(name))?.current?.value
+  return readReplaced(layout, name)
+    .map(old => redactor.learn(old))
+    .filter(old => current?.equals(old) !== true)
+}
+
+/** Dead is what is refused; one that is still accepted is enough not to be. */
+async function stateOfAll(
+  desk: Desk,
+  old: readonly Secret[],
+  ctx: IncidentContext,
+): Promise<'refused' | 'accepted' | 'unknown'> {
+  const states = await Promise.all(old.map(key => stateOf(desk, key, ctx)))
+  if (states.includes('accepted')) return 'accepted'
+  return states.length === 0 || states.includes('unknown') ? 'unknown' : 'refused'
+}
+
+/**
  * What its provider says of an old key. One that takes a key which nobody has does not look at keys at all, and has said
  * nothing.
  */
 async function stateOf(
   { ask }: Desk,
-  old: Secret | undefined,
+  old: Secret,
   { redactor }: IncidentContext,
 ): Promise<'refused' | 'accepted' | 'unknown'> {
-  if (ask === undefined || old === undefined) return 'unknown'
+  if (ask === undefined) return 'unknown'
   try {
     const answer = acceptedStatus((await callWithKey(ask.url, ask.header, old)).status)
     if (answer !== 'accepted') return answer
@@ -145,7 +166,7 @@ async function stateOf(
   }
 }
 
-function lastNote({ case: { journal } }: IncidentContext, name: string): string | undefined {
+function isProvenDead({ case: { journal } }: IncidentContext, name: string): boolean {
   const note = journal.read().findLast(({ step, facts }) => step === 'old-key' && facts?.secret === name)
-  return note === undefined ? undefined : String(note.facts?.state)
+  return note?.facts?.state === 'refused'
 }

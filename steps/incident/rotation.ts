@@ -101,20 +101,19 @@ export function gatewayOf(
 }
 
 /**
- * Renews one secret, and enters it into the case. Returns the value before, where that can still be known. `gateway`: one that
- * is reached by everybody; without it, the closed one.
+ * Renews one secret, and enters it into the case; what it had before is kept beside that. `gateway`: one that is reached by
+ * everybody; without it, the closed one.
  */
 export async function rotateInCase(
   ctx: IncidentContext,
   name: string,
   brought: Secret | undefined,
   gateway: RunningGateway = closedGateway(ctx),
-): Promise<Secret | undefined> {
+): Promise<void> {
   const stored = await ctx.store.load(name)
   if (stored !== undefined) keepReplaced(ctx.layout, name, stored)
   const { old, next } = await renew({ ...renewalOf(ctx), gateway }, name, brought)
   enter(ctx, name, next, old)
-  return old?.value
 }
 
 /**
