@@ -5,6 +5,7 @@ import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Planted, plant } from '../../steps/incident/plant.ts'
 import { actionsIn, isMet } from '../../steps/incident/report.ts'
+import { soughtBy } from '../../steps/incident/sought.ts'
 import { type Answers, keySecretOf } from '../deployment/answers.ts'
 import { ensureDirectory, readIfPresent, temporaryFolder, writeAtomic } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
@@ -94,15 +95,12 @@ export async function drill(
     }
     const done = copy.case()
     const times = timesOf(done.journal, runbook)
-    // What a runbook does not look for, it cannot miss.
-    const calls = new Set(runbook.steps.flatMap(({ does }) => ('action' in does ? [does.action] : [])))
-    const caught = await lookFor(
-      planted.filter(({ by }) => by.some(action => calls.has(action))),
-      done.folder,
-    )
+    const { sought, unsought, missed: untried } = soughtBy(runbook, planted)
+    const caught = await lookFor(sought, done.folder)
     const refused = old === undefined ? undefined : await askFromHost(copy.answers, AUTH_PATH, old)
     const missed = [
       ...caught.filter(({ where }) => where.length === 0).map(({ what }) => what),
+      ...untried,
       ...(refused === 401 ? [] : [`the leaked token is not refused (${refused ?? 'no answer'})`]),
     ]
     // A copy has no alerting and no backup of its own: what fails there says nothing about the runbook.
@@ -112,13 +110,15 @@ export async function drill(
     ensureDirectory(layout.cases, 0o700)
     const report = resolve(layout.cases, `drill-${done.id}.md`)
     writeAtomic(report, readIfPresent(resolve(done.folder, 'report.md')) ?? '', 0o400)
-    recordDrill(layout, runbook.id, { at: startedAt, deeds: deedsOf(runbook), ok, seconds, missed })
-    tell(inWords({ times, caught, missed, seconds, report, through }))
+    recordDrill(layout, runbook.id, {
+      ...{ at: startedAt, deeds: deedsOf(runbook), ok, seconds, missed, unsought },
+    })
+    tell(inWords({ times, caught, missed, unsought, seconds, report, through }))
     if (options.json === true)
       program.stdout.write(
         envelope(
           { version: program.version, command: 'incident', deployment: layout.root, startedAt },
-          { drill: runbook.id, ok, seconds, times, missed, caught, report },
+          { drill: runbook.id, ok, seconds, times, missed, unsought, caught, report },
         ),
       )
     return ok ? Exit.done : through ? Exit.failed : code
@@ -262,11 +262,12 @@ function inWords(drilled: {
   times: readonly Timed[]
   caught: readonly { what: string; where: readonly string[] }[]
   missed: readonly string[]
+  unsought: readonly string[]
   seconds: number
   report: string
   through: boolean
 }): string {
-  const { times, caught, missed, seconds, report, through } = drilled
+  const { times, caught, missed, unsought, seconds, report, through } = drilled
   const width = Math.max(...times.map(({ id }) => id.length), 4)
   return [
     '',
@@ -280,6 +281,7 @@ function inWords(drilled: {
       where.length === 0 ? `MISSED  ${what}` : `caught  ${what}: ${where.slice(0, 3).join(', ')}`,
     ),
     ...missed.filter(one => !caught.some(({ what }) => what === one)).map(one => `MISSED  ${one}`),
+    ...unsought.map(one => `not looked for by this runbook: ${one}`),
     '',
     `${through && missed.length === 0 ? 'The drill succeeded' : 'The drill did not succeed'} (${seconds} s). Its report: ${report}`,
     '',

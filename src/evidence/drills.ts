@@ -13,8 +13,10 @@ const Drill = z.strictObject({
   /** Whether it came to its end, and all that was planted was caught. */
   ok: z.boolean(),
   seconds: z.number().nonnegative(),
-  /** What was planted and not caught, and steps that took too long, in words. */
+  /** What was planted and not caught, in words. A step that took too long is in the report, and fails no drill. */
   missed: z.array(z.string()),
+  /** What was planted and no step of the runbook looks for, in words. */
+  unsought: z.optional(z.array(z.string())),
 })
 export type Drill = z.infer<typeof Drill>
 
