@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +9,7 @@ import { soughtBy } from '../../steps/incident/sought.ts'
 import { type Answers, keySecretOf } from '../deployment/answers.ts'
 import { ensureDirectory, readIfPresent, temporaryFolder, writeAtomic } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
+import { takeLock } from '../deployment/lock.ts'
 import { addressesOf, freePort } from '../deployment/network.ts'
 import { searchFolder } from '../deployment/search.ts'
 import { Compose } from '../docker/compose.ts'
@@ -25,9 +26,11 @@ import { DeliveredSecrets } from '../stores/delivered.ts'
 import { writeAnswers } from '../wizard/answers-file.ts'
 import { incident } from './incident.ts'
 import { type IncidentOptions, runbookOf } from './incident-input.ts'
-import { openSession, type Program, runtimeOf, type Session } from './program.ts'
+import { openSession, type Program, refuseInIncident, type Session } from './program.ts'
 import { setup } from './setup.ts'
 import { savedAnswers } from './verify.ts'
+
+const COMMAND = 'incident --drill'
 
 /** How long what was planted is left alone before the runbook begins: long enough to be noticed. Milliseconds. */
 const INCUBATION = 4000
@@ -64,8 +67,9 @@ export async function drill(
     tell(`A copy of ${answers.name} would be set up, run through ${runbook.id}, and removed.\n`)
     return Exit.done
   }
-  // A lock of the original's: whoever else takes it sweeps away what looks unfinished, and the copy does.
-  const release = await runtimeOf(session, program, 'incident --drill', false).lock()
+  refuseInIncident(layout, COMMAND)
+  // One drill at a time. The deployment's own lock is left to whoever needs it: a drill must not keep anybody from an incident.
+  const release = takeLock(resolve(layout.own, 'drill.lock'), COMMAND, program.now())
   const copy = await Rehearsal.make(session, program, answers)
   const began = performance.now()
   try {
@@ -153,6 +157,9 @@ class Rehearsal {
 
   static async make(session: Session, program: Program, own: Answers): Promise<Rehearsal> {
     const { layout } = session
+    // Not a name that is swept away by whoever takes the deployment's lock: a drill that was killed is cleared up by the next.
+    for (const left of readdirSync(layout.own).filter(one => /^drill-\w{6}$/.test(one)))
+      rmSync(resolve(layout.own, left), { recursive: true, force: true })
     const name = `drill-${addressesOf(layout.root).bridge.slice(4)}`
     const answers: Answers = {
       ...own,
@@ -161,7 +168,7 @@ class Rehearsal {
       // Its secrets end with it, and no store elsewhere hears of them.
       ...{ store: 'docker', seal: 'none', access: 'loopback', apparmor: false, firewall: false },
     }
-    const copy = new Rehearsal(session, program, answers, temporaryFolder(resolve(layout.own, '.ocs-drill-')))
+    const copy = new Rehearsal(session, program, answers, temporaryFolder(resolve(layout.own, 'drill-')))
     // One that was killed may have left its containers.
     await copy.#clear()
     return copy

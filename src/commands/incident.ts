@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { freeze } from '../../steps/incident/contain.ts'
 import type { Asking, IncidentContext } from '../../steps/incident/context.ts'
 import { ACTIONS, CLOSING } from '../../steps/incident/index.ts'
 import type { Left } from '../../steps/incident/left.ts'
@@ -12,13 +13,22 @@ import { beginCase } from '../evidence/case.ts'
 import { openCase } from '../evidence/open.ts'
 import { replacedOf } from '../evidence/replaced.ts'
 import { underLock } from '../procedure/run.ts'
+import type { Runbook } from '../procedure/runbook.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
 import { learnDelivered } from '../stores/delivered.ts'
 import type { SecretStore } from '../stores/store.ts'
 import { voiceOn } from '../wizard/voice.ts'
 import { type IncidentOptions, inOrder, prepare, remembered, type Work } from './incident-input.ts'
-import { composeOf, forbidCoreDumps, type Program, runtimeOf, type Session, storeOf } from './program.ts'
+import {
+  composeOf,
+  containing,
+  forbidCoreDumps,
+  type Program,
+  runtimeOf,
+  type Session,
+  storeOf,
+} from './program.ts'
 import { savedDeployment, verifyDeployment } from './verify.ts'
 
 /**
@@ -85,7 +95,11 @@ async function lead(work: Work): Promise<ExitCode> {
   }
   try {
     return await underLock(
-      () => runtimeOf(session, program, 'incident', false),
+      () => {
+        const runtime = runtimeOf(session, program, 'incident', false)
+        if (work.present !== undefined || !beginsWithContaining(runbook)) return runtime
+        return containing(runtime, async () => (await freeze({ docker: session.docker, answers })).saw)
+      },
       async held => {
         // What was looked at before the lock may be over, or have begun, meanwhile.
         if (openCase(layout)?.id !== work.present?.id)
@@ -159,6 +173,12 @@ async function lead(work: Work): Promise<ExitCode> {
   } finally {
     await store.close()
   }
+}
+
+/** Whether the first thing that is done is to freeze or to cut, without anybody being asked. */
+function beginsWithContaining({ steps: [first] }: Pick<Runbook, 'steps'>): boolean {
+  if (first === undefined || first.confirm !== 'nobody' || !('action' in first.does)) return false
+  return first.effect === 'contains' && ACTIONS.get(first.does.action)?.hasty === true
 }
 
 /**

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { LockdownContext } from '../../steps/lockdown/context.ts'
+import { cutAtOnce } from '../../steps/lockdown/cut.ts'
 import { lockdownSteps, unlockSteps } from '../../steps/lockdown/index.ts'
 import { answersInForce } from '../../steps/move/context.ts'
 import type { Answers } from '../deployment/answers.ts'
@@ -15,6 +16,7 @@ import type { SecretStore } from '../stores/store.ts'
 import { voiceOn } from '../wizard/voice.ts'
 import {
   composeOf,
+  containing,
   credentialOf,
   forbidCoreDumps,
   type GlobalOptions,
@@ -31,7 +33,7 @@ const START = 60_000
 
 /**
  * Takes the gateway off its networks, replaces its token and removes its devices, and keeps everything else. Cut short, the
- * same command goes on. 0: it is locked down; 3 or 4: the network is off if the lines above say so, and the rest is not done.
+ * same command goes on; while somebody else has the lock, the network is cut all the same. 0: it is locked down; 3 or 4: the network is off if the lines above say so, and the rest is not done.
  */
 export async function lockdown(program: Program, options: GlobalOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()
@@ -110,7 +112,12 @@ async function carryOut(
   }
   try {
     return await underLock(
-      () => runtimeOf(session, program, command, false),
+      () => {
+        const runtime = runtimeOf(session, program, command, false)
+        const { layout, docker } = session
+        const atOnce = () => cutAtOnce({ layout, docker, answers, now: program.now })
+        return command === 'lockdown' ? containing(runtime, atOnce) : runtime
+      },
       held => runProcedure(command, steps, contextOf(program, session, answers, store, held), held()),
     )
   } finally {

@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Answers } from '../deployment/answers.ts'
 import { ensureDirectory, type FileOwner, readIfPresent, sweep } from '../deployment/files.ts'
 import { type Layout, layoutOf } from '../deployment/layout.ts'
-import { takeLock } from '../deployment/lock.ts'
+import { Locked, takeLock } from '../deployment/lock.ts'
 import { Compose } from '../docker/compose.ts'
 import { Docker } from '../docker/engine.ts'
 import { readLockdown } from '../docker/isolation.ts'
@@ -167,6 +167,35 @@ const HASTY = ['incident', 'lockdown']
 
 /** What may change a deployment while somebody looks into it. */
 const RESPONSES = ['incident', 'lockdown', 'unlock']
+
+/**
+ * A runtime in which nobody else's lock keeps anything from being contained: while a command that changes the deployment has it,
+ * `contain` is done without it, and says what it did. A response that has it contains already, and is left alone. Errors of its
+ * lock: {@link Locked}; `locked` with exit 4 where `contain` was tried.
+ */
+export function containing(runtime: Runtime, contain: () => Promise<string>): Runtime {
+  return {
+    ...runtime,
+    async lock() {
+      try {
+        return await runtime.lock()
+      } catch (error) {
+        if (!(error instanceof Locked) || RESPONSES.includes(error.command)) throw error
+        const done = await contain().catch((failure: unknown) => {
+          if (!(failure instanceof ToolError)) throw failure
+          return `NOT contained: ${failure.message}. ${failure.hint}`
+        })
+        throw new ToolError(
+          'locked',
+          `${done}\nThe rest is not done: ${error.message}`,
+          `Wait for it to end, or end it (kill ${error.pid}), then run the same command again: it goes on from there.`,
+          Exit.interrupted,
+          error,
+        )
+      }
+    },
+  }
+}
 
 /**
  * The tripwire: while a case is open, or the gateway is locked down, nothing else changes the deployment, and no evidence is

@@ -28,9 +28,28 @@ const Holder = z.strictObject({
 })
 type Holder = z.infer<typeof Holder>
 
+/** `locked`: a process that lives has the lock. */
+export class Locked extends ToolError {
+  /** What it runs. */
+  readonly command: string
+  readonly pid: number
+
+  constructor({ command, pid, host, since }: Pick<Holder, 'command' | 'pid' | 'host' | 'since'>) {
+    super(
+      'locked',
+      `another ${command} is running here (process ${pid} on ${host}, since ${since})`,
+      'Wait for it to end, then run the command again.',
+      Exit.unknown,
+    )
+    this.name = 'Locked'
+    this.command = command
+    this.pid = pid
+  }
+}
+
 /**
  * Takes the deployment's lock and returns its release. The lock of a process that has died is taken over; one that
- * lives is respected: `locked`, with who holds it. On another machine (a shared folder) nobody can tell, so that lock
+ * lives is respected: {@link Locked}, with who holds it. On another machine (a shared folder) nobody can tell, so that lock
  * is respected too.
  */
 export function takeLock(path: string, command: string, now: Date): () => void {
@@ -48,15 +67,8 @@ export function takeLock(path: string, command: string, now: Date): () => void {
     const found = readIfPresent(path)
     if (found === undefined) continue
     const holder = Holder.safeParse(parseJson(found))
-    if (holder.success && (holder.data.host !== hostname() || isAlive(holder.data))) {
-      const { pid, command: what, since, host } = holder.data
-      throw new ToolError(
-        'locked',
-        `another ${what} is running here (process ${pid} on ${host}, since ${since})`,
-        'Wait for it to end, then run the command again.',
-        Exit.unknown,
-      )
-    }
+    if (holder.success && (holder.data.host !== hostname() || isAlive(holder.data)))
+      throw new Locked(holder.data)
     takeOver(path, found)
   }
   throw new ToolError(

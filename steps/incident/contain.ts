@@ -6,6 +6,7 @@ import { type DeploymentContainer, deploymentContainers } from '../../src/docker
 import { THROWAWAY_LABEL } from '../../src/docker/engine.ts'
 import { type Member, membersOf, placesOf } from '../../src/docker/isolation.ts'
 import { Exit, ToolError, visible } from '../../src/errors.ts'
+import type { Outcome } from '../../src/procedure/step.ts'
 import { cut } from '../lockdown/cut.ts'
 import type { Action, IncidentContext } from './context.ts'
 
@@ -19,37 +20,43 @@ export const pauseContainers: Action = {
   effect: 'contains',
   standing: true,
   hasty: true,
-  async run(ctx) {
-    const { docker, answers } = ctx
-    const before = await deploymentContainers(docker, answers.name)
-    const moving = before.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
-    const ids = moving.map(({ id }) => id)
-    const { code, stderr } =
-      ids.length === 0 ? { code: 0, stderr: '' } : await docker.call(['pause', ...ids], { deadline: 30_000 })
-    const after = code === 0 ? before.map(one => ({ ...one, isPaused: one.isRunning })) : await endLoops(ctx)
-    const left = after.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
-    const stopped = after.filter(({ isRunning }) => !isRunning)
-    const frozen = after.length - left.length - stopped.length
-    return {
-      // An engine that cannot freeze does not keep the networks from being cut: that is what counts.
-      saw: [
-        `${named(after.filter(({ isPaused }) => isPaused)) || 'nothing'} frozen`,
-        ...(stopped.length > 0 ? [`not running: ${named(stopped)}`] : []),
-        ...(left.length > 0 ? [`NOT frozen: ${named(left)} (${visible(stderr.trim()).slice(0, 200)})`] : []),
-      ].join('; '),
-      facts: {
-        ...{ frozen, stopped: stopped.length, left: left.length },
-        ...(left.length === 0 ? {} : { unseen: `not frozen: ${named(left)}` }),
-      },
-    }
-  },
+  run: freeze,
+}
+
+/** Freezes every container, and says which. It needs no case, and no lock. Errors: `engine_unreachable`. */
+export async function freeze(ctx: Pick<IncidentContext, 'docker' | 'answers'>): Promise<Outcome> {
+  const { docker, answers } = ctx
+  const before = await deploymentContainers(docker, answers.name)
+  const moving = before.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
+  const ids = moving.map(({ id }) => id)
+  const { code, stderr } =
+    ids.length === 0 ? { code: 0, stderr: '' } : await docker.call(['pause', ...ids], { deadline: 30_000 })
+  const after = code === 0 ? before.map(one => ({ ...one, isPaused: one.isRunning })) : await endLoops(ctx)
+  const left = after.filter(({ isRunning, isPaused }) => isRunning && !isPaused)
+  const stopped = after.filter(({ isRunning }) => !isRunning)
+  const frozen = after.length - left.length - stopped.length
+  return {
+    // An engine that cannot freeze does not keep the networks from being cut: that is what counts.
+    saw: [
+      `${named(after.filter(({ isPaused }) => isPaused)) || 'nothing'} frozen`,
+      ...(stopped.length > 0 ? [`not running: ${named(stopped)}`] : []),
+      ...(left.length > 0 ? [`NOT frozen: ${named(left)} (${visible(stderr.trim()).slice(0, 200)})`] : []),
+    ].join('; '),
+    facts: {
+      ...{ frozen, stopped: stopped.length, left: left.length },
+      ...(left.length === 0 ? {} : { unseen: `not frozen: ${named(left)}` }),
+    },
+  }
 }
 
 /**
  * One that ends and is started anew all the time cannot be frozen: it is not started any more, and the others are frozen without
  * it. Returns how they all are then.
  */
-async function endLoops({ docker, answers }: IncidentContext): Promise<DeploymentContainer[]> {
+async function endLoops({
+  docker,
+  answers,
+}: Pick<IncidentContext, 'docker' | 'answers'>): Promise<DeploymentContainer[]> {
   const moving = async () =>
     (await deploymentContainers(docker, answers.name)).filter(
       ({ isRunning, isPaused }) => isRunning && !isPaused,

@@ -77,6 +77,15 @@ export const cutOff: Step<Needs> = {
   },
 }
 
+/** Both, without a journal: that belongs to whoever has the lock. Returns what was seen. Errors: as those of the two. */
+export async function cutAtOnce(ctx: Needs): Promise<string> {
+  const seen: string[] = []
+  for (const step of [recordPlaces, cutOff])
+    if ((await step.skip?.(ctx)) === undefined)
+      seen.push((await step.run(ctx, new AbortController().signal)).saw)
+  return seen.at(-1) ?? 'it is on no network already'
+}
+
 /**
  * Takes containers off these places, and proves it: those that `look` finds are on no network, and nobody answers at the port.
  * Errors: `not_cut`, with what to do instead.

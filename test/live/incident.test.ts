@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchFolder } from '../../src/deployment/search.ts'
@@ -28,6 +29,7 @@ import {
   doneAt,
   EVIDENCE,
   endsWith,
+  holdLock,
   killed,
   killedAfter,
   newestCase,
@@ -197,6 +199,29 @@ let planted: Planted[] = []
 describe('the container is compromised (privilege escalation)', () => {
   let old = ''
 
+  it('is frozen at once although a setup holds the lock; no case is opened, and the setup is named', async () => {
+    const state = async () =>
+      (
+        await sh('docker', ['inspect', '--format', '{{.State.Status}}', await containerOf(folder)])
+      ).stdout.trim()
+    const before = newestCase(folder).id
+    const setup = await holdLock(folder, 'setup')
+    try {
+      const { code, stderr } = await incident('container-compromised')
+      expect([code, stderr]).toEqual([
+        4,
+        expect.stringContaining(`another setup is running here (process ${setup.pid}`),
+      ])
+      expect(stderr).toContain(`kill ${setup.pid}`)
+      expect([await state(), newestCase(folder).id]).toEqual(['paused', before])
+    } finally {
+      setup.end()
+      for (const service of ['openclaw-gateway', 'ingress', 'egress'])
+        await sh('docker', ['unpause', await containerOf(folder, service)])
+    }
+    expect(await state()).toBe('running')
+  })
+
   it('is contained in two seconds, and its evidence sealed within a minute, without anybody agreeing to anything', async () => {
     old = tokenOf(folder)
     planted = await compromise(folder)
@@ -362,7 +387,15 @@ describe.runIf(isThorough)('a drill', () => {
     ['credential-exposed', ['wrong tokens', 'every second']],
     ['container-compromised', ['/tmp', 'workspace', 'strange name', 'wrong tokens', 'every second']],
   ])('of %s finds all that was planted in its copy, and leaves nothing of that', async (runbook, planted) => {
-    const { code, stderr } = await incident(runbook, '--drill')
+    const drill = incident(runbook, '--drill')
+    if (runbook === 'credential-exposed') {
+      // The panic button of the deployment itself does not wait for a drill of it.
+      while (!existsSync(resolve(folder, '.secure/drill.lock'))) await sleep(100)
+      for (const command of ['lockdown', 'unlock'])
+        expect(await cli([command, '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
+      expect(existsSync(resolve(folder, '.secure/drill.lock'))).toBe(true)
+    }
+    const { code, stderr } = await drill
     expect([code, stderr]).toEqual([0, expect.stringContaining('The drill succeeded')])
     for (const what of planted) expect(stderr).toMatch(new RegExp(`^caught .*${what}`, 'm'))
     const left = await sh('docker', ['ps', '--all', '--quiet', '--filter', 'name=drill-'])

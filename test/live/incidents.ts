@@ -1,7 +1,11 @@
 /** What the suites about incidents share: a compromise that is planted, and what becomes of it. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { statOf } from '../../src/deployment/alive.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Compose } from '../../src/docker/compose.ts'
@@ -151,6 +155,17 @@ export async function killedAfter(
   await Promise.race([ended, sleep(Math.random() * stretch)])
   child.kill('SIGKILL')
   return ended
+}
+
+/** Another command has the deployment's lock, and lives: until it is told to end. */
+export async function holdLock(folder: string, command: string): Promise<{ pid: number; end(): void }> {
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' })
+  await once(child, 'spawn')
+  const pid = child.pid ?? 0
+  const since = new Date().toISOString()
+  const holder = { pid, started: statOf(pid).started, host: hostname(), command, since, nonce: 'theirs' }
+  writeFileSync(layoutOf(folder).lock, `${JSON.stringify(holder)}\n`, { mode: 0o600 })
+  return { pid, end: () => void child.kill('SIGKILL') }
 }
 
 /** Starts a run and kills it somewhere, unless it is through before. */

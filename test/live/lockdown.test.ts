@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { INSIDE } from '../../src/deployment/layout.ts'
 import { LiveDevice, pair } from './device.ts'
 import {
@@ -14,6 +14,7 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  isThorough,
   patience,
   quick,
   remove,
@@ -21,6 +22,7 @@ import {
   startCli,
   tokenOf,
 } from './harness.ts'
+import { holdLock } from './incidents.ts'
 
 const folder = freshFolder('lockdown')
 const record = resolve(folder, '.secure/lockdown.json')
@@ -197,6 +199,20 @@ describe('lockdown', () => {
     expect(await connections()).toEqual(before)
     expect(await authStatus(port, first)).toBe(401)
     expect(await authStatus(port, tokenOf(folder))).toBe(404)
+  })
+
+  it('cuts the network although a setup holds the lock, and leaves the rest to the same command afterwards', async () => {
+    const setup = await holdLock(folder, 'setup')
+    onTestFinished(setup.end)
+    const ran = await cli(['lockdown', '--dir', folder, '--yes'])
+    expect([ran.code, ran.stderr]).toEqual([4, expect.stringContaining('connections cut')])
+    expect(ran.stderr).toContain(`process ${setup.pid}`)
+    expect([await isClosed(), await interfaces()]).toEqual([true, ''])
+    if (!isThorough) return
+    const stale = tokenOf(folder)
+    setup.end()
+    expect(await cli(['lockdown', '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
+    expect([await isClosed(), tokenOf(folder) === stale]).toEqual([true, false])
   })
 })
 
