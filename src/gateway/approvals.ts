@@ -79,7 +79,8 @@ export type ProgramsSeen = z.infer<typeof Programs>
 
 /**
  * Looks in the running sandbox, as its user: `missing` are programs of the list that cannot be started, `extra` are files of
- * the image that can be and are not on it. Files that the agent has made in its workspace are its own.
+ * the image that can be and are not on it. Files that the agent has made in its workspace are its own, and what a listed git
+ * starts by path is a part of it.
  * Errors: `programs_unknown` when it could not look; those of the process runner.
  */
 export async function startablePrograms(
@@ -98,7 +99,7 @@ export async function startablePrograms(
   )
 }
 
-/** Walks the image as `find -xdev` does: what is mounted is on another device. Libraries and git's own parts are no programs. */
+/** Walks the image as `find -xdev` does: what is mounted is on another device. Libraries are no programs. */
 const LOOK = `
 import json, os, shutil, stat, sys
 path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -113,7 +114,8 @@ for folder, folders, files in os.walk("/"):
         file = os.path.join(folder, name)
         info = os.lstat(file)
         if not stat.S_ISREG(info.st_mode) or info.st_dev != root or info.st_size == 0 or file in kept: continue
-        if name.endswith(".so") or ".so." in name or folder == "/usr/lib/git-core": continue
+        if name.endswith(".so") or ".so." in name: continue
+        if folder == "/usr/lib/git-core" and "git" in names: continue
         if os.access(file, os.X_OK): extra.append(file)
 print(json.dumps({"missing": [name for name, file in found.items() if not file], "extra": sorted(extra)}))
 `

@@ -179,7 +179,12 @@ export function sandboxDockerfile(
     )
   return render(
     'sandbox/Dockerfile.hbs',
-    { base, programs: programsOf(programs), packages: [...new Set(packages)].sort() },
+    {
+      base,
+      programs: programsOf(programs),
+      packages: [...new Set(packages)].sort(),
+      git: programs.includes('git'),
+    },
     'text',
   )
 }

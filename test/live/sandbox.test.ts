@@ -172,6 +172,10 @@ describe('threat: command injection', () => {
   it('what may be started is the list, and nothing else: read back, and tried', async () => {
     const docker = new Docker(processRunner(new Redactor(), process.env))
     expect(await startablePrograms(docker, sandbox, USUAL_PROGRAMS)).toEqual({ missing: [], extra: [] })
+    // Git is more than one file, and all of it is seen where it is not on the list.
+    const withoutGit = USUAL_PROGRAMS.filter(name => name !== 'git')
+    const { extra } = await startablePrograms(docker, sandbox, withoutGit)
+    expect(extra).toEqual(expect.arrayContaining(['/usr/bin/git', '/usr/lib/git-core/git']))
     const refused = [
       'perl -e 1',
       'dpkg -l',

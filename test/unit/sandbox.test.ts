@@ -81,6 +81,18 @@ describe('threat: command injection: what the agent may start', () => {
   })
 })
 
+describe('threat: command injection: what a program starts by path', () => {
+  const lastRun = (...lists: [string[], string[]?]) =>
+    sandboxDockerfile('debian:12', ...lists)
+      .split('\nRUN ')
+      .at(-1) ?? ''
+
+  it('is left alone for git where git is listed, and taken away with it', () => {
+    expect(lastRun(['git', 'jq'])).toContain("! -path '/usr/lib/git-core/*' > /tmp/all")
+    expect(lastRun(['jq'])).not.toContain('git-core/*')
+  })
+})
+
 describe('threat: privilege escalation: the sandbox’s door', () => {
   const files = sandboxFiles({ uid: 4711, gid: 4712 }, 'host_key.a1', [ONE])
 
