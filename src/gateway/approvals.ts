@@ -3,7 +3,7 @@ import { type Docker, firstLine } from '../docker/engine.ts'
 import type { Finished } from '../docker/process.ts'
 import { ToolError, visible } from '../errors.ts'
 import { parseJson } from '../json.ts'
-import { programsOf } from './sandbox.ts'
+import { programsOf, SANDBOX } from './sandbox.ts'
 
 /**
  * What the agent may start, applied and read back, in both places where a command could run.
@@ -79,8 +79,8 @@ export type ProgramsSeen = z.infer<typeof Programs>
 
 /**
  * Looks in the running sandbox, as its user: `missing` are programs of the list that cannot be started, `extra` are files of
- * the image that can be and are not on it. Files that the agent has made in its workspace are its own, and what a listed git
- * starts by path is a part of it.
+ * the image that can be and are not on it. Files that the agent has made in its workspace are its own, and what a listed git or
+ * an added package starts by path is a part of it.
  * Errors: `programs_unknown` when it could not look; those of the process runner.
  */
 export async function startablePrograms(
@@ -107,6 +107,7 @@ names = json.loads(sys.argv[1])
 found = {name: shutil.which(name, path=path) for name in names}
 kept = {os.path.realpath(file) for file in found.values() if file}
 root = os.lstat("/").st_dev
+if os.path.exists("${SANDBOX.parts}"): kept.update(open("${SANDBOX.parts}").read().split("\\n"))
 extra = []
 for folder, folders, files in os.walk("/"):
     folders[:] = [f for f in folders if os.lstat(os.path.join(folder, f)).st_dev == root]

@@ -13,13 +13,15 @@ import { Exit, ToolError } from '../errors.ts'
  * Everything here but {@link socketGroup} is a pure function of what it is given.
  */
 
-/** The paths and names on both sides. `folder`, `work` and `user` are the sandbox's, the rest the gateway's. */
+/** The paths and names on both sides. `folder`, `parts`, `work` and `user` are the sandbox's, the rest the gateway's. */
 export const SANDBOX = {
   service: SANDBOX_SERVICE,
   network: 'sandbox',
   user: 'sandbox',
   port: 2222,
   folder: '/etc/sandbox',
+  /** In the image: what programs of the added packages start by path. Missing where no package was added. */
+  parts: '/usr/share/sandbox-parts',
   work: '/workspace',
   /** In the gateway's configuration folder, which is mounted: a new one is read by the next call. */
   knownHosts: '/etc/openclaw/sandbox_known_hosts',
@@ -183,6 +185,7 @@ export function sandboxDockerfile(
       base,
       programs: programsOf(programs),
       packages: [...new Set(packages)].sort(),
+      parts: SANDBOX.parts,
       git: programs.includes('git'),
     },
     'text',

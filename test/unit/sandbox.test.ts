@@ -69,7 +69,7 @@ describe('threat: command injection: what the agent may start', () => {
 
   it('is taken from the image as its last step but for who it runs as', () => {
     const dockerfile = sandboxDockerfile('debian:12', ['git'], ['golang'])
-    expect(dockerfile).toMatch(/xz-utils golang \\/)
+    expect(dockerfile).toMatch(/install .* golang \\/)
     expect(dockerfile).toMatch(/for name in basename cat .* git .* tar; do/)
     expect(dockerfile.trimEnd().split('\n').slice(-5)).toEqual([
       '',
@@ -90,6 +90,15 @@ describe('threat: command injection: what a program starts by path', () => {
   it('is left alone for git where git is listed, and taken away with it', () => {
     expect(lastRun(['git', 'jq'])).toContain("! -path '/usr/lib/git-core/*' > /tmp/all")
     expect(lastRun(['jq'])).not.toContain('git-core/*')
+  })
+
+  it('is left alone where it came with an added package, and lies where no program does', () => {
+    const dockerfile = sandboxDockerfile('debian:12', ['go'], ['golang'])
+    expect(dockerfile).toContain(
+      `! -path '*/bin/*' ! -path '*/sbin/*' | sort | comm -13 /tmp/before - > ${SANDBOX.parts}`,
+    )
+    expect(lastRun(['go'], ['golang'])).toContain(`cat ${SANDBOX.parts} >> /tmp/kept`)
+    expect(sandboxDockerfile('debian:12', ['go'])).not.toContain(SANDBOX.parts)
   })
 })
 
