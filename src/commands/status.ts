@@ -79,7 +79,7 @@ export async function status(program: Program, options: GlobalOptions): Promise<
       if (facts !== undefined)
         imageDays = Math.floor((now.getTime() - new Date(facts.Created).getTime()) / DAY)
     }
-    if (answers.seccomp === 'fitted') ground = await changedGround(session)
+    if (answers.seccomp === 'fitted') ground = await changedGround(session.run, docker, journal.read())
   } catch (error) {
     if (!(error instanceof ToolError)) throw error
     gateway = `cannot be looked at: ${error.message}`

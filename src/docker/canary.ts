@@ -280,12 +280,18 @@ export interface Ground extends EngineGround {
   image: string
   /** SHA-256 of the profile. */
   profile: string
+  /** Those of {@link Canary}: with less of them a gateway may not start. */
+  memory: string
+  cpus: string
+  pids: string
 }
 
 /** What the verdict on a canary depends on, as it is now. Errors: `engine_unreachable`. */
 export async function groundOf(run: ProcessRunner, docker: Docker, canary: Canary): Promise<Ground> {
   const profile = createHash('sha256').update(canary.profile).digest('hex')
-  return { ...(await engineGround(run, docker)), image: canary.image, profile }
+  const { image, memory, cpus, pids } = canary
+  const limits = { memory: `${memory}`, cpus: `${cpus}`, pids: `${pids}` }
+  return { ...(await engineGround(run, docker)), image, profile, ...limits }
 }
 
 /**

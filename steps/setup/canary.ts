@@ -10,6 +10,8 @@ import {
   missingCalls,
   tryUnder,
 } from '../../src/docker/canary.ts'
+import type { Docker } from '../../src/docker/engine.ts'
+import type { ProcessRunner } from '../../src/docker/process.ts'
 import { ToolError } from '../../src/errors.ts'
 import type { JournalEvent } from '../../src/procedure/journal.ts'
 import type { Step } from '../../src/procedure/step.ts'
@@ -21,7 +23,7 @@ type Needs = Pick<
 >
 
 /**
- * Whether a filter fits depends on the engine, its runc, the kernel and the image: it is tried before the gateway's own
+ * Whether a filter fits depends on the engine, its runc, the kernel and the image, and whether a gateway starts on its limits: it is tried before the gateway's own
  * container has it, and again when one of them has changed.
  */
 export const seccompCanary: Step<Needs> = {
@@ -36,7 +38,7 @@ export const seccompCanary: Step<Needs> = {
     if (canary === undefined) return 'the answers take Docker’s own profile'
     const ground = await groundOf(ctx.run, ctx.docker, canary)
     return isTried(ctx.journal.read(), ground)
-      ? 'neither the image, the profile, the engine nor the kernel has changed since it was tried'
+      ? 'neither the image, the profile, the limits, the engine nor the kernel has changed since it was tried'
       : undefined
   },
   async run(ctx, signal) {
@@ -135,12 +137,12 @@ export function isTried(events: readonly JournalEvent[], ground: Ground): boolea
  * What is another now than when the profile was tried last, in words ("kernel 6.1.0, not 6.0.0"). Nothing, where none was
  * tried; a version that cannot be seen by everybody counts only where it was seen both times. Errors: `engine_unreachable`.
  */
-export async function changedGround({
-  run,
-  docker,
-  journal,
-}: Pick<Needs, 'run' | 'docker' | 'journal'>): Promise<string[]> {
-  const last = lastGround(journal.read())
+export async function changedGround(
+  run: ProcessRunner,
+  docker: Docker,
+  events: readonly JournalEvent[],
+): Promise<string[]> {
+  const last = lastGround(events)
   if (last === undefined) return []
   return Object.entries(await engineGround(run, docker))
     .filter(([name, value]) => last[name] !== value && ![last[name], value].includes('unknown'))

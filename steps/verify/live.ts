@@ -19,6 +19,7 @@ import { enterSandbox } from '../../src/gateway/sandbox-login.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
 import { attackSibling } from '../attack/sibling.ts'
+import { changedGround } from '../setup/canary.ts'
 import { hasRead } from '../setup/egress.ts'
 import { cgroupOf, listenersOf, mountsOf, processesOf, ulimitOf } from './kernel.ts'
 import { DATABASE, judgeInSibling, tryInSibling } from './sibling.ts'
@@ -121,6 +122,7 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         throw new NotApplicable('this container was not made from a file of this tool')
       return compose.configHashes()
     }),
+    untried: once(() => changedGround(run, docker, files.journal())),
     processes: async () => processesOf(await observed()),
     labels: async () => (await observed()).labels.map(label => label ?? undefined),
     cgroup: async () => cgroupOf(await observed()),

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { parseJson } from '../../src/json.ts'
-import { passIf, serviceIfAny, type VerifyCheck } from './check.ts'
+import { passIf, serviceIfAny, unknown, type VerifyCheck } from './check.ts'
 
 /** "Seccomp: 2" shows some filter; Docker’s default does too. So the loaded profile is compared with the file. */
 export const seccompEnforced: VerifyCheck = {
@@ -11,7 +11,7 @@ export const seccompEnforced: VerifyCheck = {
   severity: 'high',
   kind: 'live',
   remedy:
-    'Run create-openclaw-secure . again: Docker keeps the old profile until the container is made anew.',
+    'Run create-openclaw-secure . again: it tries the profile on this engine and kernel, and Docker keeps the old one until the container is made anew.',
   refs: { seed: 'Seccomp Profile', cis: '5.22' },
   async run(world) {
     const processes = await world.processes()
@@ -22,10 +22,13 @@ export const seccompEnforced: VerifyCheck = {
       ?.replace(/^seccomp[=:]/, '')
     const written = (await serviceIfAny(world)) === undefined ? undefined : await world.profile()
     const same = written !== undefined && isDeepStrictEqual(parseJson(loaded ?? ''), parseJson(written))
-    return passIf(
-      filtered && same,
-      `Seccomp ${filtered ? '2' : 'not 2'} in /proc/*/status of ${processes.length} processes; the loaded profile is ${same ? 'the file’s' : written === undefined ? 'none of its own' : 'not the file’s'}`,
-    )
+    const evidence = `Seccomp ${filtered ? '2' : 'not 2'} in /proc/*/status of ${processes.length} processes; the loaded profile is ${same ? 'the file’s' : written === undefined ? 'none of its own' : 'not the file’s'}`
+    if (!filtered || !same) return passIf(false, evidence)
+    // What an upgrade has brought may need other calls, or deny them otherwise: only a trial tells.
+    const untried = await world.untried()
+    return untried.length === 0
+      ? passIf(true, evidence)
+      : unknown(`${evidence}, and was not tried on this machine as it is now: ${untried.join(', ')}`)
   },
   sabotage: {
     weaken: twin => twin.service({ cap_drop: undefined, security_opt: ['seccomp:unconfined'] }),

@@ -81,6 +81,8 @@ export interface LiveWorld {
   imageText(): Promise<string>
   /** Compose's hash of each service as the file has it now. */
   plannedHashes(): Promise<ReadonlyMap<string, string>>
+  /** What is another here than when the seccomp profile was tried last, in words. */
+  untried(): Promise<string[]>
   processes(): Promise<ProcessFacts[]>
   /** What AppArmor has on each process: "NAME (enforce)"; undefined where the kernel does not say. */
   labels(): Promise<(string | undefined)[]>

@@ -287,7 +287,7 @@ describe('looking at it', () => {
     expect(stdout).not.toContain(token)
   })
 
-  it('status asks for a new trial of the seccomp profile after an upgrade of the kernel', async () => {
+  it('status asks for a new trial of the seccomp profile, and verify does not know whether it fits, after an upgrade of the kernel', async () => {
     const journal = new Journal(resolve(folder, '.secure/journal.jsonl'), () => new Date())
     const tried = journal
       .read()
@@ -301,7 +301,12 @@ describe('looking at it', () => {
     const { code, stdout } = await cli(['status', '--dir', folder])
     expect(code, stdout).toBe(1)
     expect(stdout).toMatch(/^due +a trial of the seccomp profile here \(kernel \S+, not another\)/m)
+    const look = () => cli(['verify', '--dir', folder, '--only', 'seccomp.enforced'])
+    const untried = await look()
+    expect(untried.code, untried.stdout).toBe(3)
+    expect(untried.stdout).toMatch(/was not tried[\s\S]+ kernel\s+\S+, not another/)
     remember({})
+    expect((await look()).code).toBe(0)
   })
 })
 

@@ -213,7 +213,7 @@ describe('the ground a canary sang on', () => {
     Components: [{ Name: 'runc', Version: '1.1.13' }],
   })
 
-  it('is the engine, its runc and libseccomp, the kernel, the image and the profile', async () => {
+  it('is the engine, its runc and libseccomp, the kernel, the image, the profile and the limits', async () => {
     const { docker, run } = engine(() => '', { version, runc: 'runc version 1.1.13\nlibseccomp: 2.5.5\n' })
     expect(await groundOf(run, docker, CANARY)).toEqual({
       engine: '27.1.0',
@@ -222,6 +222,7 @@ describe('the ground a canary sang on', () => {
       kernel: '6.8.0',
       image: 'sha256:1',
       profile: expect.stringMatching(/^[0-9a-f]{64}$/),
+      ...{ memory: '2048', cpus: '2', pids: '256' },
     })
   })
 
@@ -327,22 +328,32 @@ describe('the step', () => {
     expect(calls.filter(([, word]) => word === 'run')).toEqual([])
   })
 
-  it('is due again when the engine or the kernel is another, which status asks for', async () => {
+  it.each([{ memory: 512 }, { cpus: 0.25 }, { pids: 64 }])(
+    'tries it again for a deployment that has less: %j',
+    async less => {
+      await seccompCanary.run(step(() => JSON.stringify(FINE)).ctx, never)
+      const { ctx } = step(() => JSON.stringify({ ...FINE, healthy: null, log: 'out of memory' }))
+      const small = { ...ctx, answers: { ...ctx.answers, ...less } }
+      expect(await thrown(() => seccompCanary.run(small, never))).toMatchObject({ code: 'canary_failed' })
+    },
+  )
+
+  it('is due again when the engine or the kernel is another, which status and verify ask for', async () => {
     const { ctx } = step(() => JSON.stringify(FINE))
     const { facts } = await seccompCanary.run(ctx, never)
     const tried = (change: Record<string, string>) =>
-      changedGround({
-        ...ctx,
-        journal: {
-          read: () => [{ event: 'step-done', step: 'seccomp.canary', facts: { ...facts, ...change } }],
-        } as never,
-      })
+      changedGround(ctx.run, ctx.docker, [
+        {
+          ...{ seq: 1, at: '', run: '', procedure: 'setup', prev: '' },
+          ...{ event: 'step-done', step: 'seccomp.canary', facts: { ...facts, ...change } },
+        },
+      ])
     expect(await tried({})).toEqual([])
     expect(await tried({ kernel: '6.7.0' })).toEqual(['kernel 6.8.0, not 6.7.0'])
     expect(await tried({ engine: '26.0.0' })).toEqual(['engine 27.1.0, not 26.0.0'])
     // Not everybody may ask runc, and what is made anew is tried by the setup that makes it.
     expect(await tried({ libseccomp: '2.5.5', image: 'another' })).toEqual([])
-    expect(await changedGround(ctx)).toEqual([])
+    expect(await changedGround(ctx.run, ctx.docker, [])).toEqual([])
   })
 
   it('has nothing to try without a launch, or without a profile of the deployment’s own', async () => {

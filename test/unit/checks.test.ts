@@ -599,6 +599,24 @@ describe('what only looks wrong passes', () => {
   })
 })
 
+describe('a profile that is in force', () => {
+  it('is unknown to fit where it was tried on another engine or kernel', async () => {
+    const untried = async () => ['kernel 6.8.0, not 6.7.0']
+    expect(await verdictOf(byId('seccomp.enforced'), { ...healthy(), untried })).toMatchObject({
+      verdict: 'unknown',
+      evidence: expect.stringMatching(
+        /profile is the file’s, and was not tried .*kernel 6\.8\.0, not 6\.7\.0/,
+      ),
+      remedy: expect.stringContaining('create-openclaw-secure . again'),
+    })
+    // What is not in force at all is a failure, tried or not.
+    const other = { ...withHost({ SecurityOpt: ['no-new-privileges:true'] }), untried }
+    expect(await verdictOf(byId('seccomp.enforced'), { ...healthy(), ...other })).toMatchObject({
+      verdict: 'fail',
+    })
+  })
+})
+
 describe('what checks are made of', () => {
   it('a demand shows what is wrong alone, and what is right only when all is', () => {
     const seen = { a: { b: 1 }, c: [2] }

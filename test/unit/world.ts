@@ -275,6 +275,7 @@ export function healthy(): World {
       '[{"Config":{"Env":["PATH=/usr/bin","NODE_VERSION=24.1.0"]}}]\n{"CreatedBy":"RUN true"}',
     plannedHashes: async () =>
       new Map(['openclaw-gateway', 'ingress', 'egress'].map(name => [name, 'f'.repeat(64)])),
+    untried: async () => [],
     processes: async () =>
       [1, 7].map(pid => ({
         pid,
