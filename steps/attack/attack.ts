@@ -72,6 +72,8 @@ export type Outcome = 'stopped' | 'through' | 'unknown'
 export interface Result {
   attack: Attack
   outcome: Outcome
+  /** Which container was attacked, where it was not the gateway's. */
+  where?: string
   /** By what it was stopped, or what the attacker has got: one line. */
   seen: string
 }

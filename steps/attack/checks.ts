@@ -1,6 +1,7 @@
+import { hasSandbox } from '../../src/deployment/answers.ts'
+import type { NetworkFacts } from '../../src/docker/engine.ts'
 import type { Severity, Threat } from '../../src/procedure/step.ts'
 import { type Twin, unknown, type VerifyCheck } from '../verify/check.ts'
-import type { World } from '../verify/world.ts'
 import { isShell, type Result } from './attack.ts'
 import { attacks } from './index.ts'
 
@@ -61,8 +62,9 @@ const KINDS: Record<string, Kind> = {
 }
 
 /**
- * `verify --only 'attack.*'`: the attacks that a shell can make, made in a sibling. They take a minute of both processors and fill
- * what can be filled, so that an ordinary verify leaves them out.
+ * `verify --only 'attack.*'`: the attacks that a shell can make, made in a sibling of the gateway's container and, where the agent's
+ * commands run in a sandbox, in one of that. They take a minute of both processors for each and fill what can be filled, so that
+ * an ordinary verify leaves them out.
  */
 export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([name, kind]) => {
   const { threat, line, severity, remedy, weaken } = kind
@@ -79,7 +81,10 @@ export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([
       const made = attacks.filter(
         attack => attack.threat === threat && isShell(attack) && attack.residual === undefined,
       )
-      return verdictOf(await doubted(await world.attack(made), world))
+      const results = await doubted(await world.attack(made), world.networks)
+      if (world.own === undefined || !hasSandbox(world.own)) return verdictOf(results)
+      const inside = await doubted(await world.attackSandbox(made), world.sandboxNetworks)
+      return verdictOf([...results, ...inside.map(result => ({ ...result, where: 'the sandbox' }))])
     },
     sabotage: { weaken },
   }
@@ -89,11 +94,14 @@ export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([
  * What aims at the world aims at this machine, and its own firewall may be what stopped it: where a network has a way out, that says
  * nothing of other machines. Errors: as of `networks`.
  */
-async function doubted(results: readonly Result[], world: World): Promise<Result[]> {
+async function doubted(
+  results: readonly Result[],
+  networks: () => Promise<NetworkFacts[]>,
+): Promise<Result[]> {
   const isDoubtful = ({ attack, outcome }: Result) =>
     outcome === 'stopped' && attack.needs?.includes('OUTSIDE') === true
   if (!results.some(isDoubtful)) return [...results]
-  const open = (await world.networks()).find(network => !network.Internal)
+  const open = (await networks()).find(network => !network.Internal)
   if (open === undefined) return [...results]
   const why = `${open.Name} has a way out, and it may have been this machine’s own firewall`
   return results.map(result =>
@@ -105,18 +113,17 @@ async function doubted(results: readonly Result[], world: World): Promise<Result
 
 /** One judgement of many results. What has no target here is named, and is neither a pass nor a failure. */
 export function verdictOf(results: readonly Result[]) {
-  const of = (list: readonly Result[]) => list.map(({ attack, seen }) => `${attack.id} (${seen})`).join(', ')
+  const name = ({ attack, where }: Result) => (where === undefined ? attack.id : `${attack.id} in ${where}`)
+  const of = (list: readonly Result[]) => list.map(one => `${name(one)} (${one.seen})`).join(', ')
   const through = results.filter(result => result.outcome === 'through')
   const aimless = results.filter(result => /^not tried: nothing here/.test(result.seen))
   const unseen = results.filter(result => result.outcome === 'unknown' && !aimless.includes(result))
   const stopped = results.length - through.length - aimless.length - unseen.length
   const evidence = [
-    `${results.length - aimless.length} attacks in a container with the same image, user, profile, limits and network: ${stopped} stopped`,
+    `${results.length - aimless.length} attacks in a container with the same image, user, profile, limits and network${results.some(one => one.where) ? ' as the gateway’s, and in one as the sandbox’s' : ''}: ${stopped} stopped`,
     ...(through.length > 0 ? [`got through: ${of(through)}`] : []),
     ...(unseen.length > 0 ? [`not known: ${of(unseen)}`] : []),
-    ...(aimless.length > 0
-      ? [`with nothing to aim at here: ${aimless.map(({ attack }) => attack.id).join(', ')}`]
-      : []),
+    ...(aimless.length > 0 ? [`with nothing to aim at here: ${aimless.map(name).join(', ')}`] : []),
   ].join('; ')
   if (through.length > 0) return { verdict: 'fail', evidence } as const
   return unseen.length > 0 || stopped === 0 ? unknown(evidence) : ({ verdict: 'pass', evidence } as const)

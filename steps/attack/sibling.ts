@@ -13,8 +13,8 @@ const SETTING = /^(HOME|TZ|NODE_OPTIONS|XDG_CACHE_HOME|OPENCLAW_(STATE_DIR|CONFI
 
 /**
  * Makes attacks from a shell in a throw-away container that is like a running one: image, user, profile, limits, mounts, and its
- * very network. `outside` is an address of this machine, which stands for the world: nothing leaves it. The state is a scratch;
- * all else that is mounted is read-only here, and what the running one may write there counts as written. Errors: those of the
+ * very network. `outside` is an address of this machine, which stands for the world: nothing leaves it. `scratch` is what it
+ * writes, and is here a folder of its own; all else that is mounted is read-only here, and what the running one may write there counts as written. Errors: those of the
  * process runner, and of `listen`.
  */
 export async function attackSibling(
@@ -23,21 +23,24 @@ export async function attackSibling(
   engine: EngineInfo,
   outside: string,
   attacks: readonly Attack[],
+  scratch: string = INSIDE.state,
 ): Promise<Result[]> {
   const { Config, HostConfig: host, Mounts } = container
   const doors = await openDoors(outside)
   try {
     const reduced = reducedLimit(host.Memory)
     const mounts = Mounts.filter(
-      ({ Type, Destination }) => ['bind', 'volume'].includes(Type) && Destination !== INSIDE.state,
+      ({ Type, Destination }) => ['bind', 'volume'].includes(Type) && Destination !== scratch,
     )
+    // What may be swapped out is not over yet.
+    const limit = reduced ?? Math.max(host.Memory, host.MemorySwap)
     const lent = mounts.filter(mount => mount.RW).map(mount => mount.Destination)
     const surroundings: Surroundings = {
       ...doors.surroundings,
       PROBE,
       ...(lent.length > 0 ? { LENT: lent.join('\n') } : {}),
       PROCESSES: String(((host.PidsLimit ?? 0) > 0 ? (host.PidsLimit ?? 0) : 256) + 64),
-      MEMORY: host.Memory === 0 ? 'unlimited' : String(Math.ceil((reduced ?? host.Memory) / MIB) + 64),
+      MEMORY: host.Memory === 0 ? 'unlimited' : String(Math.ceil(limit / MIB) + 64),
       ...(host.NanoCpus / 1e9 < engine.NCPU ? { PROCESSORS: String(engine.NCPU) } : {}),
     }
     const variables = (Config.Env ?? []).map(one => [
@@ -64,7 +67,7 @@ export async function attackSibling(
         },
         ...mounts.map(mount => ({ source: mount.Source, target: mount.Destination, readOnly: true })),
       ],
-      tmpfs: [`${INSIDE.state}:rw,noexec,nosuid,nodev,size=16m,mode=0700,uid=${uid},gid=${gid}`],
+      tmpfs: [`${scratch}:rw,noexec,nosuid,nodev,size=16m,mode=0700,uid=${uid},gid=${gid}`],
       network: `container:${container.Id}`,
       environment,
       shares: 128,

@@ -14,7 +14,7 @@ import { readJudges } from '../../src/gateway/judges.ts'
 import { pointerOf } from '../../src/gateway/pointer.ts'
 import { secretNamesOf } from '../../src/gateway/policy.ts'
 import { AUTH_PATH, askFromHost, askFromInside } from '../../src/gateway/probe.ts'
-import { SANDBOX_CLIENT_KEY } from '../../src/gateway/sandbox.ts'
+import { SANDBOX, SANDBOX_CLIENT_KEY } from '../../src/gateway/sandbox.ts'
 import { enterSandbox } from '../../src/gateway/sandbox-login.ts'
 import { parseJson } from '../../src/json.ts'
 import { listed, type Secret } from '../../src/secret.ts'
@@ -102,6 +102,12 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
       .filter(address => address !== undefined)
       .filter(address => !address.internal && !(address.family === 'IPv6' && address.scopeid !== 0))
       .map(address => address.address)
+  /** What stands for the world. */
+  const outside = () => {
+    const address = addresses().find(one => !one.includes(':'))
+    if (address === undefined) throw new NotApplicable('this machine has no address to aim at')
+    return address
+  }
   return {
     engine,
     container,
@@ -141,11 +147,10 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         addresses(),
       ),
     ),
-    async attack(attacks) {
-      const outside = addresses().find(address => !address.includes(':'))
-      if (outside === undefined) throw new NotApplicable('this machine has no address to aim at')
-      return attackSibling(docker, await container(), await engine(), outside, attacks)
-    },
+    attack: async attacks => attackSibling(docker, await container(), await engine(), outside(), attacks),
+    attackSandbox: async attacks =>
+      attackSibling(docker, await sandbox(), await engine(), outside(), attacks, SANDBOX.work),
+    sandboxNetworks: once(async () => networksOf(await sandbox())),
     proxied: once(async () => {
       const order: ProxyOrder = {
         // Where it listens: on another network, should the gateway be on one, it would be asked in vain.

@@ -97,6 +97,9 @@ export interface LiveWorld {
   attempted(): Promise<Attempts>
   /** Makes these attacks in a sibling, each time anew: steps/attack/sibling.ts. */
   attack(attacks: readonly Attack[]): Promise<Result[]>
+  /** The same in a sibling of the sandbox, and the networks of that. */
+  attackSandbox(attacks: readonly Attack[]): Promise<Result[]>
+  sandboxNetworks(): Promise<NetworkFacts[]>
   /** What the proxy answered to what it has to refuse, asked from the gateway's container. */
   proxied(): Promise<ProxyAnswers>
   /** Whether the running proxy has read its rules as they are on the disk now. */

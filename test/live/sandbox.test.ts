@@ -312,6 +312,44 @@ describe('threat: privilege escalation: a sandbox that is not the one the gatewa
   })
 })
 
+describe.runIf(isThorough)('a sandbox that is weaker than it was rendered', () => {
+  const attack = async (...threats: string[]) => {
+    const only = threats.flatMap(one => ['--only', `attack.${one}`])
+    const ran = await cli(['verify', folder, '--json', ...only], { timeout: 500_000 })
+    const { findings } = JSON.parse(ran.stdout) as { findings: { verdict: string; evidence: string }[] }
+    return findings
+  }
+
+  it('stops every attack of a shell as it was rendered', async () => {
+    const found = await attack('*')
+    expect(found.map(({ verdict, evidence }) => [verdict, evidence])).toEqual(
+      Array(6).fill(['pass', expect.stringContaining('one as the sandbox’s')]),
+    )
+  }, 600_000)
+
+  it('lets through what it was to stop, and verify says where', async () => {
+    const before = readFileSync(at('docker-compose.yml'), 'utf8')
+    const [above = '', below = ''] = before.split(/^(?= {2}sandbox:$)/m)
+    const started = async (text: string) => {
+      writeFileSync(at('docker-compose.yml'), text)
+      const up = await sh('docker', ['compose', 'up', '--detach', '--wait', SANDBOX.service], { cwd: folder })
+      expect(up.code, up.stderr).toBe(0)
+    }
+    try {
+      await started(above + below.replaceAll('noexec', 'exec').replace(/^ {4}ulimits: .*\n/m, ''))
+      const found = await attack('filesystem', 'resources')
+      expect(found.map(({ verdict, evidence }) => [verdict, evidence])).toEqual([
+        ['fail', expect.stringContaining('attack.filesystem.drop-and-run in the sandbox (started in /tmp)')],
+        ['fail', expect.stringContaining('attack.resources.descriptors in the sandbox (')],
+      ])
+    } finally {
+      await started(before)
+      sandbox = await containerOf(folder, SANDBOX.service)
+      await sandboxListens()
+    }
+  }, 600_000)
+})
+
 const rotate = (...names: string[]) => cli(['rotate', ...names, '--dir', folder], { timeout: 200_000 })
 
 describe('both keys, rotated while the agent works', () => {

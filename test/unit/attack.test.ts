@@ -20,7 +20,7 @@ import { attackSibling } from '../../steps/attack/sibling.ts'
 import { WORDS } from '../../steps/attack/words.ts'
 import { type Column, stoppedBy, tablesOf, withTables } from '../attack.ts'
 import { heard } from '../live/attack-targets.ts'
-import { container } from './container.ts'
+import { answers, container } from './container.ts'
 import { some } from './support.ts'
 import { healthy, inside, verdictOf as verdict } from './world.ts'
 
@@ -197,6 +197,31 @@ describe('the checks attack.*', () => {
     },
   )
 
+  const coding = { ...answers, posture: 'coding' } as const
+  const everyCheck = attackChecks.map(check => [check.id, check] as const)
+
+  it.each(everyCheck)('fail when one got through in the sandbox alone, and say so: %s', async (_, check) => {
+    const world = { ...healthy(), own: coding }
+    expect(await verdict(check, world)).toMatchObject({ verdict: 'pass' })
+    const attackSandbox: typeof world.attackSandbox = async made =>
+      made.map((attack, index) => ({ attack, outcome: index === 0 ? 'through' : 'stopped', seen: 'x' }))
+    expect(await verdict(check, { ...world, attackSandbox })).toMatchObject({
+      verdict: 'fail',
+      evidence: expect.stringMatching(/as the sandbox’s: .*got through: attack\.\S+ in the sandbox \(x\)/),
+    })
+    // Where there is none of the deployment's own, nobody asks for one.
+    expect(await verdict(check, { ...healthy(), attackSandbox })).toMatchObject({ verdict: 'pass' })
+  })
+
+  it('are unknown where the sandbox has a way out, or cannot be attacked', async () => {
+    const check = some(attackChecks.find(one => one.id === 'attack.network'))
+    const world = { ...healthy(), own: coding }
+    const sandboxNetworks = async () => [{ ...inside(), Internal: false }]
+    expect(await verdict(check, { ...world, sandboxNetworks })).toMatchObject({ verdict: 'unknown' })
+    const attackSandbox = () => Promise.reject(new Error('it does not run'))
+    expect(await verdict(check, { ...world, attackSandbox })).toMatchObject({ verdict: 'unknown' })
+  })
+
   it('are unknown when one could not be tried, or none', () => {
     expect(verdictOf([result('stopped'), result('unknown')]).verdict).toBe('unknown')
     expect(verdictOf([aimless]).verdict).toBe('unknown')
@@ -235,16 +260,21 @@ describe('an attack whose programs cannot be started', () => {
 
 describe('the copy of a container that is attacked', () => {
   /** How an engine is asked for it. */
-  async function askedFor(change: Partial<ContainerFacts> = {}): Promise<string> {
+  async function askedFor(change: Partial<ContainerFacts> = {}, scratch?: string): Promise<string> {
     let asked: readonly string[] = []
     const docker = new Docker(async (_, args) => {
       asked = args
       return { code: 0, stdout: '', stderr: '' }
     })
     const engine = { ID: 'x', NCPU: 2, Architecture: 'x86_64' } as Parameters<typeof attackSibling>[2]
-    await attackSibling(docker, { ...container(), ...change }, engine, '127.0.0.1', [
-      shell('one', 'stopped x', { needs: ['MEMORY'] }),
-    ])
+    await attackSibling(
+      docker,
+      { ...container(), ...change },
+      engine,
+      '127.0.0.1',
+      [shell('one', 'stopped x', { needs: ['MEMORY'] })],
+      scratch,
+    )
     return asked.join('\n')
   }
   const mount = (Type: string, Source: string, Destination: string, RW: boolean) => ({
@@ -268,6 +298,20 @@ describe('the copy of a container that is attacked', () => {
     expect(asked).toMatch(new RegExp(`^LENT='${INSIDE.config}\n/data'$`, 'm'))
     expect(asked).not.toContain('/srv/gw/state')
     expect(await askedFor({ Mounts: [] })).not.toContain('LENT=')
+  })
+
+  it('of a sandbox has its settings, and for its work an empty folder', async () => {
+    const Mounts = [
+      mount('bind', '/srv/gw/sandbox', '/etc/sandbox', false),
+      mount('bind', '/srv/gw/sandbox-work', '/workspace', true),
+    ]
+    const HostConfig = { ...container().HostConfig, Memory: 256 * MIB, MemorySwap: 512 * MIB }
+    const asked = await askedFor({ Mounts, HostConfig }, '/workspace')
+    expect(asked).toContain('target=/etc/sandbox,readonly')
+    expect(asked).toMatch(/^\/workspace:rw,/m)
+    expect(asked).not.toMatch(/sandbox-work|LENT=/)
+    // As much as it has with what may be swapped out, and more.
+    expect(asked).toContain("MEMORY='576'")
   })
 
   it('has a limit of memory to try, smaller on a machine that cannot spare that much, or none, which is not tried', async () => {

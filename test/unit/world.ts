@@ -302,6 +302,8 @@ export function healthy(): World {
     searchProc: async () => ({ environ: 0, cmdline: 0, searched: 2 }),
     denied: async () => ({ '/root': 'EACCES', '/root/.ssh': 'EACCES', '/home/node/.aws': 'ENOENT' }),
     attack: async attacks => attacks.map(attack => ({ attack, outcome: 'stopped', seen: 'refused' })),
+    attackSandbox: async attacks => attacks.map(attack => ({ attack, outcome: 'stopped', seen: 'refused' })),
+    sandboxNetworks: async () => [inside()],
     attempted: async () => attempts(),
     proxied: async () => ({ 'nobody-named-this.invalid:443': 403, 'http://169.254.169.254/': 403 }),
     stranger: async () => ({ uid: 65534, seen: { [INSIDE.secrets]: 'EACCES', [tokenFile]: 'EACCES' } }),
