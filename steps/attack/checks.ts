@@ -77,6 +77,8 @@ export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([
     kind: 'live',
     remedy,
     refs: { seed: 'Threat Model' },
+    // Two siblings, one after the other: at once they would take twice the memory.
+    deadline: 240_000,
     async run(world) {
       const made = attacks.filter(
         attack => attack.threat === threat && isShell(attack) && attack.residual === undefined,

@@ -7,7 +7,10 @@ import { at } from './tree.ts'
 import { NotApplicable, type World } from './world.ts'
 
 /** A check of `verify`: what it looks at, and the copy in which it has to fail. */
-export type VerifyCheck = Check<World, Twin>
+export type VerifyCheck = Check<World, Twin> & {
+  /** Milliseconds, where it takes longer than others. */
+  deadline?: number
+}
 
 /**
  * A copy of a deployment, with secrets of its own, for negative controls to break. Nothing in it is worth protecting.

@@ -3,7 +3,7 @@ import type { Finding, Judgement, Suppression } from '../../src/procedure/step.t
 import { skip, unknown, type VerifyCheck } from './check.ts'
 import { NotApplicable, type World } from './world.ts'
 
-/** Every check of one world has this long, in milliseconds; OpenClaw's own audit takes up to 12 s on a busy machine. */
+/** The checks of one world have this long, in milliseconds, or what one of them asks for; OpenClaw's own audit takes up to 12 s. */
 const DEADLINE = 120_000
 
 /**
@@ -16,7 +16,7 @@ export async function judge(
   clean: (text: string) => string,
   signal: AbortSignal,
 ): Promise<Finding[]> {
-  const { late, settled } = lateness(signal)
+  const { late, settled } = lateness(signal, Math.max(DEADLINE, ...checks.map(check => check.deadline ?? 0)))
   try {
     return await Promise.all(
       checks.map(async check => {
@@ -41,13 +41,13 @@ async function look(check: VerifyCheck, world: World): Promise<Judgement> {
 }
 
 /** What a check that has not answered by now has found: at the deadline, or when the person stops. */
-function lateness(signal: AbortSignal): { late: Promise<Judgement>; settled: () => void } {
+function lateness(signal: AbortSignal, deadline: number): { late: Promise<Judgement>; settled: () => void } {
   let settled = () => {}
   const late = new Promise<Judgement>(resolve => {
     const stop = () => resolve(unknown('could not look: stopped by the person'))
     const timer = setTimeout(
-      () => resolve(unknown(`could not look: no answer within ${DEADLINE / 1000} s`)),
-      DEADLINE,
+      () => resolve(unknown(`could not look: no answer within ${deadline / 1000} s`)),
+      deadline,
     )
     if (signal.aborted) stop()
     else signal.addEventListener('abort', stop)

@@ -134,6 +134,18 @@ describe('a check that does not answer', () => {
     ])
   })
 
+  it('is waited for as long as it asks for, where that is more', async () => {
+    vi.useFakeTimers()
+    onTestFinished(() => {
+      vi.useRealTimers()
+    })
+    const judging = judge([{ ...stuck, deadline: 240_000 }], healthy(), asItIs, NOBODY_STOPS)
+    await vi.advanceTimersByTimeAsync(240_000)
+    expect(await judging).toMatchObject([
+      { verdict: 'unknown', evidence: 'could not look: no answer within 240 s' },
+    ])
+  })
+
   it('is not waited for when the person stops: unknown', async () => {
     const stop = new AbortController()
     const judging = judge([stuck, check('token.strength')], healthy(), asItIs, stop.signal)
