@@ -18,10 +18,11 @@ export const agentsContained: VerifyCheck = {
       Array.isArray(denied) &&
       denied.includes('group:runtime') &&
       at(policy, 'tools', 'exec', 'mode') === 'deny'
-    const perAgent = at(policy, 'agents', 'list')
+    // `entries` beats the defaults; the older `list` counts where there are none ("Multi-agent sandbox and tools").
+    const perAgent = ['entries', 'list'].some(key => at(policy, 'agents', key) !== undefined)
     const mode = at(policy, 'agents', 'defaults', 'sandbox', 'mode')
-    const evidence = `openclaw.json: runtime tools ${noShell ? 'denied' : 'available'}, exec.mode ${JSON.stringify(at(policy, 'tools', 'exec', 'mode') ?? null)}, sandbox.mode ${JSON.stringify(mode ?? null)}, ${perAgent === undefined ? 'no agent has settings of its own' : 'some agents have settings of their own'}`
-    return passIf((noShell || mode === 'all') && perAgent === undefined, evidence)
+    const evidence = `openclaw.json: runtime tools ${noShell ? 'denied' : 'available'}, exec.mode ${JSON.stringify(at(policy, 'tools', 'exec', 'mode') ?? null)}, sandbox.mode ${JSON.stringify(mode ?? null)}, ${perAgent ? 'some agents have settings of their own' : 'no agent has settings of its own'}`
+    return passIf((noShell || mode === 'all') && !perAgent, evidence)
   },
   sabotage: {
     weaken(twin) {

@@ -247,6 +247,11 @@ const wrong: Row[] = [
   [
     'agents.contained',
     'one agent with settings of its own',
+    withPolicy(['agents', 'entries'], { main: { sandbox: { mode: 'off' } } }),
+  ],
+  [
+    'agents.contained',
+    'one agent with settings of its own, by the older key',
     withPolicy(['agents', 'list'], [{ id: 'main', tools: { exec: { mode: 'full' } } }]),
   ],
   ['agents.elevated', 'elevated tools', withPolicy(['tools', 'elevated', 'enabled'], true)],
