@@ -231,7 +231,16 @@ describe('everything else', () => {
   })
 
   it('is written down, each with its reason, and without what was to be sent', async () => {
+    // All at once: Squid asks one helper whether it is open for a while.
+    const crowd = Array.from({ length: 10 }, (_, index) => `crowd-${index}.example.org:443`)
+    await attempt(
+      beside,
+      crowd.map(target => ({ kind: 'tunnel', target })),
+    )
     const log = await docker('logs', proxy)
+    expect(crowd.filter(target => !log.includes(`refused CONNECT ${target} reason=not-on-the-list`))).toEqual(
+      [],
+    )
     for (const line of [
       'refused CONNECT other.example.org:443 reason=not-on-the-list',
       'refused CONNECT a.allowed.example.org:8443 reason=only-port-443',
