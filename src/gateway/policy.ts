@@ -167,7 +167,8 @@ export function gatewayPolicy(answers: Answers, secrets: readonly DeliveredSecre
       exec,
       elevated: { enabled: false },
       agentToAgent: { enabled: false },
-      sessions: { visibility: 'agent' },
+      // "agent" would be everybody who writes to it: each has a session of it.
+      sessions: { visibility: 'self' },
       loopDetection: { enabled: true },
       codeMode: false,
     },

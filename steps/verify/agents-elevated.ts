@@ -8,13 +8,14 @@ export const agentsElevated: VerifyCheck = {
   threat: 'privilege escalation',
   severity: 'critical',
   kind: 'static',
-  remedy: 'Set tools.elevated.enabled to false, or run create-openclaw-secure . again.',
+  remedy: 'Run create-openclaw-secure . again, or set in openclaw.json what the evidence names.',
   refs: { seed: '3. Sandbox Isolation', openclaw: 'tools.elevated.allowFrom.*.wildcard' },
   async run(world) {
     return demand(await world.policy(), [
       ['tools.elevated.enabled', false],
       ['tools.codeMode', false],
       ['tools.agentToAgent.enabled', false],
+      ['tools.sessions.visibility', 'self'],
     ])
   },
   sabotage: { weaken: twin => twin.policy(['tools', 'elevated', 'enabled'], true) },

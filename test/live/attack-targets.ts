@@ -39,6 +39,8 @@ export interface Target {
   name: string
   /** Whether an attack that gets through is a defect of ours. */
   ours: boolean
+  /** The gateway's. */
+  container: string
   attack(attacks: readonly Attack[]): Promise<Result[]>
   remove(): Promise<void>
 }
@@ -150,12 +152,14 @@ export async function ours(posture: string, { model, surroundings }: Stage): Pro
   const agent: Target = {
     name: `${posture}, by its agent`,
     ours: true,
+    container,
     attack: attacks => byAgent(model, container, attacks, surroundings),
     remove: () => remove(folder),
   }
   const taken: Target = {
     name: `${posture}, in a gateway that was taken over`,
     ours: true,
+    container,
     attack: attacks => byShell(container, attacks, surroundings),
     remove: async () => {},
   }
@@ -243,6 +247,7 @@ export async function theirs(
   return {
     name: words[name],
     ours: false,
+    container,
     attack: attacks => byAgent(model, container, attacks, surroundings),
     remove: dismantle,
   }

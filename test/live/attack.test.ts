@@ -8,6 +8,7 @@ import { type Attack, isTool, type Result } from '../../steps/attack/attack.ts'
 import { attacks } from '../../steps/attack/index.ts'
 import { ours, type Stage, setStage, type Target, theirs } from './attack-targets.ts'
 import { isThorough, sh } from './harness.ts'
+import { turnIn } from './turns.ts'
 
 let stage: Stage
 const targets: Target[] = []
@@ -104,6 +105,31 @@ describe('what a gateway that was taken over can do', () => {
     const residual = seen.filter(({ attack }) => attack.residual !== undefined)
     expect(residual.map(({ outcome }) => outcome)).toEqual(residual.map(() => 'through'))
     expect(residual.length).toBeGreaterThan(2)
+  })
+})
+
+describe('threat: credential leakage: two people who write to one agent', () => {
+  it('each have a session of their own, and neither reads the other’s', async () => {
+    const gateway = targets.find(target => target.name === 'chat, by its agent')?.container ?? ''
+    const [theirs, own] = ['bob', 'alice'].map(peer => `agent:main:telegram:direct:${peer}`)
+    // Tools that are seldom called are not offered by name: OpenClaw, "Tool Search".
+    const call = (id: string, args: object) => ({ tool: 'tool_call', arguments: { id, args } })
+    await turnIn(gateway, stage.model, [], theirs)
+    const [history = '', ownHistory = '', list = '', search = ''] = await turnIn(
+      gateway,
+      stage.model,
+      [
+        call('sessions_history', { sessionKey: theirs }),
+        call('sessions_history', { sessionKey: own }),
+        call('sessions_list', {}),
+        call('sessions_search', { query: 'play' }),
+      ],
+      own,
+    )
+    expect(history).toContain('visibility is restricted to the current session')
+    expect(ownHistory).toMatch(/play turn-\d/)
+    expect(list).toContain('direct:alice')
+    expect(list + search).not.toContain('direct:bob')
   })
 })
 

@@ -29,14 +29,15 @@ export async function setUpCoding(
 
 let turns = 0
 
-/** One turn that makes these calls, in a session of its own. What was not answered says so. */
+/** One turn that makes these calls, in a session of its own or the one named. What was not answered says so. */
 export async function turnIn(
   gateway: string,
   model: ScriptedModel,
   calls: readonly ToolCall[],
+  ownSession?: string,
 ): Promise<string[]> {
   const { message, answers } = model.play(`turn-${turns++}`, calls)
-  const session = `agent:main:${message.replace('play ', '')}`
+  const session = ownSession ?? `agent:main:${message.replace('play ', '')}`
   const words = ['agent', '--agent', 'main', '--session-key', session, '--message', message, '--json']
   const { code, stderr } = await sh('docker', ['exec', gateway, 'node', 'openclaw.mjs', ...words], {
     timeout: 300_000,

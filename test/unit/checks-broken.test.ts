@@ -256,6 +256,11 @@ const wrong: Row[] = [
   ],
   ['agents.elevated', 'elevated tools', withPolicy(['tools', 'elevated', 'enabled'], true)],
   ['agents.elevated', 'elevated tools by default', withPolicy(['tools', 'elevated'], undefined)],
+  [
+    'agents.elevated',
+    'a look at everybody’s sessions',
+    withPolicy(['tools', 'sessions', 'visibility'], 'agent'),
+  ],
   ['agents.automation', 'a schedule', withPolicy(['cron', 'enabled'], true)],
   [
     'gateway.terminal',
