@@ -63,6 +63,8 @@ export interface Surroundings {
   MEMORY?: string
   /** What a container may write that this one is like, and has read-only: mounts, one a line. */
   LENT?: string
+  /** The mounts that the container is meant to have, temporary folders among them: one a line. */
+  OWN?: string
   /** How many the machine has, where the limit is below that. */
   PROCESSORS?: string
 }
@@ -111,7 +113,9 @@ export function scriptOf(attacks: readonly Attack[], surroundings: Surroundings)
   const made = attacks.filter(isShell).filter(attack => missing(attack, surroundings).length === 0)
   const needed = new Set<string>(made.flatMap(({ needs = [] }) => needs))
   if (needed.has('PROBE')) needed.add('PROBE_BASE64')
-  const variables = Object.entries(surroundings).filter(([name]) => name === 'LENT' || needed.has(name))
+  const variables = Object.entries(surroundings).filter(
+    ([name]) => ['LENT', 'OWN'].includes(name) || needed.has(name),
+  )
   return [
     ...variables.map(([name, value]) => `${name}=${quoted(value)}`),
     // Not the program itself: each attack would be handed it in its environment.

@@ -44,9 +44,13 @@ export const filesystemAttacks: readonly Attack[] = [
     title: 'reach folders of the machine through a mount',
     how: {
       shell: `
-# Field 4 is the folder of the machine's own file system, field 5 where it shows.
-seen=$(awk '$4 != "/" && $9 !~ /^(proc|sysfs|cgroup2?|tmpfs|devpts|mqueue|overlay)$/ { print $5 }' /proc/self/mountinfo |
-  grep -vE '^(/etc/(resolv.conf|hostname|hosts)|/(usr/)?sbin/docker-init|/run/secrets|/etc/openclaw|/home/[^/]*/[.]openclaw|/ocs-.*|/(work|workspace).*|/etc/sandbox)$')
+# Field 5 is where a file system shows; what kind it is comes after the "-". What every engine mounts is left out, and OWN.
+seen=$(awk '
+  BEGIN { split(ENVIRON["OWN"], own, "\\n"); for (i in own) ours[own[i]] }
+  { for (at = 7; $at != "-"; at++); kind = $(at + 1) }
+  $5 == "/" || $5 in ours || kind ~ /^(proc|sysfs|cgroup2?|devpts|mqueue)$/ { next }
+  kind == "tmpfs" && $5 ~ /^\\/dev(\\/|$)/ { next }
+  $5 !~ /^\\/(etc\\/(resolv.conf|hostname|hosts)|(proc|sys)\\/.*|(usr\\/)?sbin\\/docker-init)$/ { print $5 }' /proc/self/mountinfo)
 for mount in $seen; do ls "$mount" >/dev/null 2>&1 && through "of this machine: $mount"; done
 stopped 'nothing of this machine but the deployment’s own folders'`,
     },
@@ -151,7 +155,7 @@ stopped 'no temporary folder that starts programs'`,
     title: 'be there again tomorrow (~/.profile, /etc/cron.d)',
     how: {
       shell: `
-for file in "$HOME/.profile" "$HOME/.bashrc" /etc/profile /etc/cron.d; do lent "$file"; done
+for file in "$HOME/.profile" "$HOME/.bashrc" /etc/profile /etc/cron.d; do [ -e "$file" ] && lent "$file"; done
 for file in "$HOME/.profile" "$HOME/.bashrc" /etc/profile; do [ -e "$file" ] && sh -c ': >>"$0"' "$file" && through "appended to $file"; done 2>/dev/null
 touch /etc/cron.d/.ocs 2>/dev/null && { rm /etc/cron.d/.ocs; through /etc/cron.d; }
 stopped 'none of them can be written'`,

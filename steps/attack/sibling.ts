@@ -1,4 +1,5 @@
 import { INSIDE } from '../../src/deployment/layout.ts'
+import { type MountContext, mountProblems } from '../../src/deployment/mounts.ts'
 import { packageFile } from '../../src/deployment/package.ts'
 import type { ContainerFacts, Docker, EngineInfo } from '../../src/docker/engine.ts'
 import { runSibling } from '../../src/docker/sibling.ts'
@@ -14,14 +15,15 @@ const SETTING = /^(HOME|TZ|NODE_OPTIONS|XDG_CACHE_HOME|OPENCLAW_(STATE_DIR|CONFI
 /**
  * Makes attacks from a shell in a throw-away container that is like a running one: image, user, profile, limits, mounts, and its
  * very network. `outside` is an address of this machine, which stands for the world: nothing leaves it. `scratch` is what it
- * writes, and is here a folder of its own; all else that is mounted is read-only here, and what the running one may write there counts as written. Errors: those of the
- * process runner, and of `listen`.
+ * writes, and is here a folder of its own; all else that is mounted is read-only here, and what the running one may write there counts as
+ * written. `scope` says which mounts it is meant to have. Errors: those of the process runner, and of `listen`.
  */
 export async function attackSibling(
   docker: Docker,
   container: ContainerFacts,
   engine: EngineInfo,
   outside: string,
+  scope: MountContext,
   attacks: readonly Attack[],
   scratch: string = INSIDE.state,
 ): Promise<Result[]> {
@@ -35,9 +37,15 @@ export async function attackSibling(
     // What may be swapped out is not over yet.
     const limit = reduced ?? Math.max(host.Memory, host.MemorySwap)
     const lent = mounts.filter(mount => mount.RW).map(mount => mount.Destination)
+    const own = mounts.filter(
+      ({ Type, Source, Destination, RW }) =>
+        Type === 'volume' ||
+        mountProblems({ source: Source, target: Destination, readOnly: !RW }, scope).length === 0,
+    )
     const surroundings: Surroundings = {
       ...doors.surroundings,
       PROBE,
+      OWN: [PROBE, scratch, ...Object.keys(host.Tmpfs ?? {}), ...own.map(one => one.Destination)].join('\n'),
       ...(lent.length > 0 ? { LENT: lent.join('\n') } : {}),
       PROCESSES: String(((host.PidsLimit ?? 0) > 0 ? (host.PidsLimit ?? 0) : 256) + 64),
       MEMORY: host.Memory === 0 ? 'unlimited' : String(Math.ceil(limit / MIB) + 64),

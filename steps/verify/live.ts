@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { INSIDE } from '../../src/deployment/layout.ts'
+import { companionMounts, gatewayMounts } from '../../src/deployment/mounts.ts'
 import { addressesOf, LISTENS, NETWORKS } from '../../src/deployment/network.ts'
 import { type Compose, EGRESS, INGRESS, SANDBOX_SERVICE } from '../../src/docker/compose.ts'
 import { type ContainerFacts, type Docker, publishes } from '../../src/docker/engine.ts'
@@ -147,9 +148,19 @@ export function liveWorld(files: FileWorld, sources: LiveSources): LiveWorld {
         addresses(),
       ),
     ),
-    attack: async attacks => attackSibling(docker, await container(), await engine(), outside(), attacks),
-    attackSandbox: async attacks =>
-      attackSibling(docker, await sandbox(), await engine(), outside(), attacks, SANDBOX.work),
+    attack: async attacks =>
+      attackSibling(
+        docker,
+        await container(),
+        await engine(),
+        outside(),
+        gatewayMounts(files.layout),
+        attacks,
+      ),
+    attackSandbox: async attacks => {
+      const scope = companionMounts(files.layout, SANDBOX_SERVICE)
+      return attackSibling(docker, await sandbox(), await engine(), outside(), scope, attacks, SANDBOX.work)
+    },
     sandboxNetworks: once(async () => networksOf(await sandbox())),
     proxied: once(async () => {
       const order: ProxyOrder = {

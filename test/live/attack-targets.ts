@@ -18,6 +18,7 @@ import { availableParallelism } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { packageFile } from '../../src/deployment/package.ts'
+import { SANDBOX_SERVICE } from '../../src/docker/compose.ts'
 import {
   type Attack,
   isRefusal,
@@ -149,21 +150,38 @@ export async function ours(posture: string, { model, surroundings }: Stage): Pro
     await remove(folder)
     throw new Error(`no gateway was set up: ${made.stderr}`)
   }
+  const shell = (await serviceOf(folder, SANDBOX_SERVICE)) ?? container
+  const [where, gateway] = [
+    { ...surroundings, ...(await ownOf(shell, folder)) },
+    { ...surroundings, ...(await ownOf(container, folder)) },
+  ]
   const agent: Target = {
     name: `${posture}, by its agent`,
     ours: true,
     container,
-    attack: attacks => byAgent(model, container, attacks, surroundings),
+    attack: attacks => byAgent(model, container, attacks, where),
     remove: () => remove(folder),
   }
   const taken: Target = {
     name: `${posture}, in a gateway that was taken over`,
     ours: true,
     container,
-    attack: attacks => byShell(container, attacks, surroundings),
+    attack: attacks => byShell(container, attacks, gateway),
     remove: async () => {},
   }
   return [agent, taken]
+}
+
+/** What a container is meant to have: its temporary folders, and what is mounted from the deployment's folder. */
+async function ownOf(container: string, folder: string): Promise<{ OWN: string }> {
+  const { stdout } = await sh('docker', ['inspect', container])
+  const [{ HostConfig, Mounts }] = JSON.parse(stdout) as [
+    { HostConfig: { Tmpfs: object | null }; Mounts: { Source: string; Destination: string }[] },
+  ]
+  const mounted = Mounts.filter(({ Source }) => Source.startsWith(`${folder}/`))
+  return {
+    OWN: [...Object.keys(HostConfig.Tmpfs ?? {}), ...mounted.map(one => one.Destination)].join('\n'),
+  }
 }
 
 /** OpenClaw's own Compose file, and `docker run` as it is found in forums. */
@@ -239,6 +257,7 @@ export async function theirs(
     await dismantle()
     throw error
   }
+  const where = { ...surroundings, ...(await ownOf(container, folder)) }
   const words = {
     official: 'OpenClaw’s Compose file, by its agent',
     'docker-run': 'docker run, by its agent',
@@ -248,7 +267,7 @@ export async function theirs(
     name: words[name],
     ours: false,
     container,
-    attack: attacks => byAgent(model, container, attacks, surroundings),
+    attack: attacks => byAgent(model, container, attacks, where),
     remove: dismantle,
   }
 }

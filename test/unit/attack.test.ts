@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { INSIDE } from '../../src/deployment/layout.ts'
+import { INSIDE, layoutOf } from '../../src/deployment/layout.ts'
+import { gatewayMounts } from '../../src/deployment/mounts.ts'
 import { type ContainerFacts, Docker } from '../../src/docker/engine.ts'
 import { THREATS } from '../../src/procedure/step.ts'
 import {
@@ -229,6 +230,44 @@ describe('the checks attack.*', () => {
   })
 })
 
+describe('the folders of the machine that a container sees', () => {
+  const attack = some(attacks.filter(isShell).find(({ id }) => id === 'attack.filesystem.host-folders'))
+  /** What the attack says where these are mounted besides what every container has. */
+  const seen = (...mounts: string[]) => {
+    const usual = [
+      '1 0 0:39 / / rw master:3 - overlay overlay rw',
+      '2 1 0:40 / /proc rw - proc proc rw',
+      '3 1 0:41 / /dev rw - tmpfs tmpfs rw',
+      '4 3 0:42 / /dev/shm rw - tmpfs shm rw',
+      '5 2 0:41 /null /proc/keys rw - tmpfs tmpfs rw',
+      '6 1 254:0 /var/lib/docker/containers/x/hosts /etc/hosts rw - ext4 /dev/vda rw',
+      '7 1 254:0 /srv/gw/config /etc/openclaw ro - ext4 /dev/vda rw',
+      '8 1 0:43 / /tmp rw - tmpfs tmpfs rw',
+    ]
+    const table = [...usual, ...mounts].join('\n')
+    const fakes = `awk() { command awk "$1" <<'end'\n${table}\nend\n}\nls() { :; }`
+    const input = `${WORDS}\n${fakes}\nOWN='/etc/openclaw\n/tmp'\nexport OWN\n${attack.how.shell}`
+    return spawnSync('sh', [], { input, encoding: 'utf8' }).stdout.trim()
+  }
+
+  it.each([
+    ['a file system of its own, whole', '9 1 8:3 / /mnt/home ro - ext4 /dev/sdc rw', '/mnt/home'],
+    ['the same, where mounts are shared', '9 1 8:3 / /mnt/home ro master:7 - ext4 /dev/sdc rw', '/mnt/home'],
+    [
+      'a folder that is called as one of ours',
+      '9 1 254:0 /srv /workspace/x rw - ext4 /dev/vda rw',
+      '/workspace/x',
+    ],
+    ['the machine’s /run', '9 1 0:25 / /host/run rw - tmpfs tmpfs rw', '/host/run'],
+  ])('are seen: %s', (_, mount, where) => {
+    expect(seen(mount)).toBe(`of this machine: ${where}`)
+  })
+
+  it('are none of those that every container has, and none of its own', () => {
+    expect(seen()).toMatch(/^nothing of this machine/)
+  })
+})
+
 describe('an attack whose programs cannot be started', () => {
   const attack = (id: string) =>
     some(attacks.filter(isShell).find(one => one.id === `attack.${id}`)).how.shell
@@ -272,6 +311,7 @@ describe('the copy of a container that is attacked', () => {
       { ...container(), ...change },
       engine,
       '127.0.0.1',
+      gatewayMounts(layoutOf('/srv/gw')),
       [shell('one', 'stopped x', { needs: ['MEMORY'] })],
       scratch,
     )
@@ -297,6 +337,8 @@ describe('the copy of a container that is attacked', () => {
       expect(asked).toMatch(new RegExp(`^type=bind,source=.*,target=${target},readonly$`, 'm'))
     expect(asked).toMatch(new RegExp(`^LENT='${INSIDE.config}\n/data'$`, 'm'))
     expect(asked).not.toContain('/srv/gw/state')
+    // A volume is of no folder of this machine; the socket is its own business.
+    expect(asked).toMatch(new RegExp(`^OWN='/ocs-probe\n${INSIDE.state}\n(/.*\n)*/data'$`, 'm'))
     expect(await askedFor({ Mounts: [] })).not.toContain('LENT=')
   })
 
