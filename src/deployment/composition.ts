@@ -6,7 +6,7 @@ import { ENGINE_SOCKET, SANDBOX, sandboxFiles, sandboxService } from '../gateway
 import { type Answers, hasSocket } from './answers.ts'
 import type { FileOwner } from './files.ts'
 import { INSIDE } from './layout.ts'
-import { addressesOf, LISTENS, NETWORKS } from './network.ts'
+import { addressesOf, LISTENS, NETWORKS, NOWHERE } from './network.ts'
 
 /** The images of a deployment, each as Compose is to name it. */
 export interface ImageNames {
@@ -204,11 +204,6 @@ const SMALL = { stop_grace_period: '5s', pids_limit: 64, mem_limit: '128m', mems
 /** Open files of one process. The gateway has some 60 open at rest. */
 export const FILE_LIMIT = 8192
 
-/**
- * The name server that Docker's own would ask about foreign names. Nobody listens there: without it some engines ask for an
- * internal network too, with the machine's own address (CVE-2024-29018), and a question is a message.
- */
-const NOWHERE = '127.0.0.1'
 const QUIET = { dns: [NOWHERE], dns_opt: ['timeout:1', 'attempts:1'] }
 
 /** Asks the liveness path, which needs no token. Node is the one program every OpenClaw image has. */

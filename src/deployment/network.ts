@@ -22,6 +22,12 @@ export const LISTENS = {
 } as const
 
 /**
+ * The name server that Docker's own would ask about foreign names. Nobody listens there: without it some engines ask for an
+ * internal network too, with the machine's own address (CVE-2024-29018), and a question is a message.
+ */
+export const NOWHERE = '127.0.0.1'
+
+/**
  * The addresses of a deployment's own. The bridge's name is fixed so that a firewall rule can name it; the subnets are
  * used only when somebody has to be told apart from everybody else. All follow from the deployment's name.
  */

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Answers } from '../deployment/answers.ts'
 import { INSIDE } from '../deployment/layout.ts'
+import { NOWHERE } from '../deployment/network.ts'
 import { render } from '../deployment/render.ts'
 import { SANDBOX_SERVICE } from '../docker/compose.ts'
 import { confinementOf } from '../docker/confinement.ts'
@@ -261,7 +262,7 @@ export function sandboxService<Bind>(
     tmpfs: temporary(`uid=${user.uid},gid=${user.gid},mode=0755`),
     networks: [SANDBOX.network],
     // A name that nobody here has is missed after a second, and not after ten.
-    dns: ['127.0.0.1'],
+    dns: [NOWHERE],
     dns_opt: ['timeout:1', 'attempts:1'],
     healthcheck: {
       test: ['CMD', 'python3', '-c', GREETING],

@@ -1,4 +1,7 @@
-import type { NetworkFacts } from '../../src/docker/engine.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { NOWHERE } from '../../src/deployment/network.ts'
+import { EGRESS } from '../../src/docker/compose.ts'
+import type { ContainerFacts, NetworkFacts } from '../../src/docker/engine.ts'
 import { passIf, type VerifyCheck } from './check.ts'
 import { companionsOf } from './companions-hardened.ts'
 
@@ -13,28 +16,42 @@ export const networkOwn: VerifyCheck = {
   remedy: 'Run create-openclaw-secure . again, and connect nothing else to its networks.',
   refs: { seed: '2. Network Isolation', cis: '5.30' },
   async run(world) {
-    const { Id, HostConfig, NetworkSettings } = await world.container()
+    const gateway = await world.container()
+    const { Id, HostConfig, NetworkSettings } = gateway
     if (
       Object.keys(NetworkSettings.Networks ?? {}).length === 0 ||
       ['host', 'bridge', 'default'].includes(HostConfig.NetworkMode)
     )
       return passIf(false, `docker inspect: network mode ${HostConfig.NetworkMode}`)
-    const ids = world.own === undefined ? undefined : [Id, ...(await companionsOf(world)).map(one => one.Id)]
-    const seen = (await world.networks()).map(network => ({ network, flaws: flawsOf(network, ids) }))
+    const companions = world.own === undefined ? [] : await companionsOf(world)
+    const ids = world.own === undefined ? undefined : [Id, ...companions.map(one => one.Id)]
+    const networks = await world.networks()
+    const seen = networks.map(network => ({ network, flaws: flawsOf(network, ids) }))
+    const asking = [...(networks.every(network => network.Internal) ? [gateway] : []), ...companions].filter(
+      asksOthers,
+    )
     return passIf(
-      seen.every(one => one.flaws.length === 0),
+      seen.every(one => one.flaws.length === 0) && asking.length === 0,
       `docker network inspect: ${seen
         .map(
           ({ network: { Name, Containers }, flaws }) =>
             `${Name} (${Object.keys(Containers ?? {}).length} containers${flaws.map(flaw => `; ${flaw}`).join('')})`,
         )
-        .join(', ')}`,
+        .join(
+          ', ',
+        )}${asking.map(one => `; names ${one.Name.slice(1)} does not know are asked for outside`).join('')}`,
     )
   },
   sabotage: {
     weaken: twin =>
       twin.network('inside', { driver_opts: { 'com.docker.network.bridge.inhibit_ipv4': 'false' } }),
   },
+}
+
+/** Whether Docker's name server would hand on what this container asks it. That is the proxy's business alone. */
+function asksOthers({ Config, HostConfig }: ContainerFacts): boolean {
+  const isProxy = Config.Labels?.['com.docker.compose.service'] === EGRESS
+  return !isProxy && !isDeepStrictEqual(HostConfig.Dns, [NOWHERE])
 }
 
 /** What is wrong with a network, in words. A way out that was asked for is another check’s business. */

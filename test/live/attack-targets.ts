@@ -3,7 +3,6 @@
  * talks to the scripted model, and is removed afterwards.
  */
 
-import { lookup } from 'node:dns/promises'
 import {
   chmodSync,
   chownSync,
@@ -32,6 +31,7 @@ import {
 } from '../../steps/attack/attack.ts'
 import { openDoors } from '../../steps/attack/doors.ts'
 import { cli, freePort, freshFolder, IMAGE, quick, remove, sh } from './harness.ts'
+import { resolvable, standOn } from './peers.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
 
 /** A place in which attacks are made. */
@@ -69,23 +69,11 @@ export async function setStage(): Promise<Stage> {
     return stdout.trim()
   }
   const clear = async () => {
-    await sh('ip', ['link', 'delete', WORLD.device])
     await sh('docker', ['rm', '--force', NEIGHBOUR])
     await sh('docker', ['network', 'rm', V6_NETWORK])
   }
   await clear()
-  await must('ip', 'link', 'add', WORLD.device, 'type', 'bridge')
-  for (const address of [`${WORLD.v4}/32`, `${WORLD.v6}/128`, `${METADATA}/32`])
-    await must(
-      'ip',
-      'address',
-      'add',
-      address,
-      'dev',
-      WORLD.device,
-      ...(address.includes(':') ? ['nodad'] : []),
-    )
-  await must('ip', 'link', 'set', WORLD.device, 'up')
+  const away = await standOn(WORLD.device, [WORLD.v4, WORLD.v6, METADATA])
   await must('docker', 'network', 'create', '--ipv6', '--subnet', 'fd0c:5ec0:78::/64', V6_NETWORK)
   await must(
     ...(['docker', 'run', '--detach', '--name', NEIGHBOUR, '--entrypoint', 'node', IMAGE] as const),
@@ -119,16 +107,10 @@ export async function setStage(): Promise<Stage> {
     async close() {
       doors.close()
       model.close()
+      await away()
       await clear()
     },
   }
-}
-
-/** A name that this machine resolves: then a container that does not is kept from it. */
-async function resolvable(): Promise<string | undefined> {
-  for (const name of ['example.com', 'registry.npmjs.org'])
-    if (await lookup(name).then(Boolean, () => false)) return name
-  return undefined
 }
 
 /** Sets a deployment of ours up. Errors: when setup leaves no gateway, with what it said. */

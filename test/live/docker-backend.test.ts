@@ -8,7 +8,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ENGINE_SOCKET } from '../../src/gateway/sandbox.ts'
 import { cli, containerOf, freshFolder, isThorough, type Ran, remove, sh, tokenOf } from './harness.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
-import { exec, MACHINE, MODEL_KEY, python, REACH, read, SEARCH, setUpCoding, turnIn, write } from './turns.ts'
+import {
+  exec,
+  MACHINE,
+  MODEL_KEY,
+  openOutside,
+  python,
+  REACH,
+  read,
+  SEARCH,
+  setUpCoding,
+  turnIn,
+  write,
+} from './turns.ts'
 
 /** What fails because of the socket, and because of nothing else. */
 const BECAUSE_OF_THE_SOCKET = [
@@ -141,16 +153,18 @@ describe.runIf(isThorough)('an agent at work', () => {
 
   it('threat: credential leakage, network exfiltration: finds no secret and no way out', async () => {
     const secrets = [tokenOf(folder), MODEL_KEY]
+    const outside = await openOutside()
     const targets: Record<string, [string, number]> = {
       gateway: ['openclaw-gateway', 18789],
       machine: [MACHINE, model.port],
-      outside: ['192.0.2.1', 443],
+      ...outside.targets,
     }
     const [search, reach, socket] = await turn([
       python(SEARCH(secrets)),
-      python(REACH(targets)),
+      python(REACH(targets, outside.udp)),
       exec(`test -e ${ENGINE_SOCKET} && echo there || echo away`),
     ])
+    await outside.close()
     const { files, found } = lastLine(search) as { files: number; found: boolean[] }
     expect(files).toBeGreaterThan(100)
     expect(found).toEqual([false, false])

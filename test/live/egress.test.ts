@@ -8,6 +8,7 @@ import { basename, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import * as z from 'zod'
 import { openUntil } from '../../src/deployment/egress.ts'
+import { NOWHERE } from '../../src/deployment/network.ts'
 import { borderRecipe } from '../../src/gateway/image.ts'
 import { parseCommentedJson } from '../../src/json.ts'
 import { Journal } from '../../src/procedure/journal.ts'
@@ -26,10 +27,12 @@ import {
   startCli,
   tokenOf,
 } from './harness.ts'
-import { type Attempt, attempt, openPeers, type Peers, SAID } from './peers.ts'
+import { type Attempt, attempt, openPeers, type Peers, resolvable, SAID } from './peers.ts'
 
 /** Addresses that look public, a private one and the one of clouds' metadata: all of them this machine's, for a while. */
 const [MODEL, OTHER, PRIVATE, METADATA] = ['6.6.6.6', '6.6.6.7', '10.77.77.77', '169.254.169.254']
+/** One of IPv6, and the network by which a container reaches it: of one's own (RFC 4193). */
+const [OTHER6, NETWORK6] = ['fd0c:5ec0:79::1', 'fd0c:5ec0:7a::/64']
 /** A private one that a provider is at. */
 const NEAR = '10.77.77.78'
 const USER = 1000
@@ -58,7 +61,7 @@ let port = 0
 beforeAll(async () => {
   peers = await openPeers({
     device: 'ocs-peers',
-    addresses: [MODEL, OTHER, PRIVATE, METADATA, NEAR],
+    addresses: [MODEL, OTHER, PRIVATE, METADATA, NEAR, OTHER6],
     zone: {
       'model.example.org': [MODEL],
       'a.allowed.example.org': [OTHER],
@@ -78,18 +81,9 @@ beforeAll(async () => {
   hostPort = typeof listening === 'object' && listening !== null ? listening.port : 0
   await setUp()
   await docker('compose', ...PROJECT, 'up', '--detach', '--no-build')
-  await docker(
-    'run',
-    '--detach',
-    '--init',
-    '--name',
-    control,
-    '--dns',
-    MODEL,
-    BASE_IMAGE,
-    'sleep',
-    'infinity',
-  )
+  await docker('run', '--detach', '--init', '--name', control, BASE_IMAGE, 'sleep', 'infinity')
+  await docker('network', 'create', '--ipv6', '--subnet', NETWORK6, control)
+  await docker('network', 'connect', control, control)
   await docker(
     'run',
     '--detach',
@@ -98,6 +92,8 @@ beforeAll(async () => {
     beside,
     '--network',
     `${name}_inside`,
+    '--dns',
+    NOWHERE,
     BASE_IMAGE,
     'sleep',
     '900',
@@ -107,6 +103,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await sh('docker', ['rm', '--force', control, beside])
+  await sh('docker', ['network', 'rm', control])
   await remove(folder)
   hostService.close()
   await peers.close()
@@ -168,7 +165,7 @@ describe('everything else', () => {
     'a secret in a name': { kind: 'tunnel', target: 'secret-1.example.org:443' },
     'the allowed name’s address': { kind: 'tunnel', target: `${OTHER}:443` },
     'an address as a number': { kind: 'tunnel', target: '101058055:443' },
-    'an IPv6 address': { kind: 'tunnel', target: '[2606:4700::1111]:443' },
+    'an IPv6 address': { kind: 'tunnel', target: `[${OTHER6}]:443` },
     'another port': { kind: 'tunnel', target: 'a.allowed.example.org:8443' },
     'plain HTTP': { kind: 'request', url: 'http://a.allowed.example.org/?secret-2' },
     'HTTPS without a tunnel': { kind: 'request', url: 'https://a.allowed.example.org/' },
@@ -180,18 +177,22 @@ describe('everything else', () => {
     'a name that is the metadata service': { kind: 'tunnel', target: 'metadata.example.org:443' },
     'a name that is public and private': { kind: 'tunnel', target: 'mixed.example.org:443' },
     'no proxy at all': { kind: 'tcp', host: OTHER, port: 443 },
-    'no proxy, by IPv6': { kind: 'tcp', host: '2606:4700::1111', port: 443 },
+    'no proxy, by IPv6': { kind: 'tcp', host: OTHER6, port: 443 },
     'the metadata service': { kind: 'tcp', host: METADATA, port: 80 },
     'a datagram': { kind: 'udp', host: OTHER, port: 9999, text: 'secret-3' },
     'a question to an outside name server': { kind: 'dns', server: MODEL, name: 'secret-4.example.org' },
-    'a question to Docker’s name server': { kind: 'lookup', name: 'secret-5.example.org' },
+    'a question to Docker’s name server': { kind: 'lookup', name: known },
     'this machine, by its bridge': { kind: 'tcp', host: bridge, port: hostPort },
     'this machine, by the proxy': { kind: 'tunnel', target: `${bridge}:${hostPort}` },
     'the engine’s socket': { kind: 'unix', path: '/var/run/docker.sock' },
     'the published port, from behind': { kind: 'tcp', host: 'ingress', port: 18789 },
   })
   let bridge = ''
+  /** A name that this machine's own name server knows. */
+  let known = ''
   beforeAll(async () => {
+    known = (await resolvable()) ?? ''
+    expect(known, 'this machine resolves no name').not.toBe('')
     bridge = (await docker('exec', control, 'node', '-p', DEFAULT_ROUTE)).trim()
   })
 
@@ -201,14 +202,15 @@ describe('everything else', () => {
       { kind: 'tcp', host: OTHER, port: 8443 },
       { kind: 'tcp', host: PRIVATE, port: 443 },
       { kind: 'tcp', host: METADATA, port: 80 },
+      { kind: 'tcp', host: OTHER6, port: 443 },
       { kind: 'tcp', host: bridge, port: hostPort },
       { kind: 'udp', host: OTHER, port: 9999 },
       { kind: 'dns', server: MODEL, name: 'other.example.org' },
-      { kind: 'lookup', name: 'other.example.org' },
+      { kind: 'lookup', name: known },
     ]
     expect(await attempt(control, direct)).toEqual([
-      ...Array.from({ length: 5 }, () => 'connected'),
-      ...['answered', 'answered', OTHER],
+      ...Array.from({ length: 6 }, () => 'connected'),
+      ...['answered', 'answered', expect.stringMatching(/^[\d.]+$|:/)],
     ])
   })
 

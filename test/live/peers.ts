@@ -4,6 +4,7 @@
  * try to reach them from a container. Needs root.
  */
 import { createSocket, type Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttps } from 'node:https'
@@ -33,23 +34,43 @@ export interface Peers {
   close(): Promise<void>
 }
 
-/** Opens all of it. The servers listen on 443 and 8443 (TLS), 80 and 11434 (plain), and 9999 (datagrams), of each address. */
+/**
+ * Makes these addresses this machine's, on an interface of their own that every container with a way out reaches; returns what
+ * takes them away again. Needs root, and a kernel that Docker runs on.
+ */
+export async function standOn(device: string, addresses: readonly string[]): Promise<() => Promise<void>> {
+  const away = async () => void (await sh('ip', ['link', 'delete', device]))
+  await away()
+  await must('ip', ['link', 'add', device, 'type', 'bridge'])
+  for (const address of addresses) {
+    const own = address.includes(':') ? [`${address}/128`, 'nodad'] : [`${address}/32`]
+    await must('ip', ['address', 'add', own[0] ?? '', 'dev', device, ...own.slice(1)])
+  }
+  await must('ip', ['link', 'set', device, 'up'])
+  return away
+}
+
+/** A name that this machine resolves: a container that does not is kept from it. Undefined where it knows none of a few. */
+export async function resolvable(): Promise<string | undefined> {
+  for (const name of ['example.com', 'registry.npmjs.org'])
+    if (await lookup(name).then(Boolean, () => false)) return name
+  return undefined
+}
+
+/** Opens all of it. The servers listen on 443 and 8443 (TLS), 80 and 11434 (plain), and 9999 (datagrams, IPv4), of each address. */
 export async function openPeers(options: PeersOptions): Promise<Peers> {
   const folder = mkdtempSync(resolve(tmpdir(), 'ocs-peers-'))
   const questions: string[] = []
   const visits: string[] = []
   const open: (Server | Socket)[] = []
+  let away = async () => {}
   const close = async () => {
     await Promise.all(open.map(one => new Promise<void>(done => one.close(() => done()))))
-    await sh('ip', ['link', 'delete', options.device])
+    await away()
     rmSync(folder, { recursive: true, force: true })
   }
   try {
-    await sh('ip', ['link', 'delete', options.device])
-    await must('ip', ['link', 'add', options.device, 'type', 'bridge'])
-    for (const address of options.addresses)
-      await must('ip', ['address', 'add', `${address}/32`, 'dev', options.device])
-    await must('ip', ['link', 'set', options.device, 'up'])
+    away = await standOn(options.device, options.addresses)
     const { key, certificate } = await ownCertificate(folder, Object.keys(options.zone))
 
     const web = (request: IncomingMessage, response: ServerResponse) => {
@@ -60,12 +81,13 @@ export async function openPeers(options: PeersOptions): Promise<Peers> {
       for (const port of [443, 8443])
         open.push(await listening(createHttps({ key, cert: certificate }, web), port, address))
       for (const port of [80, 11434]) open.push(await listening(createHttp(web), port, address))
-      open.push(
-        await bound(9999, address, (message, reply) => {
-          visits.push(`${address}:udp ${message.toString()}`)
-          reply(message)
-        }),
-      )
+      if (!address.includes(':'))
+        open.push(
+          await bound(9999, address, (message, reply) => {
+            visits.push(`${address}:udp ${message.toString()}`)
+            reply(message)
+          }),
+        )
     }
     const [first = ''] = options.addresses
     open.push(

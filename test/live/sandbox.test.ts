@@ -13,6 +13,7 @@ import { SANDBOX, USUAL_PROGRAMS } from '../../src/gateway/sandbox.ts'
 import { generateSshKey, publicSshKey, sshFingerprint } from '../../src/gateway/ssh-key.ts'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { cli, containerOf, freshFolder, isThorough, remove, sh, tokenOf } from './harness.ts'
+import { resolvable } from './peers.ts'
 import { begun, heldAt, resume, startRotation } from './rotations.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
 import {
@@ -20,6 +21,7 @@ import {
   exec,
   MACHINE,
   MODEL_KEY,
+  openOutside,
   python,
   REACH,
   read,
@@ -105,6 +107,12 @@ describe('threat: credential leakage', () => {
 })
 
 describe('threat: network exfiltration', () => {
+  let outside: Awaited<ReturnType<typeof openOutside>>
+  beforeAll(async () => {
+    outside = await openOutside()
+  })
+  afterAll(() => outside.close())
+
   it('a command reaches the gateway’s port and nothing else: no proxy, no machine, nobody outside', async () => {
     const project = basename(folder)
     const addresses = async (service: string, network: string, field: string) => {
@@ -127,19 +135,30 @@ describe('threat: network exfiltration', () => {
       // The model listens on every address of this machine.
       'the machine at the default bridge': [MACHINE, model.port],
       'the machine at this network': [await addresses(SANDBOX.service, 'sandbox', 'Gateway'), model.port],
-      'somebody outside': ['192.0.2.1', 443],
-      'the metadata service': ['169.254.169.254', 80],
-      'a name': ['example.com', 443],
+      ...outside.targets,
     }
-    const [answer, token] = await turn([
-      python(REACH(targets)),
+    // A name that this machine knows.
+    const known = await resolvable()
+    expect(known, 'this machine resolves no name').toBeDefined()
+    const lookUp = `import socket\ntry: print(socket.gethostbyname("${known}"))\nexcept OSError: print("not known")`
+    const { stdout: image } = await sh('docker', ['inspect', '--format', '{{.Image}}', sandbox])
+    const control = (program: string) =>
+      sh('docker', ['run', '--rm', '--entrypoint', 'python3', image.trim(), '-c', program])
+    const direct = lastLine((await control(REACH(outside.targets, outside.udp))).stdout)
+    expect(Object.values(direct as object)).toEqual(['open', 'open', 'open'])
+    expect((await control(lookUp)).stdout).toMatch(/^\d/)
+    const [answer, token, name] = await turn([
+      python(REACH(targets, outside.udp)),
       python(
         'import urllib.request as r, urllib.error as e\ntry: r.urlopen("http://openclaw-gateway:18789/api/channels/x")\nexcept e.HTTPError as error: print(error.code)',
       ),
+      python(lookUp),
     ])
+    expect(name?.trim()).toBe('not known')
     const { gateway: own, ...others } = lastLine(answer) as Record<string, string>
     expect(own).toBe('open')
     expect(token?.trim()).toBe('401')
+    // The datagram in place of the gateway's port.
     expect(Object.keys(others)).toHaveLength(Object.keys(targets).length)
     expect(Object.entries(others).filter(([, seen]) => seen === 'open')).toEqual([])
   })

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { openDoors } from '../../steps/attack/doors.ts'
 import { cli, quick, type Ran, sh } from './harness.ts'
+import { standOn } from './peers.ts'
 import type { ScriptedModel, ToolCall } from './scripted-model.ts'
 
 /** Docker's default bridge, at which every container that has a way out reaches this machine. */
@@ -82,8 +84,28 @@ print(json.dumps({"files": files, "found": [one in seen for one in wanted]}))
 `
 const hash = (text: string) => createHash('sha256').update(text).digest('hex')
 
-/** Each address is knocked at, all at once; what happened, by name. */
-export const REACH = (targets: Record<string, [string, number]>) => `
+/** Somebody outside, by addresses of this machine: they answer every container that has a way out. */
+export async function openOutside() {
+  const [outside, metadata] = ['198.18.77.2', '169.254.169.254']
+  const away = await standOn(`ocs-o-${process.pid}`.slice(0, 15), [outside, metadata])
+  const doors = await openDoors(outside)
+  const [tcp, udp] = [Number(doors.surroundings.TCP), Number(doors.surroundings.UDP)]
+  const targets: Record<string, [string, number]> = {
+    'somebody outside': [outside, tcp],
+    'the metadata service': [metadata, tcp],
+  }
+  return {
+    targets,
+    udp: [outside, udp] as [string, number],
+    async close() {
+      doors.close()
+      await away()
+    },
+  }
+}
+
+/** Each address is knocked at, all at once, and one is asked by a datagram ("UDP"); what happened, by name. */
+export const REACH = (targets: Record<string, [string, number]>, udp: [string, number]) => `
 import json, socket, threading
 result = {}
 def knock(name, host, port):
@@ -95,7 +117,7 @@ def ask(name):
     try:
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.settimeout(3)
-        udp.sendto(b"question", ("172.17.0.1", 53))
+        udp.sendto(b"question", ("${udp[0]}", ${udp[1]}))
         udp.recv(100)
         result[name] = "open"
     except OSError as error: result[name] = error.strerror or str(error)

@@ -224,6 +224,7 @@ const wrong: Row[] = [
     'a network on which this machine has an address',
     { networks: async () => [{ ...inside(), Options: null }] },
   ],
+  ['network.own', 'a name server that is asked from a closed network', withHost({ Dns: [] })],
   ['network.origins', 'any page', withPolicy(['gateway', 'controlUi', 'allowedOrigins'], ['*'])],
   [
     'network.origins',
