@@ -52,8 +52,8 @@ export async function timelineOf(
     const cuts = [cut, shared.cut].filter(why => why !== undefined)
     const bytes = await bytesOf(resolve(of.folder, shared.file), LONGEST)
     const rows = bytes === undefined ? [] : rowsOf(bytes.toString('utf8'))
-    // What has no times at all is no witness of when something happened.
-    if (rows.some(row => row !== undefined))
+    // A text without any time is no witness of when something happened; a record that we cannot read has to be missed.
+    if (rows.some(row => row !== undefined) || (rows.length > 0 && shared.file.endsWith('.jsonl')))
       witnesses.push({ ...witness(shared.file, rows), cut: cuts.length === 0 ? undefined : cuts.join('; ') })
   }
   const all = witnesses.flatMap(({ name, rows }) => rows.map(row => ({ ...row, name })))
@@ -115,7 +115,7 @@ function objectRow(object: Record<string, unknown>): Row | undefined {
   return undefined
 }
 
-const TIMES = ['time', 'at', 'timestamp', 'occurredAt', 'timeNano', 'ts']
+const TIMES = ['time', 'at', 'timestamp', 'occurredAt', 'occurred_at', 'timeNano', 'ts']
 
 /** Only a time in which there can have been a gateway. */
 function row(at: number | undefined, what: string): Row | undefined {
@@ -146,10 +146,12 @@ function summary(object: Record<string, unknown>): string {
     'kind',
     'Type',
     'toolName',
+    'tool_name',
     'Action',
     'action',
     'status',
     'errorCode',
+    'error_code',
     'from',
     'event',
     'step',

@@ -1,12 +1,13 @@
 import { WORK } from '../../src/docker/collector.ts'
 import type { Action } from './context.ts'
 import { collecting, cutOf, ENTRIES, gather, outcome } from './gather.ts'
+import { keepLedger } from './records.ts'
 import { writtenFolders } from './state.ts'
 
-/** SQLite files that were being written to, each as one file that can be opened. */
+/** SQLite files that were being written to, each as one file that can be opened; and what one of them tells, as text. */
 export const databasesAction: Action = {
   id: 'evidence.databases',
-  title: 'Copy the databases so that they can be opened',
+  title: 'Copy the databases so that they can be opened, and the audit ledger',
   effect: 'reads',
   async run(ctx, signal) {
     const { read } = await collecting(ctx)
@@ -24,7 +25,7 @@ export const databasesAction: Action = {
       found = Array.isArray(summary.notes) ? summary.notes : []
       return cutOf(summary)
     })
-    const { saw, facts } = outcome([gathered])
+    const { saw, facts } = outcome([gathered, await keepLedger(ctx, signal)])
     const sound = found.filter(({ check }) => check === 'ok').length
     return {
       saw: `${saw}. ${found.length} databases, ${sound} of them sound by SQLite’s own check`,

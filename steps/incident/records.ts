@@ -6,15 +6,24 @@ import type { Order } from '../../src/evidence/case.ts'
 import type { RecordsOrder } from '../../src/gateway/inside-records.ts'
 import { recordsInto } from '../../src/gateway/records.ts'
 import type { Action, IncidentContext } from './context.ts'
-import { gather, inTurn, outcome } from './gather.ts'
+import { type Gathered, gather, inTurn, outcome } from './gather.ts'
 import { mustLeak } from './leak.ts'
 
 /** Of each kind. A record is kept from its beginning, the log to its end. */
 const MOST = 128 * 1024 * 1024
 
-const KINDS: readonly { what: RecordsOrder['what']; name: string; from: string }[] = [
+interface Kind {
+  what: RecordsOrder['what']
+  name: string
+  from: string
+}
+
+const LEDGER: Kind = {
+  ...{ what: 'ledger', name: 'gateway/ledger.jsonl', from: 'audit_events of state/state/openclaw.sqlite' },
+}
+const KINDS: readonly Kind[] = [
   { what: 'log', name: 'gateway/log.jsonl', from: 'state/logs/*.log' },
-  { what: 'ledger', name: 'gateway/ledger.jsonl', from: 'audit_events of state/state/openclaw.sqlite' },
+  LEDGER,
   {
     what: 'grants',
     name: 'gateway/grants.jsonl',
@@ -34,13 +43,7 @@ export const keepRecords: Action = {
   effect: 'reads',
   async run(ctx, signal) {
     const since = mustLeak(ctx.case).since
-    const records = await inTurn(KINDS, ({ what, name, from }) => {
-      const order: Order = { name, command: `${from}, since ${since.toISOString()}`, share: true }
-      return gather(ctx, signal, order, async (into, room, stop) => {
-        const most = Math.min(MOST, room)
-        return cutIn(await recordsFrom(ctx, { what, since: since.getTime(), most }, into, stop))
-      })
-    })
+    const records = await inTurn(KINDS, kind => keepKind(ctx, signal, kind, since))
     // With an open way out there is no proxy.
     const services = ctx.answers.egress === 'open' ? [INGRESS] : [EGRESS, INGRESS]
     const logs = await inTurn(services, service => {
@@ -51,6 +54,24 @@ export const keepRecords: Action = {
     })
     return outcome([...records, ...logs])
   },
+}
+
+function keepKind(
+  ctx: IncidentContext,
+  signal: AbortSignal,
+  { what, name, from }: Kind,
+  since: Date,
+): Promise<Gathered> {
+  const order: Order = { name, command: `${from}, since ${since.toISOString()}`, share: true }
+  return gather(ctx, signal, order, async (into, room, stop) => {
+    const most = Math.min(MOST, room)
+    return cutIn(await recordsFrom(ctx, { what, since: since.getTime(), most }, into, stop))
+  })
+}
+
+/** The whole audit ledger as text, which can be shared: the timeline is made of that. Errors: the reason of `signal` alone. */
+export function keepLedger(ctx: IncidentContext, signal: AbortSignal): Promise<Gathered> {
+  return keepKind(ctx, signal, LEDGER, new Date(0))
 }
 
 function cutIn({ cut }: { cut: string | undefined }): { cut?: string } {

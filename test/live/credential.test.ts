@@ -14,6 +14,7 @@ import { Compose } from '../../src/docker/compose.ts'
 import { Docker } from '../../src/docker/engine.ts'
 import { processRunner } from '../../src/docker/process.ts'
 import { beginCase } from '../../src/evidence/case.ts'
+import { timelineOf } from '../../src/evidence/timeline.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import type { Outcome } from '../../src/procedure/step.ts'
 import { Redactor } from '../../src/secret.ts'
@@ -194,7 +195,7 @@ describe.runIf(isThorough)('what was done with it', () => {
     rmSync(resolve(state, 'agents/trap'), { recursive: true })
   })
 
-  it('is kept: the logs, the ledger, the sessions, what is allowed, and who was reached', () => {
+  it('is kept: the logs, the ledger, the sessions, what is allowed, and who was reached', async () => {
     expect(context.case.missed()).toEqual([])
     expect(
       context.case
@@ -209,6 +210,8 @@ describe.runIf(isThorough)('what was done with it', () => {
     )
     expect(evidence('gateway/log.jsonl')).toContain('token_mismatch')
     expect(evidence('gateway/ledger.jsonl')).toContain('tool.action.finished')
+    const timeline = await timelineOf(context.case, [], context.redactor)
+    expect(timeline).toMatch(/\| share\/gateway\/ledger\.jsonl \| .*tool\.action\.finished /)
     expect(evidence('gateway/sessions.jsonl')).toContain('169.254.169.254')
     expect(evidence('gateway/sessions.jsonl')).toContain('the-end-of-it')
     expect(evidence('gateway/devices.json')).toContain(eve.id)

@@ -33,6 +33,7 @@ import {
   killed,
   killedAfter,
   newestCase,
+  noteInLedger,
   removeEvidenceImages,
   survivalTable,
   survivors,
@@ -155,6 +156,7 @@ describe('credentials are exposed (credential leakage)', () => {
     const eve = new LiveDevice(port, 'Eve’s laptop')
     const deviceToken = await pair(eve, await containerOf(folder), old)
     expect(await authStatus(port, deviceToken)).toBe(404)
+    const noted = await noteInLedger(folder)
     const identity = await generateX25519Identity()
     const recipient = await identityToRecipient(identity)
     const began = ['incident', 'credential-exposed', '--leaked', 'gateway_token', '--encrypt-to', recipient]
@@ -175,6 +177,7 @@ describe('credentials are exposed (credential leakage)', () => {
     for (const file of ['report.md', 'timeline.md', 'chain-of-custody.md', 'manifest.json'])
       expect(existsSync(resolve(place, file))).toBe(true)
     expect(await leaks(place, old)).toEqual([])
+    expect(ledgerLines(place)).toContainEqual(expect.stringContaining(noted))
     expect((await cli(['incident', 'verify-bundle', place, '--dir', folder])).code).toBe(0)
     const kept = readdirSync(resolve(place, 'evidence'), { recursive: true, withFileTypes: true })
       .filter(entry => entry.isFile())
@@ -194,10 +197,17 @@ async function leaks(place: string, ...values: string[]): Promise<string[]> {
   return found.filter(path => !path.startsWith('evidence/') && !path.startsWith('quarantine/'))
 }
 
+/** What the timeline has of the audit ledger. */
+function ledgerLines(place: string): string[] {
+  const timeline = readFileSync(resolve(place, 'timeline.md'), 'utf8')
+  return timeline.split('\n').filter(line => line.includes('| share/gateway/ledger.jsonl |'))
+}
+
 let planted: Planted[] = []
 
 describe('the container is compromised (privilege escalation)', () => {
   let old = ''
+  let noted = ''
 
   it('is frozen at once although a setup holds the lock; no case is opened, and the setup is named', async () => {
     const state = async () =>
@@ -225,6 +235,7 @@ describe('the container is compromised (privilege escalation)', () => {
   it('is contained in two seconds, and its evidence sealed within a minute, without anybody agreeing to anything', async () => {
     old = tokenOf(folder)
     planted = await compromise(folder)
+    noted = await noteInLedger(folder)
     await new Promise(done => setTimeout(done, 3000))
     const began = Date.now()
     const { code, stderr } = await incident('container-compromised')
@@ -252,6 +263,7 @@ describe('the container is compromised (privilege escalation)', () => {
       ]),
     )
     expect(found.filter(([, where]) => where?.length === 0)).toEqual([])
+    expect(ledgerLines(place)).toContainEqual(expect.stringContaining(noted))
     const names = events.filter(({ step }) => step === 'artefact').map(({ facts }) => facts?.file)
     expect(new Set(names).size).toBe(names.length)
     expect(await leaks(place, old)).toEqual([])

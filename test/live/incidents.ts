@@ -6,7 +6,7 @@ import { hostname } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { statOf } from '../../src/deployment/alive.ts'
-import { layoutOf } from '../../src/deployment/layout.ts'
+import { INSIDE, layoutOf } from '../../src/deployment/layout.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Compose } from '../../src/docker/compose.ts'
 import { Docker } from '../../src/docker/engine.ts'
@@ -33,6 +33,21 @@ async function plantInLayer(folder: string): Promise<Planted> {
   mkdirSync(place, { recursive: true })
   writeFileSync(resolve(place, mark), `#!/bin/sh\n# ${mark}\n`, { mode: 0o755 })
   return { what: 'a program in the container’s own layer', mark: new Secret(mark), by: ['evidence.changes'] }
+}
+
+/** Leaves a line in the gateway's audit ledger, as whoever is inside can: for a turn of an agent it needs no model. Returns its mark. */
+export async function noteInLedger(folder: string): Promise<string> {
+  const mark = `tool-${Math.random().toString(16).slice(2, 14)}`
+  const columns =
+    'event_id, source_id, source_sequence, occurred_at, kind, action, status, actor_type, actor_id, tool_name'
+  const values = `'${mark}', '${mark}', 1, ${Date.now()}, 'tool_action', 'tool.action.finished', 'failed', 'agent', 'main', '${mark}'`
+  const note = `
+    const { DatabaseSync } = require('node:sqlite')
+    const ledger = new DatabaseSync('${INSIDE.state}/state/openclaw.sqlite', { timeout: 10000 })
+    ledger.exec("INSERT INTO audit_events (${columns}) VALUES (${values})")`
+  const { code, stderr } = await sh('docker', ['exec', await containerOf(folder), 'node', '-e', note])
+  if (code !== 0) throw new Error(`nothing was written into the ledger: ${stderr}`)
+  return mark
 }
 
 /** The newest case of a deployment. */

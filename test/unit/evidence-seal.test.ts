@@ -251,7 +251,16 @@ describe('a closed case', () => {
       records: [{ occurredAt: 1_795_687_204_000, kind: 'tool_action', toolName: 'exec', status: 'failed' }],
     }
     await keep(of, { name: 'ledger.json', command: 'audit', share: true }, JSON.stringify(ledger, null, 2))
+    // As the database has it, in which OpenClaw keeps it.
+    const row = { sequence: 7, occurred_at: 1_795_687_205_000, kind: 'tool_action', status: 'failed' }
+    const more = { action: 'tool.action.finished', tool_name: 'exec', error_code: 'denied', target_ref: null }
+    await keep(
+      of,
+      { name: 'ledger.jsonl', command: 'audit_events', share: true },
+      `${JSON.stringify({ ...row, ...more })}\n`,
+    )
     await keep(of, { name: 'no-times.txt', command: 'cat', share: true }, 'a\nb\n')
+    await keep(of, { name: 'unknown.jsonl', command: 'cat', share: true }, '{"when":1}\n{"when":2}\n')
     // The deployment's journal speaks for itself, and not once more by its copy.
     const copy = { name: 'host/files/secure/journal.jsonl', command: 'read', share: true } as const
     await keep(of, copy, '{"at":"2026-11-26T10:00:05.000Z","event":"done"}\n')
@@ -260,16 +269,18 @@ describe('a closed case', () => {
     const rows = timeline.split('\n').filter(line => /share\//.test(line) && line.startsWith('| '))
     expect(rows.map(row => row.slice(2, 26))).toEqual([
       ...['2026-11-26T10:00:00.123Z', '2026-11-26T10:00:01.000Z', '2026-11-26T10:00:02.000Z'],
-      ...['2026-11-26T10:00:03.500Z', '2026-11-26T10:00:04.000Z'],
+      ...['2026-11-26T10:00:03.500Z', '2026-11-26T10:00:04.000Z', '2026-11-26T10:00:05.000Z'],
     ])
     expect(rows[0]).toContain('\\| and \\`run\\` \\[this\\](http&#58;//evil.example) &lt;script&gt;')
     expect(rows[1]).toContain('warn gateway/ws reason=token\\_mismatch')
     expect(rows[2]).toContain('container pause gw')
     expect(rows[4]).toContain('tool\\_action exec failed')
+    expect(rows[5]).toContain('tool\\_action exec tool.action.finished failed denied')
     expect(timeline).not.toContain('\u001b')
     expect(timeline).toContain('\\\\u001b')
     expect(timeline).toContain('- share/gateway.log: 4 lines; 2 lines without a time that could be read')
     expect(timeline).not.toContain('share/no-times')
+    expect(timeline).toContain('- share/unknown.jsonl: 0 lines; 2 lines without a time that could be read')
     expect(timeline).toContain('- journal of the deployment: ')
     expect(timeline).not.toContain('share/host/files/secure/journal')
   })
