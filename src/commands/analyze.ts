@@ -3,7 +3,8 @@ import { basename, resolve } from 'node:path'
 import { analysisArguments } from '../docker/analysis.ts'
 import type { Docker } from '../docker/engine.ts'
 import { Exit, type ExitCode, ToolError, UsageError, visibleLines } from '../errors.ts'
-import { listCases, type Preserved, preservedImages } from '../evidence/case.ts'
+import { listCases } from '../evidence/case.ts'
+import { type Preserved, preservedImages } from '../evidence/preserved.ts'
 import { type GlobalOptions, openSession, type Program } from './program.ts'
 import { savedDeployment } from './verify.ts'
 
@@ -35,12 +36,16 @@ export async function analyze(
     throw new UsageError([
       { field: 'case', given: named, allowed: known.map(one => one.id).join(', ') || 'there is none yet' },
     ])
-  const images = preservedImages(layout, id, program.now)
+  const images = preservedImages(layout, found)
   const wanted = options.service ?? [...images.keys()][0]
   const preserved = images.get(wanted ?? '')
   if (preserved === undefined) throw noImage(`the case ${id} has preserved no image`)
   const elsewhere = await lookAtImage(docker, preserved)
   if (elsewhere !== undefined) program.stderr.write(`${elsewhere}\n`)
+  if (preserved.unsigned !== undefined)
+    program.stderr.write(
+      `No signature says that this is the image that was preserved: ${preserved.unsigned}. Look at the case first: create-openclaw-secure incident verify-bundle ${found.folder}\n`,
+    )
   if (options.quiet !== true) program.stderr.write(advice(found.folder, [...images.keys()]))
   const isOnTerminal = command.length === 0
   if (isOnTerminal && !session.interactive)
@@ -69,7 +74,7 @@ export async function analyze(
  */
 export async function lookAtImage(
   docker: Pick<Docker, 'image'>,
-  { reference, id }: Preserved,
+  { reference, id }: Pick<Preserved, 'reference' | 'id'>,
 ): Promise<string | undefined> {
   const named = await docker.image(reference)
   const other =

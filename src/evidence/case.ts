@@ -269,30 +269,6 @@ export function resumeCase(
   return pointer === undefined ? undefined : new Case(pointer, layout.cases, now, redactor)
 }
 
-/** An image that a case has preserved in the engine. */
-export interface Preserved {
-  /** Its name there, which anybody can give to another one. */
-  reference: string
-  /** The image itself, as the signed manifest has it. */
-  id: string
-}
-
-/** The images that a case has preserved, by service. */
-export function preservedImages(
-  { cases }: Pick<Layout, 'cases'>,
-  id: string,
-  now: () => Date,
-): Map<string, Preserved> {
-  const events = new Journal(resolve(cases, id, CASE_FILES.custody), now).read()
-  return new Map(
-    events.flatMap(({ step, facts }) =>
-      step === 'preserved'
-        ? [[String(facts?.service), { reference: String(facts?.reference), id: String(facts?.id) }] as const]
-        : [],
-    ),
-  )
-}
-
 /** Two cases of one second are two cases. */
 function freeName(cases: string, wanted: string): string {
   for (let tries = 1; ; tries++) {

@@ -10,7 +10,7 @@ import type { Redactor } from '../secret.ts'
 import type { Artefact } from './artefact.ts'
 import { CASE_FILES, type Case, CLOSED, type Missing, QUARANTINE } from './case.ts'
 import { chainOf, custodyInWords, linesIn } from './custody.ts'
-import { type SigningKey, signingKey } from './key.ts'
+import { signingKey, type VerifyingKey } from './key.ts'
 import { type Closing, filesOf, Manifest } from './manifest.ts'
 import { timelineOf } from './timeline.ts'
 import { entriesIn, type Sum, sumOf } from './tree.ts'
@@ -120,7 +120,10 @@ export function hasSeal(of: Case, layout: Pick<Layout, 'own'>): boolean {
 }
 
 /** The seal that lies in the case, when it is this key's and says of the chain what is true. */
-function standingSeal(of: Case, key: SigningKey): { manifest: Manifest; hash: string } | undefined {
+export function standingSeal(
+  of: Pick<Case, 'id' | 'path'>,
+  key: VerifyingKey,
+): { manifest: Manifest; hash: string } | undefined {
   const text = readIfPresent(of.path('manifest'))
   const signature = readIfPresent(of.path('manifestSignature'))
   if (text === undefined || signature === undefined || !key.fits(Buffer.from(text), signature))

@@ -291,12 +291,13 @@ describe('the container is compromised (privilege escalation)', () => {
   })
 
   it('is opened for a look where it can do nothing', async () => {
-    const { id } = newestCase(folder)
+    const { id, folder: place } = newestCase(folder)
     const look = (...program: string[]) => cli(['incident', 'analyze', '--dir', folder, id, ...program])
     const script =
       'id -u; env | sort; ls /run/secrets; touch /x; cat /proc/self/status | grep -E "^(CapEff|NoNewPrivs|Seccomp):"; ls /sys/class/net; ls /usr/local/bin'
     const { code, stdout, stderr } = await look('sh', '-c', `${script}; true`)
     expect([code, stderr]).toEqual([0, expect.stringContaining('Look first at')])
+    expect(stderr).not.toContain('No signature')
     const layer = planted.at(-1)?.mark
     expect(stdout).toMatch(/^65534\n/)
     expect(stdout).toMatch(/CapEff:\s+0000000000000000/)
@@ -305,6 +306,10 @@ describe('the container is compromised (privilege escalation)', () => {
     expect(stdout).not.toMatch(/OPENCLAW|eth0/)
     expect(layer?.isIn(stdout)).toBe(true)
     expect(stderr).toMatch(/Read-only file system/)
+    const [signature, away] = ['manifest.json.sig', 'elsewhere'].map(name => resolve(place, name))
+    await sh('mv', [String(signature), String(away)])
+    expect((await look('id')).stderr).toContain('No signature says that this is the image that was preserved')
+    await sh('mv', [String(away), String(signature)])
   })
 
   it('is rebuilt once somebody agrees: another container, other secrets, the old token dead, every check of its own green', async () => {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path'
 import { Decrypter, generateIdentity, identityToRecipient } from 'age-encryption'
 import { describe, expect, it, vi } from 'vitest'
-import { listCases, preservedImages } from '../../src/evidence/case.ts'
+import { listCases } from '../../src/evidence/case.ts'
 import { openCase } from '../../src/evidence/open.ts'
 import { recipientProblems } from '../../src/evidence/recipients.ts'
 import { generateToken } from '../../src/secret.ts'
@@ -120,9 +120,6 @@ describe('a case', () => {
     const of = world.begin()
     expect(listCases(world.layout)).toMatchObject([{ id: of.id, folder: of.folder, state: 'open' }])
     await world.collect(of)
-    expect(preservedImages(world.layout, of.id, world.now)).toEqual(
-      new Map([['gateway', { reference: 'evidence:x', id: `sha256:${'ab'.repeat(32)}` }]]),
-    )
     const closed = await world.closed()
     expect(listCases(world.layout).map(({ state }) => state)).toEqual(['damaged', 'closed'])
     const path = closed.path('closingSignature')

@@ -16,6 +16,7 @@ import { verifyBundle } from '../../src/evidence/bundle.ts'
 import type { Case } from '../../src/evidence/case.ts'
 import { ensureSigningKey, publicKeyOf, signingKey, verifyingKey } from '../../src/evidence/key.ts'
 import { openCase } from '../../src/evidence/open.ts'
+import { preservedImages } from '../../src/evidence/preserved.ts'
 import { sealCase } from '../../src/evidence/seal.ts'
 import { generateToken } from '../../src/secret.ts'
 import { reportCase } from '../../steps/incident/report.ts'
@@ -173,6 +174,59 @@ describe('a sealed case', () => {
     const other = world.begin()
     symlinkSync('/etc/passwd', join(other.folder, 'link'))
     expect(await thrown(() => sealCase(world.contextOf(other)))).toMatchObject({ code: 'case_not_plain' })
+  })
+})
+
+describe('the image that a case has preserved', () => {
+  const IMAGE = `sha256:${'ab'.repeat(32)}`
+  const OTHER = `sha256:${'cd'.repeat(32)}`
+  const enter = (of: Case, service: string, id: string) =>
+    of.note('preserved', { service, reference: 'x', id })
+  const chosen = (world: World, of: Case, service = 'gateway') => {
+    const { id, unsigned } = some(preservedImages(world.layout, of).get(service))
+    return [id, unsigned]
+  }
+  const sealed = async () => {
+    const world = new World()
+    const of = world.begin()
+    await world.collect(of)
+    expect(chosen(world, of)).toEqual([IMAGE, 'the case is not sealed'])
+    // The line that the manifest names is not the image's own.
+    of.note('more', {})
+    await sealCase(world.contextOf(of))
+    return { world, of }
+  }
+
+  it('is the one that is signed, whatever is entered later; and of a case that is not sealed, that is said', async () => {
+    const { world, of } = await sealed()
+    enter(of, 'gateway', OTHER)
+    enter(of, 'egress', OTHER)
+    expect(chosen(world, of)).toEqual([IMAGE, undefined])
+    expect(chosen(world, of, 'egress')).toEqual([OTHER, 'it was entered after the seal'])
+    await world.act(reportCase, of)
+    expect(chosen(world, of)).toEqual([IMAGE, undefined])
+  })
+
+  it('is nobody’s word where its line, the manifest, the signature or the key is another one', async () => {
+    const damage = (file: string, from: string, to: string) => {
+      const text = readFileSync(file, 'utf8')
+      expect(text).toContain(from)
+      rmSync(file)
+      writeFileSync(file, text.replace(from, to))
+    }
+    for (const [what, id] of [
+      ['custody', OTHER],
+      ['manifest', IMAGE],
+      ['key', IMAGE],
+    ] as const) {
+      const { world, of } = await sealed()
+      if (what !== 'key') damage(of.path(what), IMAGE, OTHER)
+      else damage(publicKeyOf(world.layout), 'MCow', 'MCox')
+      expect(chosen(world, of), what).toEqual([
+        id,
+        'its seal or its chain of custody is not as it was signed',
+      ])
+    }
   })
 })
 
