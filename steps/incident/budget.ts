@@ -17,20 +17,24 @@ const PACKED = 0.4
 
 interface Share {
   name: string
+  /** The action that collects it. */
+  by: string
   /** Bytes, about. */
   wants: number
   /** Part of it is worth having: an archive leaves out its largest files. */
   canBeCut: boolean
 }
 
-/** Says before anything is collected what will not fit. What would be gone first is taken first. */
+/** Says before anything is collected what of it, that the runbook asks for, will not fit. What would be gone first is taken first. */
 export const budgetAction: Action = {
   id: 'evidence.budget',
   title: 'See whether there is room for the evidence',
   effect: 'reads',
   async run(ctx, signal) {
     const free = room(ctx)
-    const plan = divide(await wanted(ctx, signal), free)
+    const calls = new Set(ctx.runbook.steps.map(({ does }) => ('action' in does ? does.action : '')))
+    const shares = (await wanted(ctx, signal)).filter(({ by }) => calls.has(by))
+    const plan = divide(shares, free)
     const limits = plan.filter(({ gets, wants }) => gets < wants)
     const none = limits.filter(({ gets }) => gets === 0)
     const cut = limits.filter(({ gets }) => gets > 0)
@@ -50,7 +54,10 @@ export const budgetAction: Action = {
 }
 
 /** Gives each in its turn what it wants, as long as there is room. */
-export function divide(shares: readonly Share[], free: number): (Share & { gets: number })[] {
+export function divide<T extends Pick<Share, 'wants' | 'canBeCut'>>(
+  shares: readonly T[],
+  free: number,
+): (T & { gets: number })[] {
   let rest = free
   return shares.map(share => {
     const part = share.canBeCut && rest >= LEAST ? rest : 0
@@ -60,37 +67,41 @@ export function divide(shares: readonly Share[], free: number): (Share & { gets:
   })
 }
 
-/** What will be collected, in the order in which it will be: that of how soon it would be gone (RFC 3227, 2.1). */
+/** What can be collected, in the order in which it will be: that of how soon it would be gone (RFC 3227, 2.1). */
 async function wanted(ctx: IncidentContext, signal: AbortSignal): Promise<Share[]> {
   const collector = await collecting(ctx)
   const running = collector.containers.filter(({ isRunning }) => isRunning)
   const shares: Share[] = running.map(({ label }) => ({
-    ...{ name: `${label}/processes.json`, wants: 8 * 1024 ** 2, canBeCut: true },
+    ...{ name: `${label}/processes.json`, by: 'evidence.processes', wants: 8 * 1024 ** 2, canBeCut: true },
   }))
   for (const { id, label } of running)
     shares.push({
       name: `${label}/tmpfs.tar`,
+      by: 'evidence.tmpfs',
       wants: await measure(collector, { container: id }, 'tmpfs', signal),
       canBeCut: true,
     })
   const facts = await Promise.all(collector.containers.map(one => sizesOf(ctx, one)))
   if (ctx.wishes.memory)
     for (const { label, limit } of facts)
-      shares.push({ name: `${label}/memory.bin`, wants: limit, canBeCut: true })
+      shares.push({ name: `${label}/memory.bin`, by: 'evidence.memory', wants: limit, canBeCut: true })
   for (const { label, layer } of facts) {
-    shares.push({ name: `${label}/log-stdout.txt`, wants: TEXTS, canBeCut: true })
-    shares.push({ name: `${label}/changed-files.tar`, wants: layer, canBeCut: true })
+    shares.push({ name: `${label}/log-stdout.txt`, by: 'evidence.logs', wants: TEXTS, canBeCut: true })
+    shares.push({ name: `${label}/changed-files.tar`, by: 'evidence.changes', wants: layer, canBeCut: true })
   }
-  shares.push({ name: GATEWAY_LOGS, wants: await sizeOfLogs(ctx), canBeCut: true })
+  shares.push({ name: GATEWAY_LOGS, by: 'evidence.logs', wants: await sizeOfLogs(ctx), canBeCut: true })
   for (const folder of writtenFolders(ctx)) {
     const wants = await measure(collector, { folders: [folder] }, 'trees', signal)
-    shares.push({ name: `${folder.name}.tar`, wants, canBeCut: true })
+    shares.push({ name: `${folder.name}.tar`, by: 'evidence.state', wants, canBeCut: true })
   }
-  shares.push({ name: 'databases.tar', wants: 64 * 1024 ** 2, canBeCut: true })
+  shares.push({ name: 'databases.tar', by: 'evidence.databases', wants: 64 * 1024 ** 2, canBeCut: true })
   for (const { label, service, root } of facts)
     if (service === undefined || service === SERVICE || service === SANDBOX_SERVICE)
       // Half a file system is no file system.
-      shares.push({ name: `${label}/filesystem.tar.gz`, wants: Math.ceil(root * PACKED), canBeCut: false })
+      shares.push({
+        ...{ name: `${label}/filesystem.tar.gz`, by: 'evidence.export' },
+        ...{ wants: Math.ceil(root * PACKED), canBeCut: false },
+      })
   return shares
 }
 

@@ -65,7 +65,7 @@ async function processesOf(
       summary = await read(into, most, stop)
       return cutOf(summary)
     }),
-    // A run that was killed between the two looks once more: the processes are frozen.
+    // A run that was killed between the two looks once more: frozen processes are the same, and running ones what they are by now.
     await gather(ctx, signal, brief, async (into, _most, stop) => {
       const { notes, cut } = summary ?? (await read(nowhere(), MOST, stop))
       const found: ProcessNote[] = Array.isArray(notes) ? notes : []

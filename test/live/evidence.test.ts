@@ -20,6 +20,7 @@ import { engineAction } from '../../steps/incident/engine.ts'
 import { gather } from '../../steps/incident/gather.ts'
 import { hostAction } from '../../steps/incident/host.ts'
 import { CASE_LABEL, evidenceImage, imageAction } from '../../steps/incident/image.ts'
+import { ACTIONS } from '../../steps/incident/index.ts'
 import { logsAction } from '../../steps/incident/logs.ts'
 import { memoryAction } from '../../steps/incident/memory.ts'
 import { processesAction } from '../../steps/incident/processes.ts'
@@ -48,6 +49,7 @@ function incident(cases = layout.cases): IncidentContext {
     now: () => new Date(),
     say: (line: string) => said.push(line),
     wishes: { memory: false, since: undefined },
+    runbook: { steps: [...ACTIONS.keys()].map(action => ({ does: { action } })) },
   } as unknown as IncidentContext // The rest of an incident is other actions' business.
 }
 
@@ -370,6 +372,9 @@ describe('a disk that is nearly full', () => {
   })
 
   it('is told of before anything is collected, with what will not fit [resource exhaustion]', async () => {
+    const asked = { ...ctx.runbook, steps: ctx.runbook.steps.slice(0, 2) }
+    expect((await act(budgetAction, { ...ctx, runbook: asked })).saw).toMatch(/^about 0 kB to collect/)
+    expect(said).toEqual([])
     const { saw } = await act(budgetAction, ctx)
     expect(saw).toMatch(/room for 8\.\d MB/)
     expect(saw).toContain('openclaw-gateway/filesystem.tar.gz')

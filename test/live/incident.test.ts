@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
+import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { searchFolder } from '../../src/deployment/search.ts'
 import { Secret } from '../../src/secret.ts'
@@ -32,8 +32,10 @@ import {
   holdLock,
   killed,
   killedAfter,
+  lost,
   newestCase,
   noteInLedger,
+  opened,
   removeEvidenceImages,
   survivalTable,
   survivors,
@@ -150,9 +152,13 @@ describe('a runbook of one’s own, at a terminal', () => {
   })
 })
 
+/** What was planted before the secret had leaked, and where the evidence can be read. */
+const exposed: { planted: Planted[]; evidence: string } = { planted: [], evidence: '' }
+
 describe('credentials are exposed (credential leakage)', () => {
   it('leads to a new token; the old one, and a device that was paired with it, are refused within three seconds', async () => {
     const old = tokenOf(folder)
+    exposed.planted = await compromise(folder)
     const eve = new LiveDevice(port, 'Eve’s laptop')
     const deviceToken = await pair(eve, await containerOf(folder), old)
     expect(await authStatus(port, deviceToken)).toBe(404)
@@ -183,10 +189,17 @@ describe('credentials are exposed (credential leakage)', () => {
       .filter(entry => entry.isFile())
       .map(entry => resolve(entry.parentPath, entry.name))
     expect(kept.filter(path => !path.endsWith('.age'))).toEqual([])
-    const opener = new Decrypter()
-    opener.addIdentity(identity)
-    const log = kept.find(path => path.endsWith('gateway/log.jsonl.age'))
-    expect(await opener.decrypt(readFileSync(log ?? ''), 'text')).toContain('"subsystem')
+    exposed.evidence = await opened(resolve(place, 'evidence'), resolve(folder, '../opened'), identity)
+    expect(readFileSync(resolve(exposed.evidence, 'gateway/log.jsonl'), 'utf8')).toContain('"subsystem')
+  })
+
+  it('has everything that was planted in its evidence as well, taken from containers that went on running', async () => {
+    expect(exposed.planted.length).toBeGreaterThan(5)
+    expect(await lost(exposed.planted, exposed.evidence)).toEqual([])
+    const { events } = newestCase(folder)
+    expect(events.flatMap(({ facts }) => facts?.unseen ?? [])).toEqual([])
+    const names = events.filter(({ step }) => step === 'artefact').map(({ facts }) => facts?.file)
+    expect(new Set(names).size).toBe(names.length)
   })
 })
 
@@ -256,13 +269,7 @@ describe('the container is compromised (privilege escalation)', () => {
 
   it('has everything that was planted in its evidence, each under its own name once', async () => {
     const { folder: place, events } = newestCase(folder)
-    const found = await Promise.all(
-      planted.map(async ({ what, mark }) => [
-        what,
-        (await searchFolder(resolve(place, 'evidence'), [mark])).found,
-      ]),
-    )
-    expect(found.filter(([, where]) => where?.length === 0)).toEqual([])
+    expect(await lost(planted, resolve(place, 'evidence'))).toEqual([])
     expect(ledgerLines(place)).toContainEqual(expect.stringContaining(noted))
     const names = events.filter(({ step }) => step === 'artefact').map(({ facts }) => facts?.file)
     expect(new Set(names).size).toBe(names.length)
@@ -382,8 +389,8 @@ describe('the seed’s own four commands, on an equal deployment', () => {
     ).toBe(125)
     expect((await compose('build', '--no-cache')).code).toBe(0)
 
-    const pairs = theirs.map((seed, index) => ({ seed, ours: planted[index] ?? seed }))
-    const rows = await survivors(pairs, seeds, FIRST, newestCase(folder).folder)
+    const compromised = { planted, evidence: resolve(newestCase(folder).folder, 'evidence') }
+    const rows = await survivors(theirs, seeds, FIRST, [compromised, exposed])
     const table = survivalTable(rows)
     const path = resolve(import.meta.dirname, '../../docs/incident.md')
     const docs = readFileSync(path, 'utf8')
@@ -394,30 +401,31 @@ describe('the seed’s own four commands, on an equal deployment', () => {
         docs.replace(block, () => `<!-- survivors -->\n${table}\n<!-- /survivors -->`),
       )
     else expect(docs).toContain(table)
-    expect(rows.filter(({ ours }) => ours.length === 0)).toEqual([])
+    expect(rows.filter(({ ours }) => ours.some(found => found.length === 0))).toEqual([])
     expect(rows.filter(({ seed }) => seed.length === 0).length).toBeGreaterThan(2)
   }, 60_000)
 })
 
 describe.runIf(isThorough)('a drill', () => {
-  it.each([
-    ['credential-exposed', ['wrong tokens', 'every second']],
-    ['container-compromised', ['/tmp', 'workspace', 'strange name', 'wrong tokens', 'every second']],
-  ])('of %s finds all that was planted in its copy, and leaves nothing of that', async (runbook, planted) => {
-    const drill = incident(runbook, '--drill')
-    if (runbook === 'credential-exposed') {
-      // The panic button of the deployment itself does not wait for a drill of it.
-      while (!existsSync(resolve(folder, '.secure/drill.lock'))) await sleep(100)
-      for (const command of ['lockdown', 'unlock'])
-        expect(await cli([command, '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
-      expect(existsSync(resolve(folder, '.secure/drill.lock'))).toBe(true)
-    }
-    const { code, stderr } = await drill
-    expect([code, stderr]).toEqual([0, expect.stringContaining('The drill succeeded')])
-    for (const what of planted) expect(stderr).toMatch(new RegExp(`^caught .*${what}`, 'm'))
-    const left = await sh('docker', ['ps', '--all', '--quiet', '--filter', 'name=drill-'])
-    expect([left.stdout, existsSync(resolve(folder, '.secure/case.json'))]).toEqual(['', false])
-  })
+  it.each(['credential-exposed', 'container-compromised'])(
+    'of %s finds all that was planted in its copy, and leaves nothing of that',
+    async runbook => {
+      const drill = incident(runbook, '--drill')
+      if (runbook === 'credential-exposed') {
+        // The panic button of the deployment itself does not wait for a drill of it.
+        while (!existsSync(resolve(folder, '.secure/drill.lock'))) await sleep(100)
+        for (const command of ['lockdown', 'unlock'])
+          expect(await cli([command, '--dir', folder, '--yes'])).toMatchObject({ code: 0 })
+        expect(existsSync(resolve(folder, '.secure/drill.lock'))).toBe(true)
+      }
+      const { code, stderr } = await drill
+      expect([code, stderr]).toEqual([0, expect.stringContaining('The drill succeeded')])
+      for (const what of ['/tmp', 'workspace', 'strange name', 'wrong tokens', 'every second'])
+        expect(stderr).toMatch(new RegExp(`^caught .*${what}`, 'm'))
+      const left = await sh('docker', ['ps', '--all', '--quiet', '--filter', 'name=drill-'])
+      expect([left.stdout, existsSync(resolve(folder, '.secure/case.json'))]).toEqual(['', false])
+    },
+  )
 
   it('of both makes verify’s line on incidents green', async () => {
     const { code, stdout } = await cli(['verify', folder, '--only', 'incident.*', '--verbose'])

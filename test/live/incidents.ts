@@ -1,10 +1,11 @@
 /** What the suites about incidents share: a compromise that is planted, and what becomes of it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { basename, resolve } from 'node:path'
+import { basename, dirname, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Decrypter } from 'age-encryption'
 import { statOf } from '../../src/deployment/alive.ts'
 import { INSIDE, layoutOf } from '../../src/deployment/layout.ts'
 import { searchFolder } from '../../src/deployment/search.ts'
@@ -82,6 +83,31 @@ export function withoutRebuild(folder: string): void {
   writeFileSync(path, without)
 }
 
+/** A copy of encrypted evidence that can be read, beside the deployment's folder. Returns its folder. */
+export async function opened(evidence: string, into: string, identity: string): Promise<string> {
+  const opener = new Decrypter()
+  opener.addIdentity(identity)
+  const files = readdirSync(evidence, { recursive: true, withFileTypes: true }).filter(one => one.isFile())
+  for (const { parentPath, name } of files) {
+    const path = resolve(parentPath, name)
+    const place = resolve(into, relative(evidence, path).replace(/\.age$/, ''))
+    mkdirSync(dirname(place), { recursive: true })
+    writeFileSync(place, await opener.decrypt(readFileSync(path)))
+  }
+  return into
+}
+
+/** In which files of the evidence each planted thing is. */
+export function whereFound(planted: readonly Planted[], evidence: string): Promise<string[][]> {
+  return Promise.all(planted.map(async ({ mark }) => (await searchFolder(evidence, [mark])).found.sort()))
+}
+
+/** What of a planted compromise is in no file of the evidence. */
+export async function lost(planted: readonly Planted[], evidence: string): Promise<string[]> {
+  const found = await whereFound(planted, evidence)
+  return planted.filter((_, index) => found[index]?.length === 0).map(({ what }) => what)
+}
+
 /** What is left of each planted thing, by what was done. */
 export interface Survival {
   what: string
@@ -89,37 +115,31 @@ export interface Survival {
   seed: string[]
   /** In what they leave when the commit comes first. */
   commit: string[]
-  /** In the evidence of the runbook. */
-  ours: string[]
+  /** In the evidence of each runbook. */
+  ours: string[][]
 }
 
 /**
  * Looks for marks after the seed's commands: in its deployment's folder, and in the image of a commit that came before them;
- * and in the evidence of a case.
+ * and for those of each runbook in its evidence.
  */
 export async function survivors(
-  planted: readonly { seed: Planted; ours: Planted }[],
+  theirs: readonly Planted[],
   seedFolder: string,
   commit: string,
-  caseFolder: string,
+  runbooks: readonly { planted: readonly Planted[]; evidence: string }[],
 ): Promise<Survival[]> {
   const { stdout: names } = await sh('docker', [
     ...['run', '--rm', '--pull', 'never', '--network', 'none', '--no-healthcheck', '--user', '0'],
     ...['--entrypoint', 'find', commit, '/', '-xdev', '-newermt', '-1 hour', '-type', 'f'],
   ])
-  return Promise.all(
-    planted.map(async ({ seed, ours }) => {
-      const left = (await searchFolder(seedFolder, [seed.mark])).found.map(placeOf)
-      const image = seed.mark.isIn(names) ? ['the image'] : []
-      const kept = (await searchFolder(resolve(caseFolder, 'evidence'), [ours.mark])).found
-      return {
-        what: ours.what,
-        seed: [...new Set(left)],
-        commit: [...image, ...new Set(left)],
-        ours: [...new Set(kept)].sort(),
-      }
-    }),
-  )
+  const left = await whereFound(theirs, seedFolder)
+  const kept = await Promise.all(runbooks.map(({ planted, evidence }) => whereFound(planted, evidence)))
+  return theirs.map(({ what, mark }, index) => {
+    const seed = [...new Set(left[index]?.map(placeOf))]
+    const image = mark.isIn(names) ? ['the image'] : []
+    return { what, seed, commit: [...image, ...seed], ours: kept.map(found => found[index] ?? []) }
+  })
 }
 
 /** "state/workspace/drill-0123" without what is another one each time. */
@@ -132,11 +152,11 @@ export function survivalTable(rows: readonly Survival[]): string {
   const cell = (places: readonly string[]) =>
     places.length === 0 ? 'lost' : places.map(place => `\`${place}\``).join(', ')
   return [
-    '| planted | the seed’s four commands | the same, with the commit first | `incident container-compromised` |',
-    '|---|---|---|---|',
+    '| planted | the seed’s four commands | the same, with the commit first | `incident container-compromised` | `incident credential-exposed` |',
+    '|---|---|---|---|---|',
     ...rows.map(
       ({ what, seed, commit, ours }) =>
-        `| ${what} | ${cell(seed)} | ${cell(commit)} | ${cell(ours.slice(0, 3))} |`,
+        `| ${what} | ${[seed, commit, ...ours.map(found => found.slice(0, 3))].map(cell).join(' | ')} |`,
     ),
   ].join('\n')
 }

@@ -139,7 +139,7 @@ describe('the programs of the collector', () => {
 describe('the budget', () => {
   const MB = 1024 ** 2
   const share = (name: string, wants: number, canBeCut = true) => ({ name, wants: wants * MB, canBeCut })
-  const got = (shares: Parameters<typeof divide>[0], free: number) =>
+  const got = (shares: ReturnType<typeof share>[], free: number) =>
     divide(shares, free * MB).map(({ gets }) => gets / MB)
 
   it('gives what would be gone first all it wants, and cuts what comes later', () => {

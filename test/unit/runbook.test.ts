@@ -422,6 +422,17 @@ describe.each([...texts])('%s, as it is shipped', (id, text) => {
       expect(step.undo !== undefined, step.id).toBe(step.effect === 'contains' && !nothing.includes(step.id))
   })
 
+  it('collects whatever an intruder can have left, and signs it before it lets anything be changed', () => {
+    const calls = runbook.steps.map(({ does }) => ('action' in does ? does.action : ''))
+    const wanted = ['evidence.processes', 'evidence.tmpfs', 'evidence.changes', 'evidence.state']
+    expect(calls.filter(call => [...wanted, 'evidence.seal'].includes(call))).toEqual([
+      ...wanted,
+      'evidence.seal',
+    ])
+    expect(calls.some(call => ['evidence.logs', 'evidence.records'].includes(call))).toBe(true)
+    expect(calls.indexOf('evidence.engine')).toBeLessThan(calls.indexOf('evidence.budget'))
+  })
+
   it('ends with proof and a report', () => {
     expect(runbook.steps.slice(-2).map(({ id: step }) => step)).toEqual(['deployment.verify', 'case.report'])
   })
@@ -455,6 +466,15 @@ describe.each([...texts])('%s, as it is shipped', (id, text) => {
       expect([name?.id, rotate?.id]).toEqual(['leak.name', 'secrets.rotate-leaked'])
       expect(rotate).toMatchObject({ confirm: 'person', within: 3000 })
       expect(runbook.steps.filter(({ effect }) => effect === 'destroys')).toEqual([])
+    })
+
+    it('takes the volatile first, once nothing that leaked is good any more, and before it searches', () => {
+      const order = runbook.steps.map(step => step.id)
+      const wanted = [
+        ...['providers.keys', 'evidence.processes', 'evidence.tmpfs', 'evidence.changes', 'evidence.state'],
+        ...['evidence.records', 'records.search', 'sessions.review', 'policy.propose', 'evidence.seal'],
+      ]
+      expect(order.filter(step => wanted.includes(step))).toEqual(wanted)
     })
   }
 })
