@@ -20,7 +20,7 @@ import { ownFiles } from '../../steps/verify/files.ts'
 import { checks } from '../../steps/verify/index.ts'
 import { judge } from '../../steps/verify/judge.ts'
 import type { FileWorld, World } from '../../steps/verify/world.ts'
-import { ANSWERS, some } from './support.ts'
+import { ANSWERS, some } from '../unit/support.ts'
 
 /**
  * Every static check on a real deployment on the disk, made by the same steps as setup makes one, and in a copy that

@@ -12,8 +12,8 @@ import { filesToWrite } from '../../steps/egress/context.ts'
 import { cutConnections } from '../../steps/egress/cut.ts'
 import { openForAWhile } from '../../steps/egress/open.ts'
 import { hasRead, reloadEgress } from '../../steps/setup/egress.ts'
-import { scratch, some, thrown } from './support.ts'
-import { NOW as CHECKED, check, healthy, verdictOf } from './world.ts'
+import { scratch, some, thrown } from '../unit/support.ts'
+import { NOW as CHECKED, check, healthy, verdictOf } from '../unit/world.ts'
 
 const NOW = new Date('2026-11-26T08:00:00Z')
 

@@ -19,7 +19,7 @@ import {
   takenOut,
 } from '../../src/deployment/egress.ts'
 import { KNOWN_PROVIDERS } from '../../src/wizard/kinds.ts'
-import { ANSWERS, thrown } from './support.ts'
+import { ANSWERS, thrown } from '../unit/support.ts'
 
 const answers = (over: Partial<Answers> = {}): Answers => ({
   ...ANSWERS,

@@ -12,8 +12,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { Redactor, Secret } from '../../src/secret.ts'
 import { VaultClient } from '../../src/stores/vault-client.ts'
 import { safeTransport, serverAt } from '../../src/stores/vault-transport.ts'
-import { scratch, thrown } from './support.ts'
-import { type Answers, authority, type Certificate, fakeServer, rawServer } from './vault-servers.ts'
+import { scratch, thrown } from '../unit/support.ts'
+import { type Answers, authority, type Certificate, fakeServer, rawServer } from '../unit/vault-servers.ts'
 
 const TOKEN = 'hvs.token-nobody-else-has-7f3a'
 const VALUE = 'value-nobody-else-has-91cc'

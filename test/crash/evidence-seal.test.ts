@@ -21,8 +21,8 @@ import { sealCase } from '../../src/evidence/seal.ts'
 import { generateToken } from '../../src/secret.ts'
 import { reportCase } from '../../steps/incident/report.ts'
 import { sealEvidence } from '../../steps/incident/seal.ts'
-import { keep, World } from './evidence-world.ts'
-import { scratch, some, thrown } from './support.ts'
+import { keep, World } from '../unit/evidence-world.ts'
+import { scratch, some, thrown } from '../unit/support.ts'
 
 /** After how many calls that change the disk the process is dead. From then on it does nothing at all. */
 const process_ = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY }))

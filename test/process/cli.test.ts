@@ -9,7 +9,7 @@ import type { Program } from '../../src/commands/program.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { Redactor } from '../../src/secret.ts'
 import { questions } from '../../src/wizard/questions.ts'
-import { scratch, some } from './support.ts'
+import { scratch, some } from '../unit/support.ts'
 
 const GOOD_TOKEN = 'k7Qz!r2Vb9#xLw4Tm1Np8Yc5Hd3Jf6Gs0Ke-uAiEoZ.qXyWvUtSrPnMlKjHgFdBa'
 const SECRET = 'sk-live-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c'
