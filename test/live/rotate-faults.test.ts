@@ -110,11 +110,12 @@ describe.runIf(hasBao())('OpenBao sealed in the middle of a rotation (denial of 
     expect(await storedTokens(at)).toEqual({ current })
   })
 
-  it.sequential.each([
+  const moments: [string, string, string[] | undefined][] = [
     ['with the new token staged', begun('rotate.apply'), ['current', 'pending']],
-    ['with the new token proven, and not yet the current one', done('rotate.apply'), undefined],
     ['with the new token committed, and the old one still there', done('rotate.commit'), undefined],
-  ])(
+    ['with the new token proven, and not yet the current one', done('rotate.apply'), undefined],
+  ]
+  it.sequential.each(moments.slice(0, isThorough ? 3 : 2))(
     '%s: code 4, the token in use can be found in the store, and with the store open again it goes on',
     async (what, moment, holds) => {
       const ended = await sealedAt(moment)

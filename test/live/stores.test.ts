@@ -18,6 +18,7 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  isThorough,
   patience,
   quick,
   type Ran,
@@ -98,14 +99,17 @@ describe('a gateway whose secrets live in OpenBao', () => {
   })
 
   it('passes every check that setup answers for, by verify on its own', async () => {
-    const { stdout, code } = await cli(['verify', '--dir', folder, '--json'])
+    // With everything else, those that a store has to do with: the others are made where secrets are files.
+    const asked = isThorough ? [] : ['store.*', 'secrets.*', 'backup.*'].flatMap(id => ['--only', id])
+    const { stdout, code } = await cli(['verify', '--dir', folder, '--json', ...asked])
     const { findings } = JSON.parse(stdout)
     const of = (verdict: string) =>
       findings
         .filter((one: { verdict: string }) => one.verdict === verdict)
         .map((one: { check: string }) => one.check)
     expect(of('unknown')).toEqual([])
-    expect(of('fail')).toEqual(['monitor.configured', 'backup.restored', 'incident.drilled'])
+    const expected = ['monitor.configured', 'backup.restored', 'incident.drilled']
+    expect(of('fail')).toEqual(isThorough ? expected : ['backup.restored'])
     expect(of('pass')).toEqual(expect.arrayContaining(['store.current', 'store.private', 'secrets.hidden']))
     expect(code).toBe(1)
   })
