@@ -21,7 +21,7 @@ if (reason !== undefined)
     process.stdout.write(`${required ? 'FAILED' : 'not run'}: test/live/${suite}: ${reason}\n`)
 
 process.stdout.write(
-  'not run: sixty kills of a rotation, setup killed in every step, the engine killed in the middle, an engine that numbers users differently (npm run crash); the attacks on what others deploy (npm run attack); thirty kills of each runbook (npm run crash); ten starts in a row under the seccomp profile (SECCOMP_STARTS=10): they take too long\n',
+  'not run: sixty kills of a rotation, setup killed in every step, the engine killed in the middle, an engine that numbers users differently (npm run crash); the attacks on what others deploy (npm run attack); thirty kills of each runbook, compilers in the sandbox, a sandbox that is weaker than it was rendered (npm run crash); ten starts in a row under the seccomp profile (SECCOMP_STARTS=10): they take too long\n',
 )
 process.stdout.write(`\n${unit.passed + live.passed} passed, ${unit.failed + live.failed} failed\n`)
 process.exitCode = unit.ok && live.ok ? 0 : 1

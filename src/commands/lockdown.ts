@@ -33,7 +33,8 @@ const START = 60_000
 
 /**
  * Takes the gateway off its networks, replaces its token and removes its devices, and keeps everything else. Cut short, the
- * same command goes on; while somebody else has the lock, the network is cut all the same. 0: it is locked down; 3 or 4: the network is off if the lines above say so, and the rest is not done.
+ * same command goes on; while somebody else has the lock, the network is cut all the same. 0: it is locked down; 3 or 4: the network
+ * is off if the lines above say so, and the rest is not done.
  */
 export async function lockdown(program: Program, options: GlobalOptions): Promise<ExitCode> {
   const startedAt = program.now().toISOString()

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, realpathSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { Answers } from '../deployment/answers.ts'
@@ -185,10 +186,12 @@ export function containing(runtime: Runtime, contain: () => Promise<string>): Ru
           if (!(failure instanceof ToolError)) throw failure
           return `NOT contained: ${failure.message}. ${failure.hint}`
         })
+        const { pid, host } = error
+        const how = host === hostname() ? `(kill ${pid})` : `on ${host}`
         throw new ToolError(
           'locked',
           `${done}\nThe rest is not done: ${error.message}`,
-          `Wait for it to end, or end it (kill ${error.pid}), then run the same command again: it goes on from there.`,
+          `Wait for it to end, or end it ${how}, then run the same command again: it goes on from there.`,
           Exit.interrupted,
           error,
         )

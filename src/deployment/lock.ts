@@ -33,6 +33,8 @@ export class Locked extends ToolError {
   /** What it runs. */
   readonly command: string
   readonly pid: number
+  /** The machine on which that runs. */
+  readonly host: string
 
   constructor({ command, pid, host, since }: Pick<Holder, 'command' | 'pid' | 'host' | 'since'>) {
     super(
@@ -44,6 +46,7 @@ export class Locked extends ToolError {
     this.name = 'Locked'
     this.command = command
     this.pid = pid
+    this.host = host
   }
 }
 

@@ -11,7 +11,7 @@ import { parseJson } from '../json.ts'
 import { type Docker, mountFlag, THROWAWAY_LABEL } from './engine.ts'
 import type { Finished, RunOptions } from './process.ts'
 
-/** What is to be read: a frozen container's processes and temporary folders, or folders of this machine (below `/from`). */
+/** What is to be read: a container's processes and temporary folders, or folders of this machine (below `/from`). */
 export type Source = { container: string } | { folders: readonly { source: string; name: string }[] }
 
 /** What is to be done with it. */

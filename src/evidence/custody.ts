@@ -18,7 +18,7 @@ export function inWords(event: JournalEvent): string {
   const what = event.step === undefined ? `run ${event.event}` : `${event.step}: ${event.event}`
   // Steps have a dot in their name; of the case's own notes, these have one as well.
   const isNote =
-    event.event === 'step-done' && /^(?:[^.]+|case\.(?:opened|resumed|closed))$/.test(event.step ?? '')
+    event.event === 'step-done' && /^(?:[^.]+|case\.(?:opened|resumed|closed|tools))$/.test(event.step ?? '')
   return [isNote ? event.step : what, ...note, ...facts].join('; ')
 }
 

@@ -2,7 +2,8 @@ import { hasSandbox } from '../../src/deployment/answers.ts'
 import type { NetworkFacts } from '../../src/docker/engine.ts'
 import type { Severity, Threat } from '../../src/procedure/step.ts'
 import { type Twin, unknown, type VerifyCheck } from '../verify/check.ts'
-import { isShell, type Result } from './attack.ts'
+import type { World } from '../verify/world.ts'
+import { type Attack, isShell, type Result } from './attack.ts'
 import { attacks } from './index.ts'
 
 interface Kind {
@@ -85,12 +86,24 @@ export const attackChecks: readonly VerifyCheck[] = Object.entries(KINDS).map(([
       )
       const results = await doubted(await world.attack(made), world.networks)
       if (world.own === undefined || !hasSandbox(world.own)) return verdictOf(results)
-      const inside = await doubted(await world.attackSandbox(made), world.sandboxNetworks)
+      const inside = await inSandbox(world, made)
       return verdictOf([...results, ...inside.map(result => ({ ...result, where: 'the sandbox' }))])
     },
     sabotage: { weaken },
   }
 })
+
+/** Where the sandbox cannot be attacked, that is not known; what got through in the gateway did so all the same. */
+async function inSandbox(world: World, made: readonly Attack[]): Promise<Result[]> {
+  try {
+    return await doubted(await world.attackSandbox(made), world.sandboxNetworks)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    return made.map((attack, index) => ({
+      ...{ attack, outcome: 'unknown', seen: index === 0 ? why : 'likewise' },
+    }))
+  }
+}
 
 /**
  * What aims at the world aims at this machine, and its own firewall may be what stopped it: where a network has a way out, that says

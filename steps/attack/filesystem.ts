@@ -44,14 +44,16 @@ export const filesystemAttacks: readonly Attack[] = [
     title: 'reach folders of the machine through a mount',
     how: {
       shell: `
-# Field 5 is where a file system shows; what kind it is comes after the "-". What every engine mounts is left out, and OWN.
+# Field 5 is where a file system shows; what kind it is comes after the "-". What every engine mounts is left out, a volume
+# of the engine, and OWN.
 seen=$(awk '
   BEGIN { split(ENVIRON["OWN"], own, "\\n"); for (i in own) ours[own[i]] }
   { for (at = 7; $at != "-"; at++); kind = $(at + 1) }
   $5 == "/" || $5 in ours || kind ~ /^(proc|sysfs|cgroup2?|devpts|mqueue)$/ { next }
   kind == "tmpfs" && $5 ~ /^\\/dev(\\/|$)/ { next }
-  $5 !~ /^\\/(etc\\/(resolv.conf|hostname|hosts)|(proc|sys)\\/.*|(usr\\/)?sbin\\/docker-init)$/ { print $5 }' /proc/self/mountinfo)
-for mount in $seen; do ls "$mount" >/dev/null 2>&1 && through "of this machine: $mount"; done
+  $4 ~ /\\/volumes\\/[^\\/]+\\/_data$/ { next }
+  $5 !~ /^\\/(etc\\/(resolv.conf|hostname|hosts)|(proc|sys)\\/.*|(usr\\/)?sbin\\/docker-init)$/ { print $5 }' /proc/self/mountinfo) || untried "$seen"
+for mount in $seen; do test -r "$mount" && through "of this machine: $mount"; done
 stopped 'nothing of this machine but the deployment’s own folders'`,
     },
   },

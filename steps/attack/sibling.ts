@@ -38,8 +38,7 @@ export async function attackSibling(
     const limit = reduced ?? Math.max(host.Memory, host.MemorySwap)
     const lent = mounts.filter(mount => mount.RW).map(mount => mount.Destination)
     const own = mounts.filter(
-      ({ Type, Source, Destination, RW }) =>
-        Type === 'volume' ||
+      ({ Source, Destination, RW }) =>
         mountProblems({ source: Source, target: Destination, readOnly: !RW }, scope).length === 0,
     )
     const surroundings: Surroundings = {

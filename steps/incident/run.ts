@@ -1,5 +1,6 @@
 import { pour } from '../../src/docker/collector.ts'
 import { Cancelled, Exit, ToolError, UsageError } from '../../src/errors.ts'
+import type { Case } from '../../src/evidence/case.ts'
 import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
 import type { RunbookStep } from '../../src/procedure/runbook.ts'
 import type { Outcome, Step } from '../../src/procedure/step.ts'
@@ -58,7 +59,7 @@ export async function respond(
       throw halfWay(error)
     }
   }
-  return { unseen: unseenIn(ctx), took, checks: checksIn(ctx), left: leftIn(ctx.case) }
+  return { unseen: unseenIn(ctx.case), took, checks: checksIn(ctx), left: leftIn(ctx.case) }
 }
 
 /** Whatever fails a step leaves the case open, and any other command is refused until it is closed. */
@@ -126,8 +127,8 @@ function asStep(step: RunbookStep, actions: ReadonlyMap<string, Action>): Step<I
   }
 }
 
-/** The steps that could not see what they look at, in this run and in those before it. */
-function unseenIn({ case: { journal } }: IncidentContext): string[] {
+/** The steps of a case that could not see what they look at, in any of its runs. */
+export function unseenIn({ journal }: Pick<Case, 'journal'>): string[] {
   return journal
     .read()
     .filter(({ event, facts }) => event === 'step-done' && typeof facts?.unseen === 'string')

@@ -14,8 +14,8 @@ export interface Sought {
 }
 
 /**
- * What of the planted things a runbook looks for. One that comes with this package has to look for all that it looked for when it
- * was copied; any other for one thing at least: a drill that looks for nothing succeeds over nothing.
+ * What of the planted things a runbook looks for. One that comes with this package has to look for all that it looks for in
+ * this version; any other for one thing at least: a drill that looks for nothing succeeds over nothing.
  */
 export function soughtBy(runbook: Pick<Runbook, 'id' | 'steps'>, planted: readonly Planted[]): Sought {
   const sought = planted.filter(looksFor(runbook))
@@ -26,7 +26,7 @@ export function soughtBy(runbook: Pick<Runbook, 'id' | 'steps'>, planted: readon
     sought,
     unsought: others.map(({ what }) => what),
     missed: [
-      ...owed.map(({ what }) => `${what} (the step that looks for it was taken out of the runbook)`),
+      ...owed.map(({ what }) => `${what} (no step of the runbook looks for it; in this version one does)`),
       ...(sought.length === 0 ? ['the runbook looks for nothing that is planted in a drill'] : []),
     ],
   }

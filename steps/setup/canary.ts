@@ -23,8 +23,8 @@ type Needs = Pick<
 >
 
 /**
- * Whether a filter fits depends on the engine, its runc, the kernel and the image, and whether a gateway starts on its limits: it is tried before the gateway's own
- * container has it, and again when one of them has changed.
+ * Whether a filter fits depends on the engine, its runc, the kernel and the image, and whether a gateway starts on its limits: it is
+ * tried before the gateway's own container has it, and again when one of them has changed.
  */
 export const seccompCanary: Step<Needs> = {
   id: 'seccomp.canary',

@@ -128,7 +128,7 @@ describe('threat: credential leakage: two people who write to one agent', () => 
     )
     expect(history).toContain('visibility is restricted to the current session')
     expect(ownHistory).toMatch(/play turn-\d/)
-    expect(list).toContain('direct:alice')
+    for (const found of [list, search]) expect(found).toContain('direct:alice')
     expect(list + search).not.toContain('direct:bob')
   })
 })

@@ -220,7 +220,13 @@ describe('the checks attack.*', () => {
     const sandboxNetworks = async () => [{ ...inside(), Internal: false }]
     expect(await verdict(check, { ...world, sandboxNetworks })).toMatchObject({ verdict: 'unknown' })
     const attackSandbox = () => Promise.reject(new Error('it does not run'))
-    expect(await verdict(check, { ...world, attackSandbox })).toMatchObject({ verdict: 'unknown' })
+    expect(await verdict(check, { ...world, attackSandbox })).toMatchObject({
+      verdict: 'unknown',
+      evidence: expect.stringContaining('in the sandbox (it does not run)'),
+    })
+    const attack: typeof world.attack = async made =>
+      made.map(one => ({ attack: one, outcome: 'through', seen: 'x' }))
+    expect(await verdict(check, { ...world, attack, attackSandbox })).toMatchObject({ verdict: 'fail' })
   })
 
   it('are unknown when one could not be tried, or none', () => {
@@ -245,7 +251,7 @@ describe('the folders of the machine that a container sees', () => {
       '8 1 0:43 / /tmp rw - tmpfs tmpfs rw',
     ]
     const table = [...usual, ...mounts].join('\n')
-    const fakes = `awk() { command awk "$1" <<'end'\n${table}\nend\n}\nls() { :; }`
+    const fakes = `awk() { command awk "$1" <<'end'\n${table}\nend\n}\ntest() { :; }`
     const input = `${WORDS}\n${fakes}\nOWN='/etc/openclaw\n/tmp'\nexport OWN\n${attack.how.shell}`
     return spawnSync('sh', [], { input, encoding: 'utf8' }).stdout.trim()
   }
@@ -258,6 +264,7 @@ describe('the folders of the machine that a container sees', () => {
       '9 1 254:0 /srv /workspace/x rw - ext4 /dev/vda rw',
       '/workspace/x',
     ],
+    ['a volume that is a folder of the machine', '9 1 254:0 /home /data rw - ext4 /dev/vda rw', '/data'],
     ['the machine’s /run', '9 1 0:25 / /host/run rw - tmpfs tmpfs rw', '/host/run'],
   ])('are seen: %s', (_, mount, where) => {
     expect(seen(mount)).toBe(`of this machine: ${where}`)
@@ -265,6 +272,8 @@ describe('the folders of the machine that a container sees', () => {
 
   it('are none of those that every container has, and none of its own', () => {
     expect(seen()).toMatch(/^nothing of this machine/)
+    const volume = '9 1 254:0 /var/lib/docker/volumes/x/_data /data rw - ext4 /dev/vda rw'
+    expect(seen(volume)).toMatch(/^nothing of this machine/)
   })
 })
 
@@ -337,8 +346,10 @@ describe('the copy of a container that is attacked', () => {
       expect(asked).toMatch(new RegExp(`^type=bind,source=.*,target=${target},readonly$`, 'm'))
     expect(asked).toMatch(new RegExp(`^LENT='${INSIDE.config}\n/data'$`, 'm'))
     expect(asked).not.toContain('/srv/gw/state')
-    // A volume is of no folder of this machine; the socket is its own business.
-    expect(asked).toMatch(new RegExp(`^OWN='/ocs-probe\n${INSIDE.state}\n(/.*\n)*/data'$`, 'm'))
+    // Whether a volume is a folder of this machine, the attack sees; the socket is its own business.
+    const [own] = asked.match(/^OWN='[^']*'$/m) ?? []
+    expect(own?.split('\n')).toContain(INSIDE.state)
+    for (const target of ['/data', '/var/run/docker.sock']) expect(own).not.toContain(target)
     expect(await askedFor({ Mounts: [] })).not.toContain('LENT=')
   })
 

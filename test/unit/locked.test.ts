@@ -1,5 +1,6 @@
 /** Whoever has the deployment's lock must not keep anybody from pulling the plug (network exfiltration). */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { containing } from '../../src/commands/program.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
@@ -58,6 +59,16 @@ describe('while another command has the lock', () => {
       throw new ToolError('engine_unreachable', 'no engine answers', 'Pull the machine off its network.')
     })
     expect(error.message).toMatch(/^NOT contained: no engine answers. Pull the machine.*\n.*another setup/)
+  })
+
+  it('a process of another machine is not to be ended here, where its number is somebody else’s', async () => {
+    const { ctx, layout, take } = held('setup')
+    const lock = readFileSync(layout.lock, 'utf8')
+    writeFileSync(layout.lock, lock.replace(JSON.stringify(hostname()), '"nas"'))
+    const error = await take(async () => (await freeze(ctx)).saw)
+    expect(error.message).toContain('on nas')
+    expect((error as ToolError).hint).toContain('end it on nas')
+    expect((error as ToolError).hint).not.toContain('kill')
   })
 
   it.each(['incident', 'lockdown', 'unlock'])(

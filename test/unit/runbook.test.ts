@@ -471,8 +471,8 @@ describe.each([...texts])('%s, as it is shipped', (id, text) => {
     it('takes the volatile first, once nothing that leaked is good any more, and before it searches', () => {
       const order = runbook.steps.map(step => step.id)
       const wanted = [
-        ...['providers.keys', 'evidence.processes', 'evidence.tmpfs', 'evidence.changes', 'evidence.state'],
-        ...['evidence.records', 'records.search', 'sessions.review', 'policy.propose', 'evidence.seal'],
+        ...['providers.keys', 'evidence.processes', 'evidence.records', 'evidence.tmpfs', 'evidence.changes'],
+        ...['evidence.state', 'records.search', 'sessions.review', 'policy.propose', 'evidence.seal'],
       ]
       expect(order.filter(step => wanted.includes(step))).toEqual(wanted)
     })

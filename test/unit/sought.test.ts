@@ -37,8 +37,8 @@ describe('a drill', () => {
     ])
     expect(unsought).toEqual(['what evidence.tmpfs finds', 'a file in /tmp'])
     expect(missed).toEqual([
-      expect.stringContaining('what evidence.tmpfs finds (the step'),
-      expect.stringContaining('a file in /tmp (the step'),
+      expect.stringContaining('what evidence.tmpfs finds (no step'),
+      expect.stringContaining('a file in /tmp (no step'),
     ])
   })
 
