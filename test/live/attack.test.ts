@@ -60,12 +60,11 @@ afterAll(async () => {
 /** Who stands behind another one: a coding agent can do more than one that chats, and both gateways are alike. */
 const LEFT_OUT = ['coding, in a gateway that was taken over', 'chat, by its agent']
 
-/** With everything else, a few of those that take long are made: `npm run attack` makes them all, and docs/threats.md has them. */
+/** With everything else, six of each threat that are alike: `npm run attack` makes them all, and docs/threats.md has them. */
 function isMade(attack: Attack): boolean {
   if (isThorough || attack.residual !== undefined) return true
   const alike = attacks.filter(other => other.threat === attack.threat && isTool(other) === isTool(attack))
-  const isSlow = ['network exfiltration', 'resource exhaustion'].includes(attack.threat)
-  return !isSlow || isTool(attack) || alike.indexOf(attack) < 6
+  return isTool(attack) || alike.indexOf(attack) < 6
 }
 
 /** What has not been stopped, with what was seen. What a gateway that was taken over can always do is not asked. */
