@@ -10,6 +10,7 @@ import {
   containerOf,
   freePort,
   freshFolder,
+  isThorough,
   openToNeighbours,
   quick,
   remove,
@@ -132,7 +133,8 @@ describe('a neighbour on the network (network exfiltration)', () => {
   })
 })
 
-describe('nginx in front (--access proxy)', () => {
+// A deployment and an nginx of its own: half a minute.
+describe.runIf(isThorough)('nginx in front (--access proxy)', () => {
   const folder = freshFolder('proxy')
   const name = basename(folder)
   const nginx = mkdtempSync(resolve(tmpdir(), 'ocs-nginx-'))

@@ -13,7 +13,18 @@ import { pairedDevices, revokeDevices } from '../../src/gateway/devices.ts'
 import { generateToken, Redactor } from '../../src/secret.ts'
 import { reviewDevices, revokeAllDevices } from '../../steps/rotate/devices.ts'
 import { type Connection, LAPTOP, LiveDevice, PHONE, pair } from './device.ts'
-import { authStatus, cli, containerOf, freePort, freshFolder, quick, remove, sh, tokenOf } from './harness.ts'
+import {
+  authStatus,
+  cli,
+  containerOf,
+  freePort,
+  freshFolder,
+  isThorough,
+  quick,
+  remove,
+  sh,
+  tokenOf,
+} from './harness.ts'
 import { watchProcesses } from './processes.ts'
 
 const folder = freshFolder('devices')
@@ -68,7 +79,8 @@ async function changeToken(): Promise<string> {
   return fresh
 }
 
-describe('a device that was paired with a leaked token', () => {
+// With everything else, test/live/incident.test.ts and lockdown.test.ts stand for these: there a device is paired and removed, too.
+describe.runIf(isThorough)('a device that was paired with a leaked token', () => {
   const laptop = () => new LiveDevice(port, 'Eve’s laptop')
   let eve: LiveDevice
   let server: LiveDevice
@@ -178,7 +190,7 @@ describe('a device that was paired with a leaked token', () => {
   })
 })
 
-describe('devices that cannot be looked at', () => {
+describe.runIf(isThorough)('devices that cannot be looked at', () => {
   it('are never an empty list: not with the gateway stopped, and not without its database', async () => {
     const database = resolve(folder, 'state/state/openclaw.sqlite')
     renameSync(database, `${database}.away`)

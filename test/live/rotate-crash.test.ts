@@ -48,7 +48,7 @@ const LANES = STORES.map(store => ({
   store,
   moments: MOMENTS.filter(
     moment =>
-      (STORES.length === 1 || moment.includes('step-begun') === (store === 'docker')) &&
+      ((isThorough && STORES.length === 1) || moment.includes('step-begun') === (store === 'docker')) &&
       (store !== 'docker' || !NOT_IN_DOCKER.some(step => moment.includes(step))),
   ),
   back: isThorough ? (store === 'docker' ? 'rotate.back.apply' : 'rotate.back.store') : undefined,

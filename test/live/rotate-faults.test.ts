@@ -379,7 +379,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
   })
 })
 
-describe.concurrent('a disk that is full in the middle of a rotation', () => {
+describe.runIf(isThorough).concurrent('a disk that is full in the middle of a rotation', () => {
   const desk = mkdtempSync(resolve(tmpdir(), 'ocs-full-'))
   const small = resolve(desk, 'small')
   let at: Rotating
