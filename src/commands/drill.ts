@@ -15,12 +15,12 @@ import { addressesOf, freePort } from '../deployment/network.ts'
 import { searchFolder } from '../deployment/search.ts'
 import { Compose } from '../docker/compose.ts'
 import { Exit, type ExitCode, ToolError, UsageError } from '../errors.ts'
-import { listCases } from '../evidence/case.ts'
+import { type Case, listCases } from '../evidence/case.ts'
 import { recordDrill } from '../evidence/drills.ts'
 import { GATEWAY_TOKEN } from '../gateway/policy.ts'
 import { AUTH_PATH, askFromHost } from '../gateway/probe.ts'
 import { Journal } from '../procedure/journal.ts'
-import { deedsOf, type Runbook } from '../procedure/runbook.ts'
+import { deedsOf, type Runbook, stepsCalling } from '../procedure/runbook.ts'
 import { envelope } from '../report/json.ts'
 import { Secret } from '../secret.ts'
 import { DeliveredSecrets } from '../stores/delivered.ts'
@@ -136,8 +136,8 @@ export async function drill(
 }
 
 /** The steps that could not look. The networks are recorded in no time at all: a machine that is busy misses that, as it is late. */
-function blindIn(of: Parameters<typeof unseenIn>[0], { steps }: Runbook): string[] {
-  const hurried = steps.filter(({ does }) => 'action' in does && does.action === 'networks.record')
+function blindIn(of: Pick<Case, 'journal'>, runbook: Runbook): string[] {
+  const hurried = stepsCalling(runbook, 'networks.record')
   return unseenIn(of).filter(id => !hurried.some(step => step.id === id))
 }
 

@@ -12,7 +12,7 @@ import { type Case, resumeCase } from '../evidence/case.ts'
 import { openCase } from '../evidence/open.ts'
 import { allSecretNamesOf } from '../gateway/policy.ts'
 import { parseJson } from '../json.ts'
-import { type Runbook, type RunbookStep, readRunbook } from '../procedure/runbook.ts'
+import { type Runbook, readRunbook, stepsCalling } from '../procedure/runbook.ts'
 import type { Secret } from '../secret.ts'
 import { readSecrets, secretFlagsOf } from '../wizard/secrets.ts'
 import { type GlobalOptions, openSession, type Program, type Session } from './program.ts'
@@ -265,9 +265,7 @@ export function runbookOf({ layout }: Session, program: Program, named: string |
 
 /** A runbook that says nothing of the end has one all the same: what it kept is signed, and the case is closed with a report. */
 function toItsEnd(runbook: Runbook): Runbook {
-  const stepFor = (closing: RunbookStep) =>
-    runbook.steps.find(({ does }) => 'action' in does && does.action === closing.id)
-  const own = CLOSING.map(closing => stepFor(closing) ?? closing)
+  const own = CLOSING.map(closing => stepsCalling(runbook, closing.id)[0] ?? closing)
   const [seal, report] = own
   const before = runbook.steps.filter(step => step !== report)
   const isSealed = before.some(step => step === seal)
@@ -282,10 +280,7 @@ function readRunbookOf(present: Case): Runbook {
 
 /** Freezing comes first, because it keeps what cutting loses; where data is leaving right now, cutting does. */
 export function inOrder(runbook: Runbook, { cutFirst }: Wishes): Runbook {
-  const isCut = ({ does }: Runbook['steps'][number]) => 'action' in does && does.action === 'networks.cut'
   if (!cutFirst) return runbook
-  return {
-    ...runbook,
-    steps: [...runbook.steps.filter(isCut), ...runbook.steps.filter(step => !isCut(step))],
-  }
+  const cuts = stepsCalling(runbook, 'networks.cut')
+  return { ...runbook, steps: [...cuts, ...runbook.steps.filter(step => !cuts.includes(step))] }
 }

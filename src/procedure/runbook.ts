@@ -65,6 +65,11 @@ export function deedsOf({ steps }: Pick<Runbook, 'steps'>): string {
   )
 }
 
+/** The steps of a runbook that call this action; a program of its own is none. */
+export function stepsCalling({ steps }: Pick<Runbook, 'steps'>, action: string): RunbookStep[] {
+  return steps.filter(({ does }) => 'action' in does && does.action === action)
+}
+
 /** Actions by id, with what each does to the world. */
 export type KnownActions = ReadonlyMap<string, RunbookEffect>
 

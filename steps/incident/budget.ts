@@ -3,6 +3,7 @@ import { nowhere } from '../../src/docker/collector.ts'
 import { SANDBOX_SERVICE, SERVICE } from '../../src/docker/compose.ts'
 import type { DeploymentContainer } from '../../src/docker/deployment-containers.ts'
 import { parseJson } from '../../src/json.ts'
+import { stepsCalling } from '../../src/procedure/runbook.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { BUDGET, type Collecting, collecting, ENTRIES, RESERVE, room, sizeOf } from './gather.ts'
 import { GATEWAY_LOGS, sizeOfLogs } from './logs.ts'
@@ -32,8 +33,7 @@ export const budgetAction: Action = {
   effect: 'reads',
   async run(ctx, signal) {
     const free = room(ctx)
-    const calls = new Set(ctx.runbook.steps.map(({ does }) => ('action' in does ? does.action : '')))
-    const shares = (await wanted(ctx, signal)).filter(({ by }) => calls.has(by))
+    const shares = (await wanted(ctx, signal)).filter(({ by }) => stepsCalling(ctx.runbook, by).length > 0)
     const plan = divide(shares, free)
     const limits = plan.filter(({ gets, wants }) => gets < wants)
     const none = limits.filter(({ gets }) => gets === 0)

@@ -2,7 +2,7 @@ import { pour } from '../../src/docker/collector.ts'
 import { Cancelled, Exit, ToolError, UsageError } from '../../src/errors.ts'
 import type { Case } from '../../src/evidence/case.ts'
 import { type Runtime, runProcedure } from '../../src/procedure/run.ts'
-import type { RunbookStep } from '../../src/procedure/runbook.ts'
+import { type RunbookStep, stepsCalling } from '../../src/procedure/runbook.ts'
 import type { Outcome, Step } from '../../src/procedure/step.ts'
 import type { Action, IncidentContext } from './context.ts'
 import { type Left, leftIn } from './left.ts'
@@ -157,9 +157,7 @@ function doneAt({ case: { journal, runbook } }: IncidentContext, step: string): 
 
 /** Whether the evidence of this case is signed: from then on the deployment is a new one. */
 export function isSealed({ case: { journal }, runbook }: Pick<IncidentContext, 'case' | 'runbook'>): boolean {
-  const seals = runbook.steps
-    .filter(({ does }) => 'action' in does && does.action === 'evidence.seal')
-    .map(({ id }) => id)
+  const seals = stepsCalling(runbook, 'evidence.seal').map(({ id }) => id)
   return journal.read().some(({ event, step }) => event === 'step-done' && seals.includes(step ?? ''))
 }
 

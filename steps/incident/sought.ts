@@ -1,5 +1,5 @@
 import { RUNBOOKS, runbook as shipped } from '../../src/deployment/render.ts'
-import { type Runbook, readRunbook } from '../../src/procedure/runbook.ts'
+import { type Runbook, readRunbook, stepsCalling } from '../../src/procedure/runbook.ts'
 import { EFFECTS } from './index.ts'
 import type { Planted } from './plant.ts'
 
@@ -32,7 +32,6 @@ export function soughtBy(runbook: Pick<Runbook, 'id' | 'steps'>, planted: readon
   }
 }
 
-function looksFor({ steps }: Pick<Runbook, 'steps'>): (planted: Planted) => boolean {
-  const calls = new Set(steps.flatMap(({ does }) => ('action' in does ? [does.action] : [])))
-  return ({ by }) => by.some(action => calls.has(action))
+function looksFor(runbook: Pick<Runbook, 'steps'>): (planted: Planted) => boolean {
+  return ({ by }) => by.some(action => stepsCalling(runbook, action).length > 0)
 }
