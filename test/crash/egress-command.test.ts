@@ -1,50 +1,21 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { run } from '../../src/cli.ts'
 import { allowProblems, decisionIn, denyProblems, openUntil, PRESETS } from '../../src/deployment/egress.ts'
 import { layoutOf } from '../../src/deployment/layout.ts'
 import { describeProblem } from '../../src/errors.ts'
 import { Journal, type JournalEvent } from '../../src/procedure/journal.ts'
-import { Redactor } from '../../src/secret.ts'
 import { filesToWrite } from '../../steps/egress/context.ts'
 import { cutConnections } from '../../steps/egress/cut.ts'
 import { openForAWhile } from '../../steps/egress/open.ts'
 import { hasRead, reloadEgress } from '../../steps/setup/egress.ts'
+import { runInProcess } from '../unit/in-process.ts'
 import { scratch, some, thrown } from '../unit/support.ts'
 import { NOW as CHECKED, check, healthy, verdictOf } from '../unit/world.ts'
 
 const NOW = new Date('2026-11-26T08:00:00Z')
 
-/** Runs the command line in this process, without a terminal and without an engine. */
-async function cli(...args: string[]) {
-  const out = { stdout: '', stderr: '' }
-  const into = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += String(chunk)
-        done()
-      },
-    })
-  const code = await run(
-    {
-      version: '1.2.3',
-      cwd: '/',
-      env: { PATH: '' },
-      stdin: Readable.from([]),
-      stdout: into('stdout'),
-      stderr: into('stderr'),
-      person: { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 },
-      signal: new AbortController().signal,
-      abandon: new AbortController().signal,
-      redactor: new Redactor(),
-      now: () => NOW,
-    },
-    ['node', 'create-openclaw-secure', ...args],
-  )
-  return { code, ...out }
-}
+const cli = (...args: string[]) => runInProcess(args, { now: () => NOW })
 
 const PROVIDERS = ['--provider', 'near=http://192.168.1.5:11434/v1', '--model', 'near/m']
 

@@ -2,49 +2,27 @@ import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { run } from '../../src/cli.ts'
 import type { Program } from '../../src/commands/program.ts'
 import { Journal } from '../../src/procedure/journal.ts'
-import { Redactor } from '../../src/secret.ts'
 import { questions } from '../../src/wizard/questions.ts'
+import { runInProcess } from '../unit/in-process.ts'
 import { scratch, some } from '../unit/support.ts'
 
 const GOOD_TOKEN = 'k7Qz!r2Vb9#xLw4Tm1Np8Yc5Hd3Jf6Gs0Ke-uAiEoZ.qXyWvUtSrPnMlKjHgFdBa'
 const SECRET = 'sk-live-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c'
 
-/** Runs the command line in this process, without a terminal and without any program on its PATH: no engine, no git. */
+/** Runs the command line with this on its standard input. */
 async function cli(
   args: readonly string[],
   changed: Partial<Omit<Program, 'stdin'>> & { stdin?: string } = {},
 ) {
   const { stdin, ...rest } = changed
-  const out = { stdout: '', stderr: '' }
-  const into = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += String(chunk)
-        done()
-      },
-    })
-  const program: Program = {
-    version: '1.2.3',
-    cwd: '/',
-    env: { PATH: '' },
-    stdin: Readable.from(stdin === undefined ? [] : [Buffer.from(stdin)]),
-    stdout: into('stdout'),
-    stderr: into('stderr'),
-    person: { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 },
-    signal: new AbortController().signal,
-    abandon: new AbortController().signal,
-    redactor: new Redactor(),
-    now: () => new Date('2026-11-23T01:40:00Z'),
-    ...rest,
-  }
-  const code = await run(program, ['node', 'create-openclaw-secure', ...args])
+  const given = stdin === undefined ? [] : [Buffer.from(stdin)]
+  const { code, stdout, stderr } = await runInProcess(args, { ...rest, stdin: Readable.from(given) })
   // The first problem stands behind the error's code; as a line of its own it reads like the others.
-  return { code, stdout: out.stdout, stderr: out.stderr.replace(/^usage: /m, '') }
+  return { code, stdout, stderr: stderr.replace(/^usage: /m, '') }
 }
 
 /** A folder for a deployment that is not there yet. */

@@ -8,12 +8,13 @@ import { join, resolve } from 'node:path'
 import { inspect, promisify } from 'node:util'
 import nodeVault from 'node-vault'
 import { rolldown } from 'rolldown'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { VaultClient } from '../../src/stores/vault-client.ts'
 import { safeTransport, serverAt } from '../../src/stores/vault-transport.ts'
+import { raw, serve } from '../unit/serving.ts'
 import { scratch, thrown } from '../unit/support.ts'
-import { type Answers, authority, type Certificate, fakeServer, rawServer } from '../unit/vault-servers.ts'
+import { authority, type Certificate } from '../unit/vault-servers.ts'
 
 const TOKEN = 'hvs.token-nobody-else-has-7f3a'
 const VALUE = 'value-nobody-else-has-91cc'
@@ -26,18 +27,6 @@ beforeAll(() => {
   server = ca.sign('server')
 })
 afterAll(() => ca.remove())
-
-async function serve(answers: Answers, tls?: Certificate) {
-  const running = await fakeServer(answers, tls)
-  onTestFinished(running.close)
-  return running
-}
-
-async function raw(...args: Parameters<typeof rawServer>) {
-  const running = await rawServer(...args)
-  onTestFinished(running.close)
-  return running
-}
 
 function clientOf(address: string, { pem = '', namespace = '', deadline = 2000 } = {}) {
   const client = new VaultClient({ address, ca: pem, namespace }, new Redactor(), deadline)

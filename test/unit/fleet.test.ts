@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { deploymentsAt, type FleetOptions, isPattern, runFleet } from '../../src/commands/fleet.ts'
@@ -9,6 +9,7 @@ import { Cancelled, Exit, type ExitCode, ToolError, UsageError } from '../../src
 import { guarded } from '../../src/report/guard.ts'
 import { envelope } from '../../src/report/json.ts'
 import { generateToken, Redactor } from '../../src/secret.ts'
+import { outlets } from './in-process.ts'
 import { scratch, thrown } from './support.ts'
 
 /** Folders with a deployment.yaml below a scratch folder. */
@@ -97,19 +98,12 @@ async function fleet(
   one: (name: string, program: Program, stop: AbortController) => Promise<ExitCode>,
   options: Partial<FleetOptions> = {},
 ) {
-  const out = { stdout: '', stderr: '' }
-  const into = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += String(chunk)
-        done()
-      },
-    })
+  const { out, ...streams } = outlets()
   const stop = new AbortController()
   const redactor = new Redactor()
-  const stdout = Object.assign(guarded(into('stdout'), redactor), { isTTY: true })
+  const stdout = Object.assign(guarded(streams.stdout, redactor), { isTTY: true })
   const program: Program = {
-    ...{ version: '1.2.3', cwd: '/srv', env: { PATH: '' }, redactor, stdout, stderr: into('stderr') },
+    ...{ version: '1.2.3', cwd: '/srv', env: { PATH: '' }, redactor, stdout, stderr: streams.stderr },
     stdin: Object.assign(Readable.from(['yes\n']), { isTTY: true }),
     ...{ person: { uid: 1, gid: 1 }, signal: stop.signal, abandon: new AbortController().signal },
     now: () => new Date('2026-11-23T01:40:00Z'),

@@ -1,43 +1,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { run } from '../../src/cli.ts'
-import { generateToken, Redactor } from '../../src/secret.ts'
+import { generateToken } from '../../src/secret.ts'
 import { remaining } from '../../steps/import/context.ts'
+import { runInProcess } from './in-process.ts'
 import { scratch } from './support.ts'
 
 const OPENAI = `sk-proj-${'a1B2'.repeat(8)}`
 const OTHER = generateToken().expose()
 
-/** Runs the command line in this process, without a terminal and without an engine. */
-async function cli(...args: string[]) {
-  const out = { stdout: '', stderr: '' }
-  const into = (name: keyof typeof out) =>
-    new Writable({
-      write(chunk, _, done) {
-        out[name] += String(chunk)
-        done()
-      },
-    })
-  const code = await run(
-    {
-      version: '1.2.3',
-      cwd: '/',
-      env: { PATH: '' },
-      stdin: Readable.from([]),
-      stdout: into('stdout'),
-      stderr: into('stderr'),
-      person: { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 },
-      signal: new AbortController().signal,
-      abandon: new AbortController().signal,
-      redactor: new Redactor(),
-      now: () => new Date('2026-11-23T01:40:00Z'),
-    },
-    ['node', 'create-openclaw-secure', ...args],
-  )
-  return { code, ...out }
-}
+const cli = (...args: string[]) => runInProcess(args)
 
 /** A deployment, a set-up made by hand beside it, and the command that brings the secrets of one into the other. */
 async function place(files: Record<string, string>) {

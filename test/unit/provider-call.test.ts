@@ -1,32 +1,14 @@
 import { inspect } from 'node:util'
-import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { describeProblem } from '../../src/errors.ts'
 import { acceptedStatus, callWithKey, providerCallProblems } from '../../src/gateway/provider-call.ts'
 import { Secret } from '../../src/secret.ts'
+import { raw, serve } from './serving.ts'
 import { some, thrown } from './support.ts'
-import {
-  type Answers,
-  authority,
-  type Certificate,
-  fakeServer,
-  freePorts,
-  rawServer,
-} from './vault-servers.ts'
+import { authority, type Certificate, freePorts } from './vault-servers.ts'
 
 const KEY = 'sk-live-nobody-else-has-4f9a8b7c6d5e'
 const key = new Secret(KEY)
-
-async function serve(answers: Answers, tls?: Certificate) {
-  const running = await fakeServer(answers, tls)
-  onTestFinished(running.close)
-  return running
-}
-
-async function raw(...args: Parameters<typeof rawServer>) {
-  const running = await rawServer(...args)
-  onTestFinished(running.close)
-  return running
-}
 
 /** Everything that printing an error could show. */
 function shown(error: Error): string {

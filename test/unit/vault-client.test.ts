@@ -1,16 +1,10 @@
 /** What the client makes of an answer: each kind of refusal and trouble has its own code, sentence and advice. */
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { Redactor, Secret } from '../../src/secret.ts'
 import { VaultClient } from '../../src/stores/vault-client.ts'
+import { serve } from './serving.ts'
 import { some, thrown } from './support.ts'
-import { type Answers, fakeServer } from './vault-servers.ts'
-
-async function serve(answers: Answers) {
-  const running = await fakeServer(answers)
-  onTestFinished(running.close)
-  return running
-}
 
 function clientOf(address: string) {
   const client = new VaultClient({ address, ca: '', namespace: '' }, new Redactor(), 2000)
