@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { BlockList, isIPv6 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import * as fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Answers } from '../../src/deployment/answers.ts'
 import { borderFiles } from '../../src/deployment/border.ts'
 import {
@@ -279,7 +280,7 @@ describe('open for a while', () => {
   })
 
   it('ends Squid when it ends, whether or not anybody asks', async () => {
-    writeFileSync(at('open-until'), `${now()} ${now() + 4}\n`)
+    writeFileSync(at('open-until'), `${now()} ${now() + 6}\n`)
     const parent = spawn(
       'bash',
       [
@@ -296,9 +297,10 @@ describe('open for a while', () => {
     parent.stdout.on('data', data => {
       said += String(data)
     })
-    await new Promise(done => setTimeout(done, 2600))
-    expect(existsSync(at('mark'))).toBe(true)
-    await new Promise(done => parent.once('exit', done))
+    const ended = once(parent, 'exit')
+    // It looks every two seconds.
+    await vi.waitFor(() => expect(existsSync(at('mark'))).toBe(true), 6000)
+    await ended
     parent.stdin.end()
     expect(said.trim()).toBe('ended')
   })

@@ -49,7 +49,7 @@ function plainFile(): string {
 
 /** A script that starts a grandchild which keeps all pipes open and, once it runs, notes both process ids in a file. */
 function family(note: string, deaf = false): string {
-  const wait = `${deaf ? "process.on('SIGTERM',()=>{});" : ''}setTimeout(()=>{},8000)`
+  const wait = `${deaf ? "process.on('SIGTERM',()=>{});" : ''}setTimeout(()=>{},60000)`
   const grandchild = `${wait};require('fs').writeFileSync(${JSON.stringify(note)},process.ppid+' '+process.pid)`
   return `${wait};require('child_process').spawn(process.execPath,['-e',${JSON.stringify(grandchild)}],{stdio:'inherit'})`
 }
@@ -188,17 +188,18 @@ describe.concurrent('what a child says', () => {
 describe.concurrent('a child that does not end', () => {
   it('is killed at its deadline, and the error says which program and how long', async () => {
     const began = performance.now()
-    const error = await thrown(() => node('setTimeout(()=>{},8000)', { deadline: 300 }))
+    const error = await thrown(() => node('setTimeout(()=>{},60000)', { deadline: 300 }))
     expect(error).toMatchObject({ code: 'deadline', exit: 3, message: expect.stringContaining('0.3 s') })
-    expect(performance.now() - began).toBeLessThan(7000)
+    expect(performance.now() - began).toBeLessThan(20_000)
   })
 
   it('is killed together with its own children, which would hold its pipes open', async () => {
     const note = join(scratch(), 'pids')
     const began = performance.now()
     expect(await thrown(() => node(family(note), { deadline: 2000 }))).toMatchObject({ code: 'deadline' })
-    expect(performance.now() - began).toBeLessThan(7000)
-    for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
+    expect(performance.now() - began).toBeLessThan(20_000)
+    const pids = await pidsIn(note)
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
   })
 
   for (const [what, deaf] of Object.entries({
@@ -213,9 +214,8 @@ describe.concurrent('a child that does not end', () => {
       const began = performance.now()
       stop.abort(new Error('stopped by the person'))
       expect((await ended).message).toBe('stopped by the person')
-      expect(performance.now() - began).toBeLessThan(6000)
-      await sleep(50)
-      for (const pid of pids) expect(isAlive(pid)).toBe(false)
+      expect(performance.now() - began).toBeLessThan(20_000)
+      await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
     })
 
   it('is not even started when the person stopped before', async () => {
@@ -242,14 +242,14 @@ describe('a child that leaves somebody behind', () => {
   it('is waited for alone, and who is left lives on after the deadline', async () => {
     const note = join(scratch(), 'pids')
     const began = performance.now()
-    expect(await node(daemonizes(note, 9000), { input: token, deadline: 3000, leaves: true })).toEqual({
+    expect(await node(daemonizes(note, 60_000), { input: token, deadline: 5000, leaves: true })).toEqual({
       code: 0,
       stdout: '',
       stderr: '',
     })
-    expect(performance.now() - began).toBeLessThan(2500)
+    expect(performance.now() - began).toBeLessThan(4500)
     const [, left] = await pidsIn(note)
-    await sleep(3500 - (performance.now() - began))
+    await sleep(5500 - (performance.now() - began))
     expect(isAlive(Number(left))).toBe(true)
     process.kill(Number(left))
   })
@@ -258,7 +258,8 @@ describe('a child that leaves somebody behind', () => {
     const note = join(scratch(), 'pids')
     const error = await thrown(() => node(daemonizes(note, 9000), { input: token, deadline: 2000 }))
     expect(error).toMatchObject({ code: 'deadline' })
-    for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
+    const pids = await pidsIn(note)
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
   })
 
   it('is killed with all of them when it does not end itself', async () => {
@@ -266,7 +267,8 @@ describe('a child that leaves somebody behind', () => {
     const error = await thrown(() => node(family(note), { deadline: 1500, leaves: true }))
     expect(error).toMatchObject({ code: 'deadline' })
     await vi.waitFor(async () => {
-      for (const pid of await pidsIn(note)) expect(isAlive(pid)).toBe(false)
+      const pids = await pidsIn(note)
+      await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
     }, 4000)
   })
 
@@ -274,7 +276,7 @@ describe('a child that leaves somebody behind', () => {
     const note = join(scratch(), 'pids')
     const abandon = new AbortController()
     const own = processRunner(redactor, process.env, abandon.signal)
-    await own(process.execPath, ['-e', daemonizes(note, 9000)], { deadline: 8000, leaves: true })
+    await own(process.execPath, ['-e', daemonizes(note, 60_000)], { deadline: 8000, leaves: true })
     abandon.abort()
     const [, left] = await pidsIn(note)
     await sleep(100)

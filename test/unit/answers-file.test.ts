@@ -5,7 +5,7 @@ import { readAnswers, sameAnswers, writeAnswers } from '../../src/wizard/answers
 import { fillIn } from '../../src/wizard/gather.ts'
 import { questions } from '../../src/wizard/questions.ts'
 import { anyAnswers, anyText, hostile } from './generators.ts'
-import { ANSWERS, PLACE } from './support.ts'
+import { ANSWERS, computed, PLACE } from './support.ts'
 
 const read = (text: string) => readAnswers(text, 'answers.yaml')
 /** The problems, each as "field: given". */
@@ -233,9 +233,8 @@ describe('anchors and aliases', () => {
   }
   for (const [what, text] of Object.entries(cases))
     it(`${what} is a problem, found at once`, () => {
-      const began = performance.now()
-      expect(read(text).problems.length).toBeGreaterThan(0)
-      expect(performance.now() - began).toBeLessThan(3000)
+      const took = computed(() => expect(read(text).problems.length).toBeGreaterThan(0))
+      expect(took).toBeLessThan(3000)
     })
 })
 

@@ -64,7 +64,7 @@ describe('what a child prints', () => {
     const began = performance.now()
     const pouring = pour(dockerThat(ENDLESS), ['export'], into, { deadline: 60_000, most: 1e12 })
     expect((await thrown(() => pouring)).message).toBe('ENOSPC')
-    expect(performance.now() - began).toBeLessThan(5000)
+    expect(performance.now() - began).toBeLessThan(20_000)
   })
 })
 

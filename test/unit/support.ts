@@ -20,6 +20,13 @@ export function some<T>(value: T | undefined | null, what = 'value'): T {
   return value
 }
 
+/** Milliseconds of the processor that some work takes: how many others wait for the processor is not what a test is about. */
+export function computed(work: () => unknown): number {
+  const began = process.cpuUsage()
+  work()
+  return process.cpuUsage(began).user / 1000
+}
+
 /** What a promise or a function throws; a failed test when it throws nothing. */
 export async function thrown(run: () => unknown): Promise<Error> {
   try {
