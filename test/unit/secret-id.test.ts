@@ -151,7 +151,12 @@ describe('a server', () => {
     })
     onTestFinished(server.close)
     const place = { ...vaultPlace(VAULT), address: server.address, namespace: 'team' }
-    const ids = new VaultSecretIds({ place, credential: () => OLD, redactor: new Redactor(), deadline: 2000 })
+    const ids = new VaultSecretIds({
+      place,
+      credential: () => OLD,
+      redactor: new Redactor(),
+      deadline: 15_000,
+    })
     onTestFinished(() => ids.close())
     return { ids, seen: server.seen }
   }

@@ -35,7 +35,7 @@ async function vault(
     place: { ...PLACE, address: server.address, ...place },
     credential: () => new Secret(SECRET_ID),
     redactor: new Redactor(),
-    deadline: 2000,
+    deadline: 15_000,
     now: () => clock.seconds * 1000,
     ...options,
   })
