@@ -72,7 +72,8 @@ describe('what a folder takes', () => {
     const folder = scratch()
     expect(useOf(join(folder, 'missing')).files).toBe(0)
     const { state, machine } = lookAtDisk(folder)
-    expect(state).toEqual(machine)
+    // The same disk. What is free on it, others change between two looks.
+    expect([state.size, state.files]).toEqual([machine.size, machine.files])
     expect(state.size).toBeGreaterThan(state.free)
     expect(state.free).toBeGreaterThan(0)
   })
