@@ -11,12 +11,12 @@ import { openUntil } from '../../src/deployment/egress.ts'
 import { NOWHERE } from '../../src/deployment/network.ts'
 import { borderRecipe } from '../../src/gateway/image.ts'
 import { parseCommentedJson } from '../../src/json.ts'
-import { Journal } from '../../src/procedure/journal.ts'
 import { ANSWERS } from '../unit/support.ts'
 import {
   authStatus,
   BASE_IMAGE,
   cli,
+  cliUntil,
   freePort,
   freshFolder,
   isThorough,
@@ -24,10 +24,10 @@ import {
   quick,
   remove,
   sh,
-  startCli,
   tokenOf,
 } from './harness.ts'
 import { type Attempt, attempt, openPeers, type Peers, resolvable, SAID } from './peers.ts'
+import { begun } from './rotations.ts'
 
 /** Addresses that look public, a private one and the one of clouds' metadata: all of them this machine's, for a while. */
 const [MODEL, OTHER, PRIVATE, METADATA] = ['6.6.6.6', '6.6.6.7', '10.77.77.77', '169.254.169.254']
@@ -330,20 +330,18 @@ describe('a change of what is allowed', () => {
   })
 
   it('is completed by the same command when the tool was killed in the middle', async () => {
-    const killed = async (word: string, when: () => boolean) => {
-      const child = startCli(['egress', word, 'other.example.org', '--dir', folder])
-      const ended = new Promise(done => child.once('exit', done))
-      await vi.waitUntil(when, { timeout: 20_000, interval: 5 })
-      child.kill('SIGKILL')
-      await ended
+    const killed = async (word: string, text: string) => {
+      const args = ['egress', word, 'other.example.org', '--dir', folder]
+      const { code, stderr } = await cliUntil({ signal: 'SIGKILL', text }, args)
+      expect(code, stderr).toBeNull()
     }
-    await killed('allow', () => readFileSync(at('border/squid.conf'), 'utf8').includes('other.example.org'))
+    await killed('allow', begun('egress.reload'))
+    expect(readFileSync(at('border/squid.conf'), 'utf8')).toContain('other.example.org')
     expect(await egress('allow', 'other.example.org')).toMatchObject({ code: 0 })
     expect(await attempt(beside, [other])).toEqual(['200'])
 
     const cut = await connected('other.example.org')
-    const isTold = () => journal().at(-1)?.step === 'egress.cut'
-    await killed('deny', isTold)
+    await killed('deny', begun('egress.cut'))
     expect(await egress('deny', 'other.example.org')).toMatchObject({ code: 0 })
     expect(await cut()).toMatch(/^cut /)
   })
@@ -467,10 +465,6 @@ async function setUp(): Promise<void> {
 /** `create-openclaw-secure egress ARGS`, on the deployment. */
 function egress(...args: string[]) {
   return cli(['egress', ...args, '--dir', folder])
-}
-
-function journal() {
-  return new Journal(at('.secure/journal.jsonl'), () => new Date()).read()
 }
 
 /** Replaces a file of the gateway's user, whole. */

@@ -4,6 +4,7 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
@@ -17,6 +18,7 @@ export { freePort }
 const execute = promisify(execFile)
 
 export const BIN = resolve(packageRoot(), 'bin/create-openclaw-secure.js')
+const SIGNAL_AT = resolve(packageRoot(), 'test/fixtures/signal-at.mjs')
 export const BASE_IMAGE = 'openclaw-live/base:bookworm-node24'
 /** The package, from the sources and from `dist` alike. */
 function packageRoot(): string {
@@ -80,9 +82,37 @@ export function cli(args: readonly string[], options: Parameters<typeof sh>[2] =
   return sh(process.execPath, [BIN, ...args], options)
 }
 
+/** What the program is sent as soon as this text is on its disk: a line of its journal, say. */
+export interface SignalAt {
+  signal: NodeJS.Signals
+  text: string
+  /** Milliseconds that it goes on meanwhile. */
+  after?: number
+}
+
 /** Starts the program and leaves it running, for signals. */
-export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-  return spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = process.env, at?: SignalAt) {
+  const preload = at === undefined ? [] : ['--import', SIGNAL_AT]
+  return spawn(process.execPath, [...preload, BIN, ...args], {
+    env: at === undefined ? env : { ...env, SIGNAL_AT: JSON.stringify(at) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+/** Runs the program and sends it a signal. Its exit code is null when that has ended it. */
+export async function cliUntil(
+  at: SignalAt,
+  args: readonly string[],
+  env = process.env,
+): Promise<{ pid: number | undefined; code: number | null; stderr: string }> {
+  const child = startCli(args, env, at)
+  let stderr = ''
+  child.stderr.on('data', chunk => {
+    stderr += String(chunk)
+  })
+  child.stdout.resume()
+  const [code] = await once(child, 'close')
+  return { pid: child.pid, code, stderr }
 }
 
 /** A folder for one deployment, not made yet, in a private temporary folder. Its name is the project's name. */

@@ -8,6 +8,7 @@ import { setupSteps } from '../../steps/setup/index.ts'
 import {
   authStatus,
   cli,
+  cliUntil,
   containerOf,
   freePort,
   freshFolder,
@@ -18,6 +19,7 @@ import {
   startCli,
   tokenOf,
 } from './harness.ts'
+import { begun } from './rotations.ts'
 
 /** Throw-away containers of the processes that were interrupted here; other suites have theirs at the same time. */
 const started: (number | undefined)[] = []
@@ -51,30 +53,11 @@ function journalOf(folder: string) {
   return existsSync(path) ? new Journal(path, () => new Date()).read() : []
 }
 
-/** Starts setup and sends a signal as soon as the journal announces the step. Returns its exit code, null when killed. */
-async function interruptAt(
-  args: readonly string[],
-  folder: string,
-  step: string,
-  signal: NodeJS.Signals,
-): Promise<{ code: number | null; stderr: string }> {
-  const child = startCli(args)
-  started.push(child.pid)
-  let stderr = ''
-  child.stderr.on('data', chunk => {
-    stderr += String(chunk)
-  })
-  const ended = new Promise<number | null>(done => child.once('close', code => done(code)))
-  let sent = false
-  const watch = setInterval(() => {
-    if (!sent && journalOf(folder).some(event => event.event === 'step-begun' && event.step === step)) {
-      sent = true
-      child.kill(signal)
-    }
-  }, 1)
-  const code = await ended
-  clearInterval(watch)
-  return { code, stderr }
+/** Starts setup and sends it a signal as soon as the journal announces the step. */
+async function interruptAt(args: readonly string[], step: string, signal: NodeJS.Signals, after = 0) {
+  const ran = await cliUntil({ signal, text: begun(step), after }, args)
+  started.push(ran.pid)
+  return ran
 }
 
 async function expectWhole(
@@ -121,8 +104,8 @@ describe('kill -9 while setup', () => {
       made.push(folder)
       const port = await freePort()
       const args = await quick(folder, port)
-      const { code } = await interruptAt(args, folder, step, 'SIGKILL')
-      expect(code, 'it was killed, it did not end by itself').toBeNull()
+      const { code, stderr } = await interruptAt(args, step, 'SIGKILL')
+      expect(code, `it was killed, it did not end by itself: ${stderr}`).toBeNull()
       const first = storedToken(folder)
       const launch = !FILES_ONLY.includes(step)
       const again = await cli(launch ? args : [...args, '--no-launch'])
@@ -167,7 +150,7 @@ describe('Ctrl-C while setup', () => {
       made.push(folder)
       const port = await freePort()
       const args = await quick(folder, port)
-      const { code, stderr } = await interruptAt(args, folder, step, 'SIGINT')
+      const { code, stderr } = await interruptAt(args, step, 'SIGINT')
       expect(code, stderr).toBe(130)
       expect(stderr).toContain('Stopping as soon as this step is at a safe point')
       expect(stderr).toMatch(/cancelled: Cancelled\. Done so far: .*Run the same command again/)
@@ -192,7 +175,7 @@ describe('Ctrl-C while setup', () => {
     made.push(folder)
     // A build that takes long: a base that exists and a release that npm looks for until it gives up.
     const args = (await quick(folder)).concat('--openclaw-version', '2026.9.6-nobody-made-this')
-    const { code, stderr } = await interruptAt(args, folder, 'image.obtain', 'SIGINT')
+    const { code, stderr } = await interruptAt(args, 'image.obtain', 'SIGINT', 500)
     expect(code, stderr).toBe(130)
     expect(readdirSync(folder)).toEqual(['.secure'])
   })

@@ -10,6 +10,7 @@ import { type Bao, startDev } from './bao.ts'
 import {
   authStatus,
   cli,
+  cliUntil,
   freePort,
   freshFolder,
   isThorough,
@@ -19,6 +20,7 @@ import {
   startCli,
   tokenOf,
 } from './harness.ts'
+import { begun } from './rotations.ts'
 
 const CONSENT = ['--yes', '--destroy-old']
 const desk = mkdtempSync(resolve(tmpdir(), 'ocs-move-'))
@@ -110,19 +112,10 @@ async function rendered(name: string): Promise<string> {
   return folder
 }
 
-/** Starts a move and kills it as soon as its journal announces the step. Returns whether it was killed. */
-async function killAt(args: readonly string[], folder: string, step: string): Promise<boolean> {
-  const path = resolve(folder, '.secure/journal.jsonl')
-  const before = readFileSync(path, 'utf8').length
-  const child = startCli(args)
-  const ended = new Promise<number | null>(done => child.once('close', done))
-  const watch = setInterval(() => {
-    if (readFileSync(path, 'utf8').slice(before).includes(`"step-begun","step":"${step}"`))
-      child.kill('SIGKILL')
-  }, 1)
-  const code = await ended
-  clearInterval(watch)
-  return code === null
+/** Starts a move and kills it as soon as its journal announces the step. */
+async function killAt(args: readonly string[], step: string): Promise<void> {
+  const { code, stderr } = await cliUntil({ signal: 'SIGKILL', text: begun(step) }, args)
+  expect(code, `it was killed, it did not end by itself: ${stderr}`).toBeNull()
 }
 
 describe('a move under traffic', () => {
@@ -186,7 +179,7 @@ describe('a move that is killed', () => {
     async step => {
       const folder = await rendered(step.replaceAll('.', '-'))
       const delivered = deliveredTo(folder)
-      expect(await killAt([...toVault(folder), ...CONSENT], folder, step), 'it was killed').toBe(true)
+      await killAt([...toVault(folder), ...CONSENT], step)
       const resumed = await cli([
         ...['store', 'move', '--dir', folder, '--resume', '--yes'],
         // A role that was being made, or whose secret id was not kept yet, has to be made again.
@@ -201,7 +194,7 @@ describe('a move that is killed', () => {
 
       // Opening a store that is here is nothing to do.
       if (step !== 'store.open') {
-        expect(await killAt([...toDocker(folder), ...CONSENT], folder, step), 'it was killed').toBe(true)
+        await killAt([...toDocker(folder), ...CONSENT], step)
         const back = await cli(['store', 'move', '--dir', folder, '--resume', '--yes'])
         if (back.code === 2 && /nothing to go on with/.test(back.stderr)) {
           const again = await cli([...toDocker(folder), ...CONSENT])
@@ -255,7 +248,7 @@ describe('a move that is killed', () => {
 
   it('keeps setup from going on with half of the secrets in each store', async () => {
     const folder = await rendered('half')
-    expect(await killAt([...toVault(folder), ...CONSENT], folder, 'move.copy')).toBe(true)
+    await killAt([...toVault(folder), ...CONSENT], 'move.copy')
     const setup = await cli([folder, '--yes', '--no-launch'])
     expect(setup.code).toBe(2)
     expect(setup.stderr).toContain('store move --resume')
@@ -269,7 +262,7 @@ describe('a move that was cut short', () => {
   async function cutShort(name: string): Promise<{ folder: string; delivered: Record<string, string> }> {
     const folder = await rendered(name)
     const delivered = deliveredTo(folder)
-    expect(await killAt([...toVault(folder), ...CONSENT], folder, 'move.switch')).toBe(true)
+    await killAt([...toVault(folder), ...CONSENT], 'move.switch')
     expect(existsSync(resolve(folder, '.secure/move.json'))).toBe(true)
     return { folder, delivered }
   }
@@ -319,7 +312,7 @@ describe('a move that was cut short', () => {
     writeFileSync(file, own.root.expose(), { mode: 0o600 })
     const there = ['--vault-address', own.address, '--vault-admin', `@${file}`]
     const args = ['store', 'move', '--dir', folder, '--to', 'vault', ...there, ...CONSENT]
-    expect(await killAt(args, folder, 'move.switch')).toBe(true)
+    await killAt(args, 'move.switch')
     await own.stop()
     for (const flag of ['--resume', '--abandon'])
       expect((await cli(['store', 'move', '--dir', folder, flag, '--yes'])).code, flag).toBe(3)
@@ -362,7 +355,7 @@ describe('a move that was cut short', () => {
     const there = ['--vault-address', own.address, '--vault-admin', `@${file}`]
     const made = await cli(['store', 'move', '--dir', folder, '--to', 'vault', ...there, ...CONSENT])
     expect(made.code, made.stderr).toBe(0)
-    expect(await killAt([...toDocker(folder), ...CONSENT], folder, 'move.destroy')).toBe(true)
+    await killAt([...toDocker(folder), ...CONSENT], 'move.destroy')
     await own.stop()
     const stuck = await cli(resume(folder))
     expect(stuck.code, stuck.stderr).toBe(3)

@@ -11,7 +11,7 @@ import { GATEWAY_TOKEN } from '../../src/gateway/policy.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { rotateSteps } from '../../steps/rotate/index.ts'
 import { type Bao, hasBao, startDev } from './bao.ts'
-import { isThorough, remove } from './harness.ts'
+import { cliUntil, isThorough, remove } from './harness.ts'
 import {
   begun,
   deployed,
@@ -25,6 +25,7 @@ import {
   randomFrom,
   resume,
   rotate,
+  rotationArgs,
   startRotation,
 } from './rotations.ts'
 
@@ -137,12 +138,10 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
   it.sequential.each(moments)(
     'killed as soon as the journal has %s goes on, also when that is killed again',
     async moment => {
-      const running = await heldAt(() => startRotation(at), moment)
+      const running = await heldAt(at, moment)
       expect(await running.kill(), 'it was killed, it did not end by itself').toBe(true)
       await learn(at)
-      const goingOn = startRotation(at, ['--resume'])
-      await goingOn.until('"event":"step-begun"')
-      await goingOn.kill()
+      await cliUntil({ signal: 'SIGKILL', text: '"step-begun"' }, rotationArgs(at, ['--resume']), at.env)
       await learn(at)
       await expectResumed(moment)
     },
@@ -155,7 +154,7 @@ describe.concurrent.each(LANES)('a rotation with the $store store', ({ store, mo
       const mistake = '{ "nobodyKnowsThis": true,'
       // Somebody's mistake: a key that OpenClaw does not know. It goes on by the configuration before.
       writeFileSync(config, good.replace('{', mistake))
-      const running = await heldAt(() => startRotation(at), begun(back))
+      const running = await heldAt(at, begun(back))
       expect(await running.kill(), 'it was killed').toBe(true)
       await learn(at)
       await expectNobodyLockedOut(at, back)

@@ -36,7 +36,6 @@ import {
   type Running,
   resume,
   rotate,
-  start,
   startRotation,
   storedTokens,
   untilServed,
@@ -60,7 +59,7 @@ async function expectResumed(at: Rotating, note: string): Promise<void> {
 }
 
 /** It is in the middle of waiting for the gateway to take the new token, and stands still there. */
-const heldInApply = (at: Rotating): Promise<Running> => heldAt(() => startRotation(at), begun('rotate.apply'))
+const heldInApply = (at: Rotating): Promise<Running> => heldAt(at, begun('rotate.apply'))
 
 /** `npm run crash`: everything, and the time that it takes. */
 
@@ -90,7 +89,7 @@ describe.runIf(hasBao())('OpenBao sealed in the middle of a rotation (denial of 
 
   /** Seals it as soon as the journal has that, and lets the rotation go on. */
   async function sealedAt(moment: string): Promise<Ended> {
-    const running = await heldAt(() => startRotation(at), moment)
+    const running = await heldAt(at, moment)
     await bao.seal()
     running.goOn()
     const ended = await running.ended
@@ -253,7 +252,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     it.sequential.each([begun('rotate.apply'), done('rotate.commit')])(
       'between the kill (at %s) and the end does not keep it from going on',
       async moment => {
-        const running = await heldAt(() => startRotation(at), moment)
+        const running = await heldAt(at, moment)
         expect(await running.kill()).toBe(true)
         await learn(at)
         const resumed = await resume(at, env)
@@ -337,10 +336,7 @@ describe.concurrent('the gateway, the clock, and others at the same time', () =>
     })
 
     it.runIf(isThorough)('a setup that runs is not disturbed, and holds the rotation off', async () => {
-      const setup = await heldAt(
-        () => start(at, [at.folder, '--yes', '--quiet', '--cpus', '1']),
-        begun('files.write'),
-      )
+      const setup = await heldAt(at, begun('files.write'), [at.folder, '--yes', '--quiet', '--cpus', '1'])
       const refused = await rotate(at)
       expectFailed(refused, 3, /^locked: another .* is running here/m)
       setup.goOn()

@@ -2,8 +2,7 @@
  * What the suites of rotations that are cut short share: a deployment with a real gateway, the program ended or held at a
  * moment of one's choice, and what has to be true when all is over.
  */
-import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, watch } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
@@ -11,7 +10,16 @@ import { pointerOf } from '../../src/gateway/pointer.ts'
 import { Journal } from '../../src/procedure/journal.ts'
 import { unfinishedRotations } from '../../steps/rotate/context.ts'
 import { type Bao, until } from './bao.ts'
-import { authStatus, cli, freePort, freshFolder, quick, type Ran, startCli } from './harness.ts'
+import {
+  authStatus,
+  cli,
+  freePort,
+  freshFolder,
+  quick,
+  type Ran,
+  type SignalAt,
+  startCli,
+} from './harness.ts'
 import { status } from './traffic.ts'
 
 const NAME = 'gateway_token'
@@ -57,9 +65,9 @@ export async function untilServed({ port }: Pick<Rotating, 'port'>): Promise<voi
   await until(async () => (await status(port, '/startupz')) === 200, 180_000)
 }
 
-/** `rotate` as a timer runs it. */
+/** `rotate`, to its end. */
 export function rotate(at: Rotating, more: readonly string[] = [], env = at.env): Promise<Ran> {
-  return cli(['rotate', '--dir', at.folder, '--quiet', ...more], { env, timeout: 300_000 })
+  return cli(rotationArgs(at, more), { env, timeout: 300_000 })
 }
 
 export const resume = (at: Rotating, env = at.env) => rotate(at, ['--resume'], env)
@@ -221,9 +229,9 @@ export interface Running {
   kill(): Promise<boolean>
   /** Stops it where it is, as a machine does that is suspended. Returns whether it was running. */
   hold(): boolean
+  /** Waits until it stands still by itself. False: it ended. */
+  stopped(): Promise<boolean>
   goOn(): void
-  /** Waits until the journal has a line with this text that was not there before it was started. False: it ended first. */
-  until(text: string): Promise<boolean>
   /** Which step the journal has it in, or after the last of them. */
   lastStep(): string
   /** Waits until it has a child whose command line has this text in it. False: it ended first. */
@@ -232,12 +240,16 @@ export interface Running {
   ended: Promise<{ code: number | null; stdout: string; stderr: string; took: number }>
 }
 
-/** Starts the program on a deployment and leaves it running. */
-export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly string[], env = at.env): Running {
+/** Starts the program on a deployment and leaves it running, until it is sent the signal. */
+export function start(
+  at: Pick<Rotating, 'folder' | 'env'>,
+  args: readonly string[],
+  { env = at.env, signal }: { env?: NodeJS.ProcessEnv; signal?: SignalAt } = {},
+): Running {
   const path = resolve(at.folder, '.secure/journal.jsonl')
   const before = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   const began = performance.now()
-  const child = startCli(args, env)
+  const child = startCli(args, env, signal)
   const said = { stdout: '', stderr: '' }
   let isOver = false
   for (const stream of ['stdout', 'stderr'] as const)
@@ -270,19 +282,12 @@ export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly strin
       while (!'TZ'.includes(state)) state = stateOf(child.pid ?? 0)
       return state === 'T'
     },
+    stopped: () =>
+      look(
+        () => stateOf(child.pid ?? 0) === 'T',
+        () => sleep(2),
+      ),
     goOn: () => void child.kill('SIGCONT'),
-    async until(text) {
-      // The kernel says when a line is written: the moments that are waited for are a thousandth of a second long.
-      const changes = watch(path)
-      try {
-        return await look(
-          () => readFileSync(path).subarray(before).includes(text),
-          () => Promise.race([once(changes, 'change'), once(child, 'exit')]),
-        )
-      } finally {
-        changes.close()
-      }
-    },
     lastStep() {
       const lines = readFileSync(path).subarray(before).toString('utf8')
       const step = /.*"event":"(step-begun|step-done)","step":"([\w.-]+)"/s.exec(lines)
@@ -296,9 +301,14 @@ export function start(at: Pick<Rotating, 'folder' | 'env'>, args: readonly strin
   }
 }
 
+/** `rotate`, as a timer runs it. */
+export const rotationArgs = ({ folder }: Pick<Rotating, 'folder'>, more: readonly string[] = []) => [
+  ...['rotate', '--dir', folder, '--quiet', ...more],
+]
+
 /** `rotate`, left running. */
 export const startRotation = (at: Rotating, more: readonly string[] = [], env = at.env) =>
-  start(at, ['rotate', '--dir', at.folder, '--quiet', ...more], env)
+  start(at, rotationArgs(at, more), { env })
 
 export const begun = (step: string) => `"step-begun","step":"${step}"`
 export const done = (step: string) => `"step-done","step":"${step}"`
@@ -322,9 +332,17 @@ export async function heldWhen(
   throw new Error('five runs were over before it was seen that they had come to that')
 }
 
-/** The same, of a line of its journal. */
-export const heldAt = (begin: () => Running, moment: string): Promise<Running> =>
-  heldWhen(begin, running => running.until(moment))
+/** A run that stands still as soon as its journal has a line with this text. It is a rotation, unless it is told otherwise. */
+export async function heldAt(
+  at: Pick<Rotating, 'folder' | 'env'>,
+  text: string,
+  args: readonly string[] = rotationArgs(at),
+): Promise<Running> {
+  const running = start(at, args, { signal: { signal: 'SIGSTOP', text } })
+  if (await running.stopped()) return running
+  const { code, stderr } = await running.ended
+  throw new Error(`it ended with ${code} and its journal never had ${text}: ${stderr}`)
+}
 
 /** proc_pid_stat(5): the letter after the name. One that is gone is as good as Z, a zombie. */
 function stateOf(pid: number): string {

@@ -14,7 +14,7 @@ import { generateSshKey, publicSshKey, sshFingerprint } from '../../src/gateway/
 import { Redactor, Secret } from '../../src/secret.ts'
 import { cli, containerOf, freshFolder, isThorough, remove, sh, tokenOf } from './harness.ts'
 import { resolvable } from './peers.ts'
-import { begun, heldAt, resume, startRotation } from './rotations.ts'
+import { begun, heldAt, resume, rotationArgs } from './rotations.ts'
 import { type ScriptedModel, startScriptedModel, type ToolCall } from './scripted-model.ts'
 import {
   edit,
@@ -426,7 +426,7 @@ describe('both keys, rotated while the agent works', () => {
     ['sandbox_host_key', 'rotate.sandbox.forget'],
   ])('%s killed in %s: the agent works on, and --resume ends it', async (name, step) => {
     const one = { folder, port: 0, bao: undefined, env: process.env, known: new Set<string>() }
-    const running = await heldAt(() => startRotation(one, [name]), begun(step))
+    const running = await heldAt(one, begun(step), rotationArgs(one, [name]))
     expect(await running.kill()).toBe(true)
     expect((await turn([exec('echo between')]))[0]).toContain('between')
     const ended = await resume(one)
