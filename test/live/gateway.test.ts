@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Journal } from '../../src/procedure/journal.ts'
 import {
   authStatus,
@@ -314,7 +314,9 @@ describe('what somebody does to it', () => {
   it('Ctrl-C ends verify at once, with 130', async () => {
     const child = startCli(['verify', '--dir', folder])
     const ended = new Promise(done => child.once('close', done))
-    await sleep(600)
+    // It has begun to look when it has a child: Docker's client.
+    const children = () => readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')
+    await vi.waitFor(() => expect(children()).not.toBe(''), { timeout: 20_000, interval: 20 })
     const began = Date.now()
     child.kill('SIGINT')
     expect(await ended).toBe(130)

@@ -117,7 +117,7 @@ describe('looking changes nothing', () => {
     const watch = (async () => {
       while (watching) {
         const ok = await fetch(`http://127.0.0.1:${port}/healthz`, {
-          signal: AbortSignal.timeout(2000),
+          signal: AbortSignal.timeout(patience(2000)),
         }).then(
           response => response.ok,
           () => false,
