@@ -8,12 +8,16 @@ import { tmpdir } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { addressesOf } from '../../src/deployment/network.ts'
+import { borderRecipe } from '../../src/gateway/image.ts'
 import { hasBao, type Sealable, startSealable, until } from './bao.ts'
 import {
   authStatus,
+  BASE_IMAGE,
   cli,
   containerOf,
   fingerprints,
+  freshFolder,
   IMAGE,
   isThorough,
   networksOf,
@@ -448,6 +452,10 @@ describe.runIf(isThorough).concurrent('a disk that is full in the middle of a ro
 // A second engine, with the image of a gigabyte in it, takes as long as everything else: `npm run crash`.
 describe.runIf(isThorough)('an engine that is killed in the middle of a rotation (denial of service)', () => {
   const BRIDGE = 'ocs-rot'
+  const folder = freshFolder('engine')
+  const { subnet } = addressesOf(basename(folder)).inside
+  // This engine leaves the rules of the network alone, and the other one lets nothing through that it does not know.
+  const LET = ['FORWARD', '--source', subnet, '--destination', subnet, '--jump', 'ACCEPT']
   const home = mkdtempSync(resolve(tmpdir(), 'ocs-engine-'))
   const host = `unix://${home}/docker.sock`
   const env = { ...process.env, DOCKER_HOST: host }
@@ -478,12 +486,14 @@ describe.runIf(isThorough)('an engine that is killed in the middle of a rotation
     // A bridge of its own: an engine that is told to have none removes the other engine's docker0.
     await sh('ip', ['link', 'add', BRIDGE, 'type', 'bridge'])
     await sh('ip', ['addr', 'add', '10.253.252.1/24', 'dev', BRIDGE])
+    await sh('iptables', ['--insert', ...LET])
     await startEngine()
-    const copied = await sh('sh', ['-c', `docker save ${IMAGE} | docker --host ${host} load`], {
+    const images = `${IMAGE} ${borderRecipe({ companionBase: BASE_IMAGE }).label}`
+    const copied = await sh('sh', ['-c', `docker save ${images} | docker --host ${host} load`], {
       timeout: 300_000,
     })
     expect(copied.code, copied.stderr).toBe(0)
-    at = await deployed('engine', { env })
+    at = await deployed('engine', { env, folder })
   }, 600_000)
   afterAll(async () => {
     if (at !== undefined) {
@@ -495,6 +505,7 @@ describe.runIf(isThorough)('an engine that is killed in the middle of a rotation
     const ended = new Promise(ending => engine?.once('close', ending))
     if (engine?.exitCode === null && engine.kill('SIGTERM')) await ended
     await sh('ip', ['link', 'del', BRIDGE])
+    await sh('iptables', ['--delete', ...LET])
     await sh('umount', ['--recursive', `${home}/data`])
     await sh('sh', ['-c', `umount ${home}/exec/netns/*`])
     if (at !== undefined) await remove(at.folder)
